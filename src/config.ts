@@ -1,0 +1,209 @@
+/**
+ * The environment, parsed once at start into a frozen Config. Every fault is said at once.
+ * Called by main.ts and cli.ts only; rooms get the values they need, never process.env.
+ * The table in README.md lists the same names (a test holds the two together).
+ */
+import { isIP } from 'node:net';
+import path from 'node:path';
+import { z } from 'zod';
+import { Failure } from './failure.ts';
+
+const flag = z
+  .enum(['0', '1', 'true', 'false', ''])
+  .default('0')
+  .transform((text) => text === '1' || text === 'true');
+const port = z.coerce.number().int().min(0).max(65535);
+const seconds = z.coerce.number().min(0).max(86_400);
+const bytes = z
+  .string()
+  .regex(/^\d+(\.\d+)?\s*(B|KB|MB|GB|TB)?$/i, 'a size such as 512MB or 4GB')
+  .transform((text) => {
+    const [, number = '0', , unit = 'B'] = /^(\d+(\.\d+)?)\s*([A-Z]*)$/i.exec(text.trim()) ?? [];
+    const power = ['B', 'KB', 'MB', 'GB', 'TB'].indexOf((unit || 'B').toUpperCase());
+    return Math.round(Number(number) * 1024 ** power);
+  });
+const aeTitle = z
+  .string()
+  .regex(/^[ -[\]-~]{1,16}$/, 'an AE title: 1 to 16 printable characters, no backslash')
+  .transform((text) => text.trim());
+const url = z.url({ protocol: /^https?$/, error: 'an http or https URL' });
+/** `AE` or `AE@ADDRESS`, separated by commas. */
+const knownAes = z
+  .string()
+  .default('')
+  .transform((text) =>
+    text
+      .split(',')
+      .map((entry) => entry.trim())
+      .filter(Boolean)
+      .map((entry) => {
+        const at = entry.lastIndexOf('@');
+        return at < 0
+          ? { aeTitle: entry, address: undefined }
+          : { aeTitle: entry.slice(0, at), address: entry.slice(at + 1) };
+      }),
+  );
+
+const environment = z.object({
+  ISOCENTER_DATA: z.string().min(1).default('storage/data'),
+  HTTP_HOST: z.string().min(1).default('127.0.0.1'),
+  HTTP_PORT: port.default(8080),
+  DICOM_HOST: z.string().min(1).default('127.0.0.1'),
+  DICOM_PORT: port.default(11112),
+  AE_TITLE: aeTitle.default('ISOCENTER'),
+  DATABASE_URL: z.url({ protocol: /^postgres(ql)?$/, error: 'a postgres:// URL' }).optional(),
+  S3_ENDPOINT: url.optional(),
+  S3_BUCKET: z.string().min(3).default('isocenter'),
+  S3_ACCESS_KEY: z.string().optional(),
+  S3_SECRET_KEY: z.string().optional(),
+  S3_REGION: z.string().default('us-east-1'),
+  REDIS_URL: z.url({ protocol: /^rediss?$/, error: 'a redis:// URL' }).optional(),
+  STABLE_AGE_S: seconds.default(60),
+  ACK_AFTER: z.enum(['journal', 'store']).default('journal'),
+  ISOCENTER_OPEN: flag,
+  DICOM_PROMISCUOUS: flag,
+  KNOWN_AES: knownAes,
+  ALLOWED_HOSTS: z
+    .string()
+    .default('')
+    .transform((text) => text.split(',').map((host) => host.trim().toLowerCase()).filter(Boolean)),
+  FHIR_BASE_URL: url.optional(),
+  FHIR_TOKEN: z.string().optional(),
+  FHIR_PATIENT_SYSTEM: z.url().optional(),
+  PUBLIC_URL: url.optional(),
+  JOURNAL_LIMIT: bytes.default(4 * 1024 ** 3),
+  DISK_RESERVE: bytes.default(1024 ** 3),
+  RECEIVERS: z.coerce.number().int().min(1).max(16).default(2),
+  MAX_ASSOCIATIONS: z.coerce.number().int().min(1).max(1000).default(64),
+  DRAIN_S: seconds.default(20),
+  LOG_LEVEL: z.enum(['fatal', 'error', 'warn', 'info', 'debug', 'silent']).default('info'),
+});
+
+/** Every name the program reads from the environment. */
+export const CONFIG_NAMES: readonly string[] = Object.keys(environment.shape);
+
+export interface Config {
+  readonly dataFolder: string;
+  readonly http: { readonly host: string; readonly port: number; readonly open: boolean };
+  readonly allowedHosts: readonly string[];
+  readonly dicom: {
+    readonly host: string;
+    readonly port: number;
+    readonly aeTitle: string;
+    readonly promiscuous: boolean;
+    readonly knownAes: readonly { aeTitle: string; address: string | undefined }[];
+    readonly receivers: number;
+    readonly maxAssociations: number;
+  };
+  readonly databaseUrl: string | undefined;
+  readonly s3:
+    | {
+        readonly endpoint: string;
+        readonly bucket: string;
+        readonly accessKey: string;
+        readonly secretKey: string;
+        readonly region: string;
+      }
+    | undefined;
+  readonly redisUrl: string | undefined;
+  readonly stableAgeS: number;
+  readonly ackAfter: 'journal' | 'store';
+  readonly fhir:
+    | { readonly baseUrl: string; readonly token: string | undefined; readonly patientSystem: string | undefined }
+    | undefined;
+  /** Where viewers and the EHR reach us; no trailing slash. */
+  readonly publicUrl: string | undefined;
+  readonly journal: { readonly limitBytes: number; readonly reserveBytes: number };
+  readonly drainS: number;
+  readonly logLevel: string;
+}
+
+/** Loopback as promise 10 means it: the program is reachable from this machine alone. */
+export function isLoopback(host: string): boolean {
+  return host === 'localhost' || host === '::1' || (isIP(host) === 4 && host.startsWith('127.'));
+}
+
+const trimSlash = (text: string | undefined): string | undefined => text?.replace(/\/+$/, '');
+
+/**
+ * @param env  usually process.env; an empty string counts as not set
+ * @param root what a relative ISOCENTER_DATA is relative to
+ * @throws Failure 'invalid' that lists every fault, one line each
+ */
+export function parseConfig(env: Record<string, string | undefined>, root: string): Config {
+  const given = Object.fromEntries(
+    CONFIG_NAMES.map((name) => [name, env[name]]).filter(([, value]) => value !== undefined && value !== ''),
+  );
+  const parsed = environment.safeParse(given);
+  const faults: string[] = [];
+  if (!parsed.success) {
+    for (const issue of parsed.error.issues) {
+      const name = String(issue.path[0]);
+      const shown = /SECRET|TOKEN|KEY|URL/.test(name) ? '' : ` (it is "${given[name]}")`;
+      faults.push(`${name}${shown}: ${issue.message}`);
+    }
+    throw new Failure('invalid', `The configuration has ${count(faults)}:\n  ${faults.join('\n  ')}`);
+  }
+  const e = parsed.data;
+  if (e.S3_ENDPOINT && !(e.S3_ACCESS_KEY && e.S3_SECRET_KEY))
+    faults.push('S3_ENDPOINT is set, so S3_ACCESS_KEY and S3_SECRET_KEY must be set too');
+  if (!isLoopback(e.HTTP_HOST) && !e.ISOCENTER_OPEN)
+    faults.push(
+      `HTTP_HOST is ${e.HTTP_HOST}, which other machines can reach, and this version has no login of its own: ` +
+        'keep 127.0.0.1 behind a proxy that authenticates, or set ISOCENTER_OPEN=1 to say that everyone who reaches it may read it',
+    );
+  if (!isLoopback(e.DICOM_HOST) && !e.DICOM_PROMISCUOUS && e.KNOWN_AES.length === 0)
+    faults.push(
+      `DICOM_HOST is ${e.DICOM_HOST}, which other machines can reach: name the modalities in KNOWN_AES ` +
+        '(such as CT1@10.0.0.5,MR1) or set DICOM_PROMISCUOUS=1 to accept any calling AE title',
+    );
+  if (faults.length > 0)
+    throw new Failure('invalid', `The configuration has ${count(faults)}:\n  ${faults.join('\n  ')}`);
+
+  return deepFreeze({
+    dataFolder: path.resolve(root, e.ISOCENTER_DATA),
+    http: { host: e.HTTP_HOST, port: e.HTTP_PORT, open: e.ISOCENTER_OPEN },
+    allowedHosts: e.ALLOWED_HOSTS,
+    dicom: {
+      host: e.DICOM_HOST,
+      port: e.DICOM_PORT,
+      aeTitle: e.AE_TITLE,
+      promiscuous: e.DICOM_PROMISCUOUS,
+      knownAes: e.KNOWN_AES,
+      receivers: e.RECEIVERS,
+      maxAssociations: e.MAX_ASSOCIATIONS,
+    },
+    databaseUrl: e.DATABASE_URL,
+    s3: e.S3_ENDPOINT
+      ? {
+          endpoint: e.S3_ENDPOINT,
+          bucket: e.S3_BUCKET,
+          accessKey: e.S3_ACCESS_KEY ?? '',
+          secretKey: e.S3_SECRET_KEY ?? '',
+          region: e.S3_REGION,
+        }
+      : undefined,
+    redisUrl: e.REDIS_URL,
+    stableAgeS: e.STABLE_AGE_S,
+    ackAfter: e.ACK_AFTER,
+    fhir: e.FHIR_BASE_URL
+      ? {
+          baseUrl: trimSlash(e.FHIR_BASE_URL) ?? '',
+          token: e.FHIR_TOKEN,
+          patientSystem: e.FHIR_PATIENT_SYSTEM,
+        }
+      : undefined,
+    publicUrl: trimSlash(e.PUBLIC_URL),
+    journal: { limitBytes: e.JOURNAL_LIMIT, reserveBytes: e.DISK_RESERVE },
+    drainS: e.DRAIN_S,
+    logLevel: e.LOG_LEVEL,
+  });
+}
+
+const count = (faults: string[]): string => (faults.length === 1 ? 'one fault' : `${faults.length} faults`);
+
+function deepFreeze<T extends object>(value: T): T {
+  for (const inner of Object.values(value))
+    if (inner && typeof inner === 'object') deepFreeze(inner as object);
+  return Object.freeze(value);
+}
