@@ -1,0 +1,326 @@
+/**
+ * One association that a peer opened: its life from the socket to release or abort (PS3.8 9.2).
+ * scp makes the server and one of these per socket; commands and object bytes go to inbound-messages.ts,
+ * association PDUs to the engine, objects to the sinks that `options.store` opens.
+ */
+import type { Socket } from 'node:net';
+import { asFailure, Failure } from '../failure.ts';
+import {
+  type AssociationRequest,
+  type ParsedAssociationRequest,
+  parseAssociationRequest,
+} from './association-request.ts';
+import {
+  AcceptorEngine,
+  type EngineAssociation,
+  maxAnnouncedPduLength,
+  PresentationContextResult,
+} from './engine.ts';
+import { type AcceptedContext, InboundMessages } from './inbound-messages.ts';
+import { InboundStore, type StoreCounters, type StoreHandler } from './inbound-store.ts';
+import type { ContextAnswer, ProposedContext } from './negotiate-storage.ts';
+import {
+  type AssociationReject,
+  abortReason,
+  abortSentence,
+  abortSource,
+  encodeAbort,
+  pduType,
+  pdvValueLimit,
+} from './pdu.ts';
+import { type Hold, PduReader } from './pdu-reader.ts';
+
+export interface Rejection extends AssociationReject {
+  /** For the log and the list of refusals; the wire has no room for it. */
+  sentence: string;
+}
+
+export type Admission = { accept: true } | { reject: Rejection };
+
+export type CloseReason = 'released' | 'aborted' | 'lost' | 'rejected';
+
+export interface InboundOptions {
+  /** What we announce as Maximum Length Received, at most 262144. Default 131072. */
+  maxPduLength?: number;
+  /** Default 64 KiB: 128 presentation contexts with some thirty transfer syntaxes each fit. */
+  maxAssociateRequestLength?: number;
+  /** Silence of the peer after which an association is aborted. Default 60 s. */
+  idleTimeoutMs?: number;
+  /** ARTIM: wait for the A-ASSOCIATE-RQ, and for the peer to close behind a reject, abort or release. Default 30 s. */
+  artimMs?: number;
+  /** A pure decision on the request (PS3.8 9.3.4). */
+  admit(request: AssociationRequest): Admission;
+  /** The transfer syntax to accept for a context, or why it is refused (PS3.8 9.3.3.2). */
+  negotiate(context: ProposedContext): ContextAnswer;
+  store: StoreHandler;
+  /** Called once the A-ASSOCIATE-AC is written. */
+  onAccept?(request: AssociationRequest): void;
+  /** Awaited before A-RELEASE-RP; the caller bounds the wait. */
+  beforeRelease?(): Promise<void>;
+  /** Called once, whatever happens, when the association is over for the peer. */
+  onClose?(how: CloseReason, detail: string): void;
+}
+
+export interface InboundAssociation {
+  /** Undefined until a request was read. */
+  readonly request: AssociationRequest | undefined;
+  readonly counters: Readonly<StoreCounters>;
+  /** Sends A-ABORT, aborts an object under way and closes the socket soon after. */
+  abort(reason: string): void;
+  /** Settles when the socket is closed and no sink is at work any more. */
+  drained(): Promise<void>;
+}
+
+const defaultMaxPduLength = 131_072;
+const defaultMaxAssociateRequestLength = 64 * 1024;
+const defaultIdleTimeoutMs = 60_000;
+const defaultArtimMs = 30_000;
+/** After A-ABORT or A-ASSOCIATE-RJ the peer gets this long to read it before the socket is destroyed. */
+const maxLingerMs = 5_000;
+
+type Phase = 'awaiting-request' | 'established' | 'releasing' | 'over';
+
+/** Throws Failure 'invalid' when maxPduLength is more than the engine can announce. */
+export function createInboundAssociation(socket: Socket, options: InboundOptions): InboundAssociation {
+  return new Acceptor(socket, options);
+}
+
+class Acceptor implements InboundAssociation {
+  request: AssociationRequest | undefined;
+  readonly #socket: Socket;
+  readonly #options: InboundOptions;
+  readonly #maxPduLength: number;
+  readonly #engine: AcceptorEngine;
+  readonly #reader: PduReader;
+  readonly #store: InboundStore;
+  readonly #contexts = new Map<number, AcceptedContext>();
+  readonly #closed: Promise<void>;
+  #messages: InboundMessages | undefined;
+  #parsed: ParsedAssociationRequest | undefined;
+  #phase: Phase = 'awaiting-request';
+  /** Armed while we wait for the peer to open or to close. */
+  #artim: NodeJS.Timeout | undefined;
+  /** The last hold: what `drained` waits for besides the socket. */
+  #atWork: Promise<void> = Promise.resolve();
+  /** True while the reader waits for the peer to read its answers, not for us. */
+  #waitingForPeer = false;
+
+  constructor(socket: Socket, options: InboundOptions) {
+    this.#socket = socket;
+    this.#options = options;
+    this.#maxPduLength = options.maxPduLength ?? defaultMaxPduLength;
+    if (this.#maxPduLength > maxAnnouncedPduLength || this.#maxPduLength < 4096) {
+      throw new Failure(
+        'invalid',
+        `A maximum PDU length of ${this.#maxPduLength} is not within 4096 to ${maxAnnouncedPduLength}`,
+      );
+    }
+    this.#store = new InboundStore(options.store);
+    this.#reader = new PduReader(
+      {
+        maxPduLength: this.#maxPduLength,
+        maxAssociatePduLength: options.maxAssociateRequestLength ?? defaultMaxAssociateRequestLength,
+      },
+      {
+        pdu: (type, pdu) => this.#pdu(type, pdu),
+        fragment: (contextId, control, bytes, end) => this.#fragment(contextId, control, bytes, end),
+        fault: (reason, sentence) => this.#fail(abortSource.serviceProvider, reason, sentence),
+        pause: () => socket.pause(),
+        resume: () => socket.resume(),
+      },
+    );
+    this.#engine = new AcceptorEngine(socket, {
+      associationRequested: (association) => this.#answer(association),
+      releaseRequested: () => {},
+      aborted: (source, reason) => this.#over('aborted', `The peer: ${abortSentence(source, reason)}`),
+      failed: (error) => this.#fail(abortSource.serviceProvider, abortReason.invalidParameter, error.message),
+    });
+    this.#closed = new Promise((resolve) => socket.once('close', () => resolve()));
+    this.#listen();
+  }
+
+  get counters(): Readonly<StoreCounters> {
+    return this.#store.counters;
+  }
+
+  abort(reason: string): void {
+    this.#fail(abortSource.serviceUser, abortReason.notSpecified, reason);
+  }
+
+  async drained(): Promise<void> {
+    await this.#closed;
+    await this.#atWork;
+  }
+
+  #listen(): void {
+    const socket = this.#socket;
+    const artimMs = this.#options.artimMs ?? defaultArtimMs;
+    const idleMs = this.#options.idleTimeoutMs ?? defaultIdleTimeoutMs;
+    socket.setNoDelay(true);
+    socket.on('data', (chunk: Buffer) => this.#reader.push(chunk));
+    socket.on('error', (error) => this.#over('lost', error.message));
+    socket.on('close', () => {
+      clearTimeout(this.#artim);
+      this.#over('lost', 'The peer closed the connection without a release');
+    });
+    socket.setTimeout(idleMs, () => this.#idle(idleMs));
+    this.#artim = setTimeout(() => {
+      const sentence = `No A-ASSOCIATE-RQ came within ${artimMs} ms (PS3.8 9.1.5)`;
+      this.#fail(abortSource.serviceProvider, abortReason.notSpecified, sentence);
+    }, artimMs);
+  }
+
+  #idle(idleMs: number): void {
+    // Our own slowness is not the peer's silence. Node counts from the last byte and fires once, so it is armed anew.
+    if (this.#reader.held && !this.#waitingForPeer) this.#socket.setTimeout(idleMs);
+    else
+      this.#fail(
+        abortSource.serviceProvider,
+        abortReason.notSpecified,
+        `The peer was silent for ${idleMs} ms`,
+      );
+  }
+
+  #pdu(type: number, pdu: Buffer): Hold {
+    if (type === pduType.abort) return this.#engine.deliver(pdu);
+    if (type === pduType.associateRequest && this.#phase === 'awaiting-request') return this.#associate(pdu);
+    if (type === pduType.releaseRequest && this.#phase === 'established' && !this.#messages?.underWay) {
+      return this.#release();
+    }
+    const sentence = `A PDU of type 0x0${type} is not expected while the association is ${this.#phase} (PS3.8 9.2)`;
+    return this.#fail(abortSource.serviceProvider, abortReason.unexpectedPdu, sentence);
+  }
+
+  #fragment(contextId: number, control: number, bytes: Buffer, end: boolean): Hold {
+    if (this.#messages === undefined || this.#phase !== 'established') {
+      const sentence = `P-DATA-TF is not expected while the association is ${this.#phase} (PS3.8 9.2)`;
+      return this.#fail(abortSource.serviceProvider, abortReason.unexpectedPdu, sentence);
+    }
+    return this.#track(this.#messages.fragment(contextId, control, bytes, end));
+  }
+
+  #associate(pdu: Buffer): void {
+    try {
+      this.#parsed = parseAssociationRequest(pdu);
+    } catch (error) {
+      this.#fail(abortSource.serviceProvider, abortReason.invalidParameter, asFailure(error).message);
+      return;
+    }
+    this.request = {
+      ...this.#parsed.request,
+      remoteAddress: this.#socket.remoteAddress ?? '',
+      remotePort: this.#socket.remotePort ?? 0,
+    };
+    this.#engine.deliver(this.#parsed.pdu);
+  }
+
+  /** The engine has read the request. What it would accept by itself and we do not do is taken out here. */
+  #answer(association: EngineAssociation): void {
+    const { request } = this;
+    if (request === undefined || this.#parsed === undefined) return;
+    const admission = this.#parsed.reject ? { reject: this.#parsed.reject } : this.#options.admit(request);
+    if ('reject' in admission) {
+      const { result, source, reason, sentence } = admission.reject;
+      this.#engine.sendAssociationReject(result, source, reason);
+      this.#over('rejected', sentence);
+      return;
+    }
+    for (const { id, context } of association.getPresentationContexts()) {
+      const abstractSyntax = context.getAbstractSyntaxUid();
+      const proposed = { id, abstractSyntax, transferSyntaxes: [...context.getTransferSyntaxUids()] };
+      const answer = this.#options.negotiate(proposed);
+      if (answer === 'refuse-abstract-syntax') {
+        context.setResult(PresentationContextResult.RejectAbstractSyntaxNotSupported);
+      } else if (answer === 'refuse-transfer-syntaxes') {
+        context.setResult(PresentationContextResult.RejectTransferSyntaxesNotSupported);
+      } else {
+        context.setResult(PresentationContextResult.Accept, answer);
+        this.#contexts.set(id, { id, abstractSyntax, transferSyntaxUid: answer });
+      }
+      // Role selection: the peer stays SCU, we SCP, whatever else it proposes (PS3.7 D.3.3.4).
+      if (context.getProviderRole()) context.setProviderRole(false);
+    }
+    association.setNegotiateAsyncOps(false); // one operation at a time: PS3.7 D.3.3.3
+    clearTimeout(this.#artim);
+    this.#phase = 'established';
+    this.#messages = new InboundMessages({
+      contexts: this.#contexts,
+      store: this.#store,
+      valueLimit: pdvValueLimit(request.maxPduLength, this.#maxPduLength),
+      send: (message) => {
+        if (!this.#socket.destroyed) this.#socket.write(message);
+        return this.#drainedSocket();
+      },
+      deliver: (message) => {
+        this.#engine.deliver(message);
+        return this.#drainedSocket();
+      },
+      fault: (reason, sentence) => this.#fail(abortSource.serviceProvider, reason, sentence),
+    });
+    this.#engine.accept(association, this.#maxPduLength);
+    this.#options.onAccept?.(request);
+  }
+
+  /** A peer that sends requests and does not read the answers is not read from either. */
+  #drainedSocket(): Hold {
+    const socket = this.#socket;
+    if (!socket.writableNeedDrain) return undefined;
+    this.#waitingForPeer = true;
+    return new Promise((resolve) => {
+      const settle = () => {
+        socket.off('drain', settle);
+        socket.off('close', settle);
+        this.#waitingForPeer = false;
+        resolve();
+      };
+      socket.on('drain', settle);
+      socket.on('close', settle);
+    });
+  }
+
+  #release(): Hold {
+    this.#phase = 'releasing';
+    const waited = this.#options.beforeRelease?.();
+    if (waited === undefined) return this.#released();
+    return this.#track(
+      waited.then(
+        () => this.#released(),
+        (error: unknown) => this.abort(asFailure(error).message),
+      ),
+    );
+  }
+
+  #released(): void {
+    if (this.#phase !== 'releasing') return;
+    this.#engine.sendAssociationReleaseResponse();
+    this.#over('released', 'The peer released the association');
+  }
+
+  #track(hold: Hold): Hold {
+    if (hold !== undefined) this.#atWork = hold;
+    return hold;
+  }
+
+  #fail(source: number, reason: number, sentence: string): undefined {
+    if (this.#phase === 'over') return;
+    if (!this.#socket.destroyed) this.#socket.write(encodeAbort(source, reason));
+    this.#over('aborted', sentence);
+  }
+
+  /** Once, whatever comes first. What the peer still sends is read and passed over, so that our answer reaches it. */
+  #over(how: CloseReason, detail: string): void {
+    if (this.#phase === 'over') return;
+    this.#phase = 'over';
+    this.#reader.stop();
+    clearTimeout(this.#artim);
+    this.#messages?.cut(detail);
+    const socket = this.#socket;
+    if (!socket.destroyed) {
+      const artimMs = this.#options.artimMs ?? defaultArtimMs;
+      this.#artim = setTimeout(() => socket.destroy(), Math.min(artimMs, maxLingerMs));
+      if (how !== 'released') socket.end();
+      socket.resume();
+    }
+    this.#options.onClose?.(how, detail);
+  }
+}
