@@ -8,6 +8,7 @@ import { asFailure, Failure } from '../failure.ts';
 import {
   type AssociationRequest,
   type ParsedAssociationRequest,
+  type PresentationContextRequest,
   parseAssociationRequest,
 } from './association-request.ts';
 import {
@@ -18,7 +19,7 @@ import {
 } from './engine.ts';
 import { type AcceptedContext, InboundMessages } from './inbound-messages.ts';
 import { InboundStore, type StoreCounters, type StoreHandler } from './inbound-store.ts';
-import type { ContextAnswer, ProposedContext } from './negotiate-storage.ts';
+import type { ContextAnswer } from './negotiate-storage.ts';
 import {
   type AssociationReject,
   abortReason,
@@ -51,7 +52,7 @@ export interface InboundOptions {
   /** A pure decision on the request (PS3.8 9.3.4). */
   admit(request: AssociationRequest): Admission;
   /** The transfer syntax to accept for a context, or why it is refused (PS3.8 9.3.3.2). */
-  negotiate(context: ProposedContext): ContextAnswer;
+  negotiate(context: PresentationContextRequest): ContextAnswer;
   store: StoreHandler;
   /** Called once the A-ASSOCIATE-AC is written. */
   onAccept?(request: AssociationRequest): void;
