@@ -89,7 +89,10 @@ export class PduReader {
         const bytes = chunk.subarray(at, at + take);
         at += take;
         const hold = this.#handler.fragment(this.#contextId, this.#control, bytes, end);
-        if (hold !== undefined) return this.#hold(hold, chunk.subarray(at));
+        if (hold !== undefined) {
+          this.#hold(hold, chunk.subarray(at));
+          return;
+        }
       } else if (at === chunk.length) {
         return;
       } else if (this.#state === 'short-pdu') {
@@ -100,7 +103,10 @@ export class PduReader {
         if (this.#shortPduFill === this.#shortPdu.length) {
           this.#state = 'pdu-header';
           const hold = this.#handler.pdu(this.#shortPdu[0]!, this.#shortPdu);
-          if (hold !== undefined) return this.#hold(hold, chunk.subarray(at));
+          if (hold !== undefined) {
+            this.#hold(hold, chunk.subarray(at));
+            return;
+          }
         }
       } else {
         const take = Math.min(pduHeaderLength - this.#headerFill, chunk.length - at);
