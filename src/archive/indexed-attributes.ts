@@ -1,0 +1,96 @@
+/**
+ * Which attributes the index keeps at which level, and the columns made of them.
+ * Pure; used by study-index.ts when objects are settled or reindexed. QIDO answers from these.
+ */
+import { attribute } from '../dicom/attributes.ts';
+import type { DicomJson } from '../dicom/dicom-json.ts';
+import { foldPersonName } from '../dicom/person-name.ts';
+
+const tags = (keywords: string): ReadonlySet<string> =>
+  new Set(
+    keywords
+      .trim()
+      .split(/\s+/)
+      .map((keyword) => {
+        const known = attribute(keyword);
+        if (!known) throw new Error(`${keyword} is not in the data dictionary`);
+        return known.tag;
+      }),
+  );
+
+/** PS3.4 C.6.2.1 patient and study keys, PS3.18 table 10.6.1-5, and what the EHR link needs. */
+export const STUDY_LEVEL = tags(`
+  StudyDate StudyTime AccessionNumber IssuerOfAccessionNumberSequence ReferringPhysicianName TimezoneOffsetFromUTC
+  StudyDescription ProcedureCodeSequence NameOfPhysiciansReadingStudy AdmittingDiagnosesDescription
+  PatientName PatientID IssuerOfPatientID IssuerOfPatientIDQualifiersSequence PatientBirthDate PatientBirthTime
+  PatientSex OtherPatientIDsSequence OtherPatientNames PatientAge PatientSize PatientWeight EthnicGroup Occupation
+  AdditionalPatientHistory PatientComments StudyInstanceUID StudyID RequestingPhysician RequestedProcedureDescription
+  ReasonForPerformedProcedureCodeSequence`);
+
+export const SERIES_LEVEL = tags(`
+  Modality SeriesDescription SeriesDescriptionCodeSequence SeriesInstanceUID SeriesNumber SeriesDate SeriesTime
+  FrameOfReferenceUID Laterality BodyPartExamined ProtocolName PatientPosition Manufacturer ManufacturerModelName
+  InstitutionName InstitutionalDepartmentName StationName PerformingPhysicianName OperatorsName
+  PerformedProcedureStepStartDate PerformedProcedureStepStartTime PerformedProcedureStepID
+  PerformedProcedureStepDescription RequestAttributesSequence SpecimenDescriptionSequence`);
+
+export const INSTANCE_LEVEL = tags(`
+  ImageType InstanceCreationDate InstanceCreationTime SOPClassUID SOPInstanceUID AcquisitionDate ContentDate
+  AcquisitionDateTime AcquisitionTime ContentTime AcquisitionNumber InstanceNumber ImagePositionPatient
+  ImageOrientationPatient SliceLocation SliceThickness SamplesPerPixel PhotometricInterpretation NumberOfFrames Rows
+  Columns PixelSpacing BitsAllocated BitsStored HighBit PixelRepresentation WindowCenter WindowWidth RescaleIntercept
+  RescaleSlope LossyImageCompression CompletionFlag VerificationFlag ConceptNameCodeSequence DocumentTitle
+  MIMETypeOfEncapsulatedDocument ContentLabel ContentDescription PresentationCreationDate PresentationCreationTime`);
+
+export interface StudyColumns {
+  patient_id: string;
+  issuer: string;
+  patient_name: string;
+  birth_date: string;
+  accession_number: string;
+  study_date: string;
+  study_time: string;
+  study_id: string;
+  description: string;
+  referrer: string;
+}
+
+/** The attributes of one level out of a whole header; empty ones are left out (a later object may bring them). */
+export function pick(header: DicomJson, level: ReadonlySet<string>): DicomJson {
+  const picked: DicomJson = {};
+  for (const [tag, element] of Object.entries(header))
+    if (level.has(tag) && element.Value !== undefined && element.Value.length > 0) picked[tag] = element;
+  return picked;
+}
+
+export function studyColumns(attributes: DicomJson): StudyColumns {
+  return {
+    patient_id: text(attributes, '00100020'),
+    issuer: text(attributes, '00100021'),
+    patient_name: foldPersonName(personName(attributes, '00100010')),
+    birth_date: text(attributes, '00100030'),
+    accession_number: text(attributes, '00080050'),
+    study_date: text(attributes, '00080020'),
+    study_time: text(attributes, '00080030'),
+    study_id: text(attributes, '00200010'),
+    description: foldPersonName(text(attributes, '00081030')),
+    referrer: foldPersonName(personName(attributes, '00080090')),
+  };
+}
+
+export function text(attributes: DicomJson, tag: string): string {
+  const value = attributes[tag]?.Value?.[0];
+  return typeof value === 'string' || typeof value === 'number' ? String(value).trim() : '';
+}
+
+export function integer(attributes: DicomJson, tag: string): number | null {
+  const value = Number(attributes[tag]?.Value?.[0]);
+  return Number.isInteger(value) && Math.abs(value) <= 2_147_483_647 ? value : null;
+}
+
+function personName(attributes: DicomJson, tag: string): string {
+  const value = attributes[tag]?.Value?.[0];
+  if (value === null || typeof value !== 'object') return '';
+  const { Alphabetic = '', Ideographic = '', Phonetic = '' } = value as Record<string, string>;
+  return [Alphabetic, Ideographic, Phonetic].join('=');
+}

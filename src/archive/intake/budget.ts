@@ -1,0 +1,57 @@
+/**
+ * How much the journals may hold together, and how much disk must stay free for Postgres to live.
+ * One shared counter for all threads of the process; asked by journal.ts and object-writer.ts,
+ * read by health and metrics.
+ */
+import fs from 'node:fs';
+import { Failure } from '../../failure.ts';
+
+export interface JournalBudget {
+  /** Claims bytes. @throws Failure 'no-space' at the limit or the disk reserve */
+  reserve(bytes: number): void;
+  /** Counts what already lies on the disk (found at start), without asking for room. */
+  count(bytes: number): void;
+  free(bytes: number): void;
+  hasRoomFor(bytes: number): boolean;
+  /** Bytes claimed now. */
+  held(): number;
+}
+
+export interface BudgetOptions {
+  /** 8 bytes, shared by all threads */
+  counter: SharedArrayBuffer;
+  limitBytes: number;
+  reserveBytes: number;
+  folder: string;
+}
+
+export function createBudget(options: BudgetOptions): JournalBudget {
+  const counter = new BigInt64Array(options.counter);
+  const held = (): number => Number(Atomics.load(counter, 0));
+  const diskLeft = (): number => {
+    const { bavail, bsize } = fs.statfsSync(options.folder);
+    return bavail * bsize;
+  };
+  return {
+    held,
+    hasRoomFor: (bytes) =>
+      held() + bytes <= options.limitBytes && diskLeft() - bytes >= options.reserveBytes,
+    reserve(bytes) {
+      const before = Number(Atomics.add(counter, 0, BigInt(bytes)));
+      let reason: string | undefined;
+      if (before + bytes > options.limitBytes)
+        reason = `the journal holds ${before} bytes that are not settled yet, its limit is ${options.limitBytes}`;
+      else if (diskLeft() - bytes < options.reserveBytes)
+        reason = `the disk has less than ${options.reserveBytes} bytes left, which are kept for the database`;
+      if (reason === undefined) return;
+      Atomics.sub(counter, 0, BigInt(bytes));
+      throw new Failure('no-space', reason);
+    },
+    count(bytes) {
+      Atomics.add(counter, 0, BigInt(bytes));
+    },
+    free(bytes) {
+      Atomics.sub(counter, 0, BigInt(bytes));
+    },
+  };
+}

@@ -1,0 +1,148 @@
+/**
+ * One receiver thread's journal: recycled segment files, and who may write in which.
+ * A writer takes an open segment for the time of one object (object-writer.ts) and gives it back;
+ * a full segment is sealed; the settler releases it once everything in it is indexed, placed and synced.
+ * All file calls are synchronous on purpose: the thread does nothing else, and every trip through Node's
+ * thread pool costs about as much as the sync itself.
+ */
+import { randomBytes } from 'node:crypto';
+import fs from 'node:fs';
+import path from 'node:path';
+import { Failure } from '../../failure.ts';
+import type { JournalBudget } from './budget.ts';
+import { aligned, encodeSegmentHeader, RECORD_HEADER_BYTES, SEGMENT_HEADER_BYTES } from './record.ts';
+
+export const SEGMENT_BYTES = 32 * 1024 * 1024;
+/** Recycled segments kept ready; more are deleted. */
+const POOL_SEGMENTS = 8;
+/** Segments written full once at start, so that the first study already overwrites instead of growing a file. */
+const PREPARED_SEGMENTS = 2;
+
+export interface Segment {
+  readonly path: string;
+  readonly fd: number;
+  readonly nonce: Buffer;
+  /** Where the next record goes. */
+  end: number;
+}
+
+/** What the settler is told; `end` is the end of the last durable record. */
+export type JournalNews = { path: string; nonce: string; end: number; sealed: boolean };
+
+export interface JournalOptions {
+  folder: string;
+  budget: JournalBudget;
+  tell: (news: JournalNews) => void;
+  segmentBytes?: number;
+}
+
+export interface Journal {
+  readonly folder: string;
+  readonly segmentBytes: number;
+  /** @throws Failure 'no-space' when the journal's limit or the disk reserve is reached */
+  take(): Segment;
+  /** After a durable record: the settler may read up to segment.end. */
+  advance(segment: Segment): void;
+  /** The object is done or was dropped: the segment is free for the next one. */
+  giveBack(segment: Segment): void;
+  /** The settler is done with the file: recycle it. */
+  recycle(path: string): void;
+  /** Room the next record should find; learned from what came before. */
+  expect(bytes: number): void;
+  close(): void;
+}
+
+/** Opens (and makes) the journal's folder. Segments that lie there from before belong to the replay, not to us. */
+export function createJournal(options: JournalOptions): Journal {
+  const { folder, budget, tell } = options;
+  const segmentBytes = options.segmentBytes ?? SEGMENT_BYTES;
+  fs.mkdirSync(folder, { recursive: true, mode: 0o700 });
+  const run = `${Date.now().toString(36)}-${randomBytes(3).toString('hex')}`;
+  let made = 0;
+  let want = aligned(RECORD_HEADER_BYTES + 256 * 1024);
+  const idle: Segment[] = [];
+  const pool: string[] = [];
+
+  const create = (): string => {
+    const file = path.join(folder, `${run}-${String(made++).padStart(6, '0')}.seg`);
+    fs.closeSync(fs.openSync(file, 'wx', 0o600));
+    syncFolder(folder);
+    return file;
+  };
+
+  const prepare = (): void => {
+    const zeros = Buffer.alloc(1024 * 1024);
+    for (let n = 0; n < PREPARED_SEGMENTS; n++) {
+      const file = create();
+      const fd = fs.openSync(file, 'r+');
+      try {
+        for (let at = 0; at < segmentBytes; at += zeros.length)
+          fs.writeSync(fd, zeros, 0, Math.min(zeros.length, segmentBytes - at), at);
+        fs.fdatasyncSync(fd);
+      } finally {
+        fs.closeSync(fd);
+      }
+      pool.push(file);
+    }
+  };
+  if (budget.hasRoomFor(PREPARED_SEGMENTS * segmentBytes)) prepare();
+
+  const seal = (segment: Segment): void => {
+    fs.closeSync(segment.fd);
+    tell({ path: segment.path, nonce: segment.nonce.toString('hex'), end: segment.end, sealed: true });
+  };
+
+  const open = (): Segment => {
+    budget.reserve(segmentBytes);
+    try {
+      const file = pool.pop() ?? create();
+      const fd = fs.openSync(file, 'r+');
+      const nonce = randomBytes(16);
+      // The new nonce goes in before any new byte: whoever still reads the old content sees it has gone.
+      fs.writeSync(fd, encodeSegmentHeader(nonce), 0, SEGMENT_HEADER_BYTES, 0);
+      return { path: file, fd, nonce, end: SEGMENT_HEADER_BYTES };
+    } catch (cause) {
+      budget.free(segmentBytes);
+      throw new Failure('no-space', 'the journal cannot open a segment', { cause });
+    }
+  };
+
+  return {
+    folder,
+    segmentBytes,
+    take() {
+      for (let segment = idle.pop(); segment; segment = idle.pop()) {
+        if (segmentBytes - segment.end >= want) return segment;
+        seal(segment);
+      }
+      return open();
+    },
+    advance(segment) {
+      tell({ path: segment.path, nonce: segment.nonce.toString('hex'), end: segment.end, sealed: false });
+    },
+    giveBack(segment) {
+      idle.push(segment);
+    },
+    recycle(file) {
+      budget.free(segmentBytes);
+      if (pool.length >= POOL_SEGMENTS) fs.rmSync(file, { force: true });
+      else pool.push(file);
+    },
+    expect(bytes) {
+      want = Math.min(aligned(RECORD_HEADER_BYTES + bytes), segmentBytes / 4);
+    },
+    close() {
+      for (const segment of idle.splice(0)) seal(segment);
+    },
+  };
+}
+
+/** A new name is durable only once its folder is synced. */
+export function syncFolder(folder: string): void {
+  const fd = fs.openSync(folder, 'r');
+  try {
+    fs.fsyncSync(fd);
+  } finally {
+    fs.closeSync(fd);
+  }
+}

@@ -1,0 +1,221 @@
+/**
+ * Passes one object's bytes into the journal as they come: header scan, content hash, segment.
+ * Called by scp/storage.ts (DIMSE) and web-thread.ts (STOW), on the thread that owns the journal.
+ * finish() returns once the bytes are durable; from there the settler takes them to the store and the index.
+ */
+import { createHash, randomUUID } from 'node:crypto';
+import fs from 'node:fs';
+import path from 'node:path';
+import { HeaderScan } from '../../dicom/header-scan.ts';
+import { buildFileMeta } from '../../dicom/part10.ts';
+import { Failure } from '../../failure.ts';
+import type { JournalBudget } from './budget.ts';
+import { checkObject, type DeclaredObject, type ObjectIdentity } from './check-object.ts';
+import { type Journal, type Segment, syncFolder } from './journal.ts';
+import {
+  aligned,
+  contentHash,
+  encodeRecordHeader,
+  type Provenance,
+  RECORD_HEADER_BYTES,
+  type RecordHeader,
+} from './record.ts';
+
+/** Bytes gathered before one write call. */
+const STAGE_BYTES = 256 * 1024;
+/** A spilled object asks the budget for room in steps of this size. */
+const SPILL_STEP = 32 * 1024 * 1024;
+
+export interface DurableObject extends ObjectIdentity {
+  /** Where the record ends: the object is settled once the settler is past it. */
+  segment: string;
+  nonce: string;
+  end: number;
+}
+
+export interface ObjectWriter {
+  /** Takes the next bytes of the data set; they are copied or written before it returns. @throws Failure 'no-space' */
+  write(chunk: Uint8Array): void;
+  /** @throws Failure 'invalid' | 'mismatch' when the object cannot be kept; nothing of it remains then */
+  finish(): DurableObject;
+  /** Nothing of the object is kept. */
+  abort(): void;
+}
+
+/**
+ * @param declared what the C-STORE command or the File Meta says
+ * @throws Failure 'no-space'
+ */
+export function beginObject(
+  journal: Journal,
+  budget: JournalBudget,
+  declared: DeclaredObject,
+  from: Provenance,
+): ObjectWriter {
+  return new JournalObjectWriter(journal, budget, declared, from);
+}
+
+interface Spill {
+  fd: number | undefined;
+  path: string;
+  claimed: number;
+}
+
+class JournalObjectWriter implements ObjectWriter {
+  readonly #journal: Journal;
+  readonly #budget: JournalBudget;
+  readonly #declared: DeclaredObject;
+  readonly #from: Provenance;
+  readonly #segment: Segment;
+  readonly #fileMeta: Buffer;
+  readonly #scan: HeaderScan;
+  readonly #hash: ReturnType<typeof createHash>;
+  readonly #stage: Buffer;
+  #staged = 0;
+  /** Bytes of the body already written to the segment or the spill file. */
+  #written = 0;
+  #spill: Spill | undefined;
+  #open = true;
+
+  constructor(journal: Journal, budget: JournalBudget, declared: DeclaredObject, from: Provenance) {
+    this.#journal = journal;
+    this.#budget = budget;
+    this.#declared = declared;
+    this.#from = from;
+    this.#fileMeta = buildFileMeta({
+      sopClassUid: declared.sopClassUid,
+      sopInstanceUid: declared.sopInstanceUid,
+      transferSyntaxUid: declared.transferSyntaxUid,
+      ...(from.callingAe === undefined ? {} : { sourceAeTitle: from.callingAe }),
+    });
+    this.#scan = new HeaderScan(declared.transferSyntaxUid);
+    this.#hash = contentHash(declared.transferSyntaxUid);
+    this.#stage = Buffer.allocUnsafeSlow(STAGE_BYTES);
+    this.#segment = journal.take();
+    this.#put(this.#fileMeta);
+  }
+
+  write(chunk: Uint8Array): void {
+    this.#scan.push(chunk);
+    this.#hash.update(chunk);
+    this.#put(chunk);
+  }
+
+  finish(): DurableObject {
+    try {
+      const identity = checkObject(this.#declared, this.#scan.end());
+      this.#flush();
+      const bodyLength = this.#written;
+      if (this.#spill?.fd !== undefined) {
+        fs.fdatasyncSync(this.#spill.fd);
+        closeSpill(this.#spill);
+        syncFolder(this.#journal.folder);
+      }
+      const header: RecordHeader = {
+        bodyLength,
+        contentHash: this.#hash.digest(),
+        meta: {
+          ...identity,
+          transferSyntaxUid: this.#declared.transferSyntaxUid,
+          dataSetOffset: this.#fileMeta.length,
+          receivedAt: new Date().toISOString(),
+          from: this.#from,
+          ...(this.#spill ? { external: path.basename(this.#spill.path) } : {}),
+        },
+      };
+      const segment = this.#segment;
+      const block = encodeRecordHeader(segment.nonce, header);
+      fs.writeSync(segment.fd, block, 0, block.length, segment.end);
+      fs.fdatasyncSync(segment.fd);
+      segment.end += aligned(RECORD_HEADER_BYTES + (this.#spill ? 0 : bodyLength));
+      this.#open = false;
+      this.#journal.expect(bodyLength);
+      this.#journal.advance(segment);
+      const durable = { ...identity, segment: segment.path, nonce: segment.nonce.toString('hex'), end: segment.end };
+      this.#journal.giveBack(segment);
+      return durable;
+    } catch (thrown) {
+      this.abort();
+      if (thrown instanceof Failure) throw thrown;
+      throw new Failure('no-space', 'the object could not be written to the journal', { cause: thrown });
+    }
+  }
+
+  abort(): void {
+    if (!this.#open) return;
+    this.#open = false;
+    if (this.#spill) {
+      closeSpill(this.#spill);
+      fs.rmSync(this.#spill.path, { force: true });
+      this.#budget.free(this.#spill.claimed);
+    }
+    // segment.end has not moved: the next record overwrites what lies behind it.
+    this.#journal.giveBack(this.#segment);
+  }
+
+  #put(bytes: Uint8Array): void {
+    for (let at = 0; at < bytes.length; ) {
+      const step = Math.min(bytes.length - at, STAGE_BYTES - this.#staged);
+      this.#stage.set(bytes.subarray(at, at + step), this.#staged);
+      this.#staged += step;
+      at += step;
+      if (this.#staged === STAGE_BYTES) this.#flush();
+    }
+  }
+
+  #flush(): void {
+    if (this.#staged === 0) return;
+    const segment = this.#segment;
+    const at = segment.end + RECORD_HEADER_BYTES + this.#written;
+    if (!this.#spill && at + this.#staged > this.#journal.segmentBytes) this.#startSpill();
+    try {
+      if (this.#spill) {
+        while (this.#written + this.#staged > this.#spill.claimed) {
+          this.#budget.reserve(SPILL_STEP);
+          this.#spill.claimed += SPILL_STEP;
+        }
+        writeAll(openSpill(this.#spill), this.#stage, this.#staged, this.#written);
+      } else writeAll(segment.fd, this.#stage, this.#staged, at);
+    } catch (thrown) {
+      if (thrown instanceof Failure) throw thrown;
+      throw new Failure('no-space', 'the object could not be written to the journal', { cause: thrown });
+    }
+    this.#written += this.#staged;
+    this.#staged = 0;
+  }
+
+  /** The object outgrew its segment: what is written so far moves to a file of its own, and the rest follows it. */
+  #startSpill(): void {
+    this.#budget.reserve(SPILL_STEP);
+    const file = path.join(this.#journal.folder, `${randomUUID()}.obj`);
+    const spill: Spill = { fd: undefined, path: file, claimed: SPILL_STEP };
+    this.#spill = spill;
+    const fd = fs.openSync(file, 'wx+', 0o600);
+    spill.fd = fd;
+    const copy = Buffer.allocUnsafe(STAGE_BYTES);
+    const from = this.#segment.end + RECORD_HEADER_BYTES;
+    for (let at = 0; at < this.#written; ) {
+      const read = fs.readSync(this.#segment.fd, copy, 0, Math.min(copy.length, this.#written - at), from + at);
+      if (read === 0) throw new Failure('internal', 'the journal segment is shorter than what was written to it');
+      writeAll(fd, copy, read, at);
+      at += read;
+    }
+  }
+}
+
+function writeAll(fd: number, bytes: Buffer, length: number, position: number): void {
+  for (let done = 0; done < length; )
+    done += fs.writeSync(fd, bytes, done, length - done, position + done);
+}
+
+/** Closes once: a descriptor closed twice may by then be another file's. */
+function closeSpill(spill: Spill): void {
+  const fd = spill.fd;
+  spill.fd = undefined;
+  if (fd !== undefined) fs.closeSync(fd);
+}
+
+function openSpill(spill: Spill): number {
+  if (spill.fd === undefined) throw new Failure('internal', 'the spill file of the object is not open');
+  return spill.fd;
+}

@@ -1,0 +1,108 @@
+/**
+ * The objects the archive holds, as their rows tell: identity, transfer syntax, and where the bytes lie.
+ * Asked by the doors before they read bytes through read-object.ts.
+ */
+import type { DicomJson } from '../dicom/dicom-json.ts';
+import type { PixelLocation } from '../dicom/header-scan.ts';
+import type { Queryable } from './database/database.ts';
+
+export interface StoredObject {
+  id: number;
+  sopUid: string;
+  sopClass: string;
+  seriesUid: string;
+  studyUid: string;
+  contentHash: Buffer;
+  transferSyntax: string;
+  /** bytes of the whole Part 10 file */
+  length: number;
+  dataSetOffset: number;
+  /** offsets count from the start of the data set */
+  pixel: PixelLocation | null;
+  key: string;
+  location: 'journal' | 'store';
+  node: string | null;
+  journal: JournalPlace | null;
+  instanceNumber: number | null;
+  /** instance level */
+  attributes: DicomJson;
+  receivedAt: Date;
+  sourceKind: 'dimse' | 'stow' | 'reindex';
+  sourceAe: string | null;
+  sourceAddress: string | null;
+}
+
+export interface JournalPlace {
+  /** of the segment or spill file, relative to the data folder */
+  path: string;
+  /** hex; empty for a spill file, which is never reused */
+  nonce: string;
+  /** where the Part 10 file begins in it */
+  offset: number;
+}
+
+export interface ObjectQuery {
+  studyUid?: string;
+  seriesUid?: string;
+  sopUid?: string;
+  objectIds?: readonly number[];
+}
+
+export interface Page {
+  /** Objects after this one, in the order of the answer. */
+  after?: StoredObject;
+  limit: number;
+}
+
+const COLUMNS = `o.id, o.sop_uid as "sopUid", o.sop_class as "sopClass", e.series_uid as "seriesUid",
+  s.study_uid as "studyUid", o.content_hash as "contentHash", o.transfer_syntax as "transferSyntax", o.length,
+  o.data_set_offset as "dataSetOffset", o.pixel, o.key, o.location, o.node, o.journal, i.number as "instanceNumber",
+  i.attributes, o.received_at as "receivedAt", o.source_kind as "sourceKind", o.source_ae as "sourceAe",
+  o.source_address as "sourceAddress"`;
+
+const JOINS = `from instance i join object o on o.id = i.object join series e on e.id = i.series
+  join study s on s.id = e.study`;
+
+/**
+ * Current versions, ordered by series, instance number, id. Never unbounded: ask for the next page with `after`.
+ */
+export async function findStoredObjects(
+  db: Queryable,
+  where: ObjectQuery,
+  page: Page = { limit: 1000 },
+): Promise<StoredObject[]> {
+  const values: unknown[] = [];
+  const conditions: string[] = [];
+  const add = (sql: (place: string) => string, value: unknown): void => {
+    values.push(value);
+    conditions.push(sql(`$${values.length}`));
+  };
+  if (where.studyUid !== undefined) add((p) => `s.study_uid = ${p}`, where.studyUid);
+  if (where.seriesUid !== undefined) add((p) => `e.series_uid = ${p}`, where.seriesUid);
+  if (where.sopUid !== undefined) add((p) => `i.sop_uid = ${p}`, where.sopUid);
+  if (where.objectIds !== undefined) add((p) => `o.id = any(${p})`, where.objectIds);
+  if (page.after) {
+    values.push(page.after.seriesUid, page.after.instanceNumber ?? -1, page.after.id);
+    const n = values.length;
+    conditions.push(`(e.series_uid, coalesce(i.number, -1), o.id) > ($${n - 2}, $${n - 1}, $${n})`);
+  }
+  values.push(page.limit);
+  const result = await db.query<StoredObject>(
+    `select ${COLUMNS} ${JOINS} ${conditions.length > 0 ? `where ${conditions.join(' and ')}` : ''}
+     order by e.series_uid, coalesce(i.number, -1), o.id limit $${values.length}`,
+    values,
+  );
+  return result.rows;
+}
+
+/** Where one object's bytes lie now; asked again when a journal segment was recycled under a reader. */
+export async function findPlace(
+  db: Queryable,
+  objectId: number,
+): Promise<Pick<StoredObject, 'location' | 'node' | 'journal' | 'key'> | undefined> {
+  const result = await db.query<Pick<StoredObject, 'location' | 'node' | 'journal' | 'key'>>(
+    'select location, node, journal, key from object where id = $1',
+    [objectId],
+  );
+  return result.rows[0];
+}
