@@ -6,7 +6,7 @@ import { defineConfig } from 'vitest/config';
 
 export default defineConfig({
   test: {
-    include: ['test/**/*.test.ts', 'test/**/*.contract.ts'],
+    include: ['test/**/*.test.ts'],
     environment: 'node',
     pool: 'forks',
     // Several suites start servers of their own; more workers than this only make each other late.
