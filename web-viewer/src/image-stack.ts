@@ -1,0 +1,92 @@
+/**
+ * Turns the metadata of one series (WADO-RS /metadata) into the stack of frames a person scrolls through,
+ * and names what the series holds besides pictures.
+ * Called by study-view.tsx; the frames go to stage.ts, their data sets to Cornerstone's loader.
+ */
+import { type Dataset, items, number, numbers, text } from './dataset.ts';
+import { inReadingOrder, type Placed } from './slice-order.ts';
+import { sopClassName } from './sop-class-name.ts';
+
+export interface Frame extends Placed {
+  imageId: string;
+  /** The data set of this frame: the object's, with the frame's functional groups laid over it. */
+  dataset: Dataset;
+}
+
+/** An object of the series that cannot be shown as a picture, and why. */
+export interface NotShown {
+  sopInstanceUid: string;
+  words: string;
+}
+
+export interface ImageStack {
+  modality: string;
+  frames: Frame[];
+  notShown: NotShown[];
+}
+
+/** `frameUrl` names where a frame's pixels are: (SOP Instance UID, frame from 1) to URL. */
+export function createImageStack(
+  instances: readonly Dataset[],
+  frameUrl: (sopUid: string, frame: number) => string,
+): ImageStack {
+  const frames: Frame[] = [];
+  const notShown: NotShown[] = [];
+  for (const instance of instances) {
+    const sopInstanceUid = text(instance, '00080018');
+    const words = whyNotShown(instance);
+    if (words !== undefined) {
+      notShown.push({ sopInstanceUid, words });
+      continue;
+    }
+    const count = Math.max(1, number(instance, '00280008') ?? 1);
+    const base = withoutFunctionalGroups(instance);
+    const shared = items(instance, '52009229')[0];
+    const perFrame = items(instance, '52009230');
+    for (let frameNumber = 1; frameNumber <= count; frameNumber++) {
+      const dataset = { ...base, ...groupsOf(shared), ...groupsOf(perFrame[frameNumber - 1]) };
+      frames.push({
+        imageId: `wadors:${frameUrl(sopInstanceUid, frameNumber)}`,
+        sopInstanceUid,
+        frameNumber,
+        instanceNumber: number(dataset, '00200013'),
+        position: numbers(dataset, '00200032'),
+        orientation: numbers(dataset, '00200037'),
+        dataset,
+      });
+    }
+  }
+  const modality = instances[0] ? text(instances[0], '00080060') : '';
+  return { modality, frames: inReadingOrder(frames), notShown };
+}
+
+/** Transfer syntaxes that carry a film, which browsers play but the decoders of pictures do not (PS3.5 10.8 to 10.11). */
+const VIDEO = /^1\.2\.840\.10008\.1\.2\.4\.10[0-8](\.1)?$/;
+const PARAMETRIC_MAP = '1.2.840.10008.5.1.4.1.1.30';
+
+function whyNotShown(instance: Dataset): string | undefined {
+  const name = sopClassName(text(instance, '00080016'));
+  if (number(instance, '00280010') === undefined || number(instance, '00280011') === undefined) return name;
+  if (text(instance, '00080016') === PARAMETRIC_MAP) return `${name} (floating point values, not shown)`;
+  if (number(instance, '00280100') === 1) return `${name} (one bit a pixel, not shown)`;
+  if (VIDEO.test(text(instance, '00083002'))) return `${name} (video, not shown)`;
+  return undefined;
+}
+
+/**
+ * The object without its functional groups and frame count. Cornerstone's own way of combining them writes each
+ * frame's values into the object they share, so that a frame without a value shows its neighbour's.
+ */
+function withoutFunctionalGroups(instance: Dataset): Dataset {
+  const { '52009229': _shared, '52009230': _perFrame, '00280008': _count, ...rest } = instance;
+  return rest;
+}
+
+/** The attributes inside the first item of each functional group macro (PS3.3 C.7.6.16), laid side by side. */
+function groupsOf(functionalGroups: Dataset | undefined): Dataset {
+  if (functionalGroups === undefined) return {};
+  return Object.assign(
+    {},
+    ...Object.keys(functionalGroups).map((tag) => items(functionalGroups, tag)[0] ?? {}),
+  );
+}

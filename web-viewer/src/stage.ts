@@ -1,0 +1,283 @@
+/**
+ * The stage a series is shown on: one Cornerstone stack viewport with its mouse tools, told what to show in plain calls,
+ * and telling what is to be seen in one value that React reads. Created by image-viewport.tsx, one per mount.
+ * Pixels come through Cornerstone's WADO-RS loader; nothing here asks the archive itself.
+ */
+import {
+  cache,
+  Enums,
+  eventTarget,
+  imageLoader,
+  RenderingEngine,
+  type Types,
+  utilities,
+} from '@cornerstonejs/core';
+import {
+  PanTool,
+  StackScrollTool,
+  Enums as ToolEnums,
+  ToolGroupManager,
+  WindowLevelTool,
+  ZoomTool,
+} from '@cornerstonejs/tools';
+import { CACHE_BYTES, describeFrames, startCornerstone } from './cornerstone.ts';
+import { text, texts } from './dataset.ts';
+import type { Frame, ImageStack } from './image-stack.ts';
+import { type EdgeLetters, lettersFromDirections, lettersFromPatientOrientation } from './orientation.ts';
+import { createPrefetch, prefetchOrder } from './prefetch.ts';
+
+export type ToolName = 'window' | 'scroll' | 'zoom' | 'pan';
+
+export interface StageState {
+  /** The frame that is to be seen now, by its index in the stack; undefined until the first is drawn. */
+  shown: number | undefined;
+  /** The frame that was asked for last; differs from `shown` while it is on its way. */
+  wanted: number;
+  window: { width: number; center: number } | undefined;
+  /** Screen pixels (CSS) for one pixel of the image. */
+  zoom: number | undefined;
+  inverted: boolean;
+  letters: EdgeLetters | undefined;
+  /** Why the wanted frame is not there, in a sentence. */
+  failure: string | undefined;
+}
+
+export interface Stage {
+  show(stack: ImageStack): void;
+  goTo(index: number): void;
+  chooseTool(tool: ToolName): void;
+  setWindow(width: number, center: number): void;
+  toggleInvert(): void;
+  zoomBy(factor: number): void;
+  reset(): void;
+  state(): StageState;
+  /** Calls back after each change of state; answers how to stop. */
+  subscribe(listener: () => void): () => void;
+  destroy(): void;
+}
+
+const TOOLS: Readonly<Record<ToolName, string>> = {
+  window: WindowLevelTool.toolName,
+  scroll: StackScrollTool.toolName,
+  zoom: ZoomTool.toolName,
+  pan: PanTool.toolName,
+};
+
+const EMPTY: StageState = {
+  shown: undefined,
+  wanted: 0,
+  window: undefined,
+  zoom: undefined,
+  inverted: false,
+  letters: undefined,
+  failure: undefined,
+};
+
+/** No more frames than this are fetched ahead, and no more bytes than half the cache. */
+const PREFETCH_FRAMES = 600;
+
+let stages = 0;
+
+export function createStage(element: HTMLDivElement): Stage {
+  startCornerstone();
+  const id = `stage-${++stages}`;
+  const engine = new RenderingEngine(id);
+  engine.enableElement({
+    viewportId: id,
+    type: Enums.ViewportType.STACK,
+    element,
+    defaultOptions: { background: [0, 0, 0] },
+  });
+  const viewport = engine.getViewport(id) as Types.IStackViewport;
+  const tools = createToolGroup(id);
+  const prefetch = createPrefetch((imageId) =>
+    imageLoader.loadAndCacheImage(imageId, {
+      priority: 10,
+      requestType: Enums.RequestType.Prefetch,
+    }),
+  );
+
+  let frames: Frame[] = [];
+  let state = EMPTY;
+  const listeners = new Set<() => void>();
+
+  function change(part: Partial<StageState>): void {
+    state = { ...state, ...part };
+    for (const listener of listeners) listener();
+  }
+
+  function readViewport(): Partial<StageState> {
+    const { voiRange, invert } = viewport.getProperties();
+    const level = voiRange && utilities.windowLevel.toWindowLevel(voiRange.lower, voiRange.upper);
+    return {
+      window: level && { width: level.windowWidth, center: level.windowCenter },
+      inverted: invert ?? false,
+      zoom: zoomOf(viewport),
+      letters: lettersOf(viewport, frames[viewport.getCurrentImageIdIndex()]),
+    };
+  }
+
+  function onNewImage(event: Event): void {
+    const { imageIdIndex } = (event as CustomEvent<{ imageIdIndex: number }>).detail;
+    const direction = imageIdIndex < (state.shown ?? 0) ? -1 : 1;
+    change({ ...readViewport(), shown: imageIdIndex, wanted: imageIdIndex, failure: undefined });
+    const frameBytes = Math.max(1, viewport.getCornerstoneImage()?.sizeInBytes ?? 1);
+    const limit = Math.min(PREFETCH_FRAMES, Math.floor(CACHE_BYTES / 2 / frameBytes));
+    const order = prefetchOrder(imageIdIndex, frames.length, limit, direction);
+    prefetch.aim(order.map((index) => frames[index]!.imageId).filter((imageId) => !cache.isLoaded(imageId)));
+  }
+
+  function onViewChanged(): void {
+    if (state.shown !== undefined) change(readViewport());
+  }
+
+  function onScroll(event: Event): void {
+    const { newImageIdIndex } = (event as CustomEvent<{ newImageIdIndex: number }>).detail;
+    change({ wanted: newImageIdIndex });
+  }
+
+  function onLoadError(event: Event): void {
+    const { imageId } = (event as CustomEvent<{ imageId: string }>).detail;
+    if (imageId === frames[viewport.getCurrentImageIdIndex()]?.imageId) {
+      change({
+        wanted: viewport.getCurrentImageIdIndex(),
+        failure:
+          'This image could not be shown: the archive did not send it, or its pixels cannot be decoded.',
+      });
+    }
+  }
+
+  // The right button zooms.
+  element.addEventListener('contextmenu', preventDefault);
+  element.addEventListener(Enums.Events.STACK_NEW_IMAGE, onNewImage);
+  element.addEventListener(Enums.Events.STACK_VIEWPORT_SCROLL, onScroll);
+  element.addEventListener(Enums.Events.VOI_MODIFIED, onViewChanged);
+  element.addEventListener(Enums.Events.CAMERA_MODIFIED, onViewChanged);
+  eventTarget.addEventListener(Enums.Events.IMAGE_LOAD_ERROR, onLoadError);
+  const resized = new ResizeObserver(() => {
+    engine.resize(true, true);
+    onViewChanged();
+  });
+  resized.observe(element);
+
+  return {
+    show(stack) {
+      prefetch.stop();
+      frames = stack.frames;
+      change(EMPTY);
+      if (frames.length === 0) return;
+      describeFrames(frames);
+      const imageIds = frames.map((frame) => frame.imageId);
+      // A frame that fails is told through IMAGE_LOAD_ERROR; the promise settles all the same.
+      void viewport.setStack(imageIds, Math.floor((frames.length - 1) / 2));
+    },
+    goTo(index) {
+      const delta = Math.max(0, Math.min(frames.length - 1, index)) - viewport.getTargetImageIdIndex();
+      if (frames.length > 0 && delta !== 0) viewport.scroll(delta);
+    },
+    chooseTool(tool) {
+      tools.chooseTool(tool);
+    },
+    setWindow(width, center) {
+      viewport.setProperties({ voiRange: utilities.windowLevel.toLowHighRange(width, center) });
+      viewport.render();
+    },
+    toggleInvert() {
+      viewport.setProperties({ invert: !viewport.getProperties().invert });
+      viewport.render();
+      onViewChanged();
+    },
+    zoomBy(factor) {
+      viewport.setZoom(viewport.getZoom() * factor);
+      viewport.render();
+    },
+    reset() {
+      viewport.resetProperties();
+      viewport.resetCamera();
+      viewport.render();
+      onViewChanged();
+    },
+    state: () => state,
+    subscribe(listener) {
+      listeners.add(listener);
+      return () => listeners.delete(listener);
+    },
+    destroy() {
+      prefetch.stop();
+      listeners.clear();
+      resized.disconnect();
+      element.removeEventListener('contextmenu', preventDefault);
+      element.removeEventListener(Enums.Events.STACK_NEW_IMAGE, onNewImage);
+      element.removeEventListener(Enums.Events.STACK_VIEWPORT_SCROLL, onScroll);
+      element.removeEventListener(Enums.Events.VOI_MODIFIED, onViewChanged);
+      element.removeEventListener(Enums.Events.CAMERA_MODIFIED, onViewChanged);
+      eventTarget.removeEventListener(Enums.Events.IMAGE_LOAD_ERROR, onLoadError);
+      tools.destroy();
+      engine.destroy();
+    },
+  };
+}
+
+/** Left button: the chosen tool. Middle: pan. Right: zoom. Wheel: scroll. Two fingers: zoom and pan. */
+function createToolGroup(id: string): { chooseTool(tool: ToolName): void; destroy(): void } {
+  const { MouseBindings } = ToolEnums;
+  const group = ToolGroupManager.createToolGroup(id);
+  if (group === undefined) throw new Error(`A tool group named ${id} stands already.`);
+  for (const name of Object.values(TOOLS)) group.addTool(name);
+  group.addViewport(id, id);
+  const standing: Readonly<Record<ToolName, object[]>> = {
+    window: [],
+    scroll: [{ mouseButton: MouseBindings.Wheel }],
+    zoom: [{ mouseButton: MouseBindings.Secondary }, { numTouchPoints: 2 }],
+    pan: [{ mouseButton: MouseBindings.Auxiliary }],
+  };
+  return {
+    chooseTool(chosen) {
+      for (const tool of Object.keys(TOOLS) as ToolName[]) {
+        group.setToolPassive(TOOLS[tool], { removeAllBindings: true });
+        const bindings =
+          tool === chosen ? [{ mouseButton: MouseBindings.Primary }, ...standing[tool]] : standing[tool];
+        if (bindings.length > 0) group.setToolActive(TOOLS[tool], { bindings });
+      }
+    },
+    destroy() {
+      ToolGroupManager.destroyToolGroup(id);
+    },
+  };
+}
+
+function preventDefault(event: Event): void {
+  event.preventDefault();
+}
+
+/** How many screen pixels one pixel of the image takes, measured on the screen itself. */
+function zoomOf(viewport: Types.IStackViewport): number | undefined {
+  const image = viewport.getImageData();
+  if (!image) return undefined;
+  const { origin, direction, spacing } = image;
+  const step = spacing[0];
+  const beside: Types.Point3 = [
+    origin[0] + direction[0] * step,
+    origin[1] + direction[1] * step,
+    origin[2] + direction[2] * step,
+  ];
+  const [x0, y0] = viewport.worldToCanvas(origin);
+  const [x1, y1] = viewport.worldToCanvas(beside);
+  return Math.hypot(x1 - x0, y1 - y0);
+}
+
+/** Only what the data set says itself: Cornerstone assumes an axial slice where it says nothing. */
+function lettersOf(viewport: Types.IStackViewport, frame: Frame | undefined): EdgeLetters | undefined {
+  if (frame === undefined) return undefined;
+  if (frame.orientation?.length !== 6) {
+    return lettersFromPatientOrientation(texts(frame.dataset, '00200020'));
+  }
+  // Positions of these have no patient behind them (PS3.3 C.7.6.2.1.1 asks for a frame of reference).
+  if (text(frame.dataset, '00080060') === 'SM') return undefined;
+  const { viewUp, viewPlaneNormal } = viewport.getCamera();
+  if (!viewUp || !viewPlaneNormal) return undefined;
+  const [ux, uy, uz] = viewUp;
+  const [nx, ny, nz] = viewPlaneNormal;
+  const right = [uy * nz - uz * ny, uz * nx - ux * nz, ux * ny - uy * nx];
+  return lettersFromDirections(right, [-ux, -uy, -uz]);
+}
