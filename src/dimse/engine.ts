@@ -1,34 +1,37 @@
 /**
  * The one door to dcmjs-dimse: its association negotiation and its C-ECHO service, on a socket that we read.
- * inbound-association.ts hands it whole association PDUs and commands; bytes of objects never come here.
+ * Both associations hand it whole association PDUs and commands; bytes of objects never come here.
  * The names declared below are private to the library: the version is pinned, and test/dimse/engine.test.ts
  * fails when they change.
  */
 import type { Socket } from 'node:net';
 import dcmjsDimse from 'dcmjs-dimse';
 import { IMPLEMENTATION_VERSION_NAME, UID_ROOT_IMPLEMENTATION } from '../dicom/uid.ts';
+import type { AssociationReject } from './pdu.ts';
 
 // The library keeps both of these per process, and logs every association to the console.
 dcmjsDimse.Implementation.setImplementationClassUid(UID_ROOT_IMPLEMENTATION);
 dcmjsDimse.Implementation.setImplementationVersion(IMPLEMENTATION_VERSION_NAME);
 dcmjsDimse.log.setLevel('silent', false);
 
-export const { AbortReason, PresentationContextResult, SopClass } = dcmjsDimse.constants;
-export const { Association, PresentationContext } = dcmjsDimse.association;
+export const { PresentationContextResult } = dcmjsDimse.constants;
+export const { Association } = dcmjsDimse.association;
 export type EngineAssociation = InstanceType<typeof Association>;
 
 /** The library announces at most this as our Maximum Length Received (its Implementation.getMaxPduLength). */
 export const maxAnnouncedPduLength = dcmjsDimse.Implementation.getMaxPduLength();
 
-/** What the engine tells the association it works for. */
+/** What the engine tells the association it works for, as acceptor or as requestor. */
 export interface EngineEvents {
-  associationRequested(association: EngineAssociation): void;
-  releaseRequested(): void;
+  associationRequested?(association: EngineAssociation): void;
+  associationAccepted?(association: EngineAssociation): void;
+  associationRejected?(reject: AssociationReject): void;
   aborted(source: number, reason: number): void;
   failed(error: Error): void;
 }
 
-export class AcceptorEngine extends dcmjsDimse.Scp {
+/** The library's Scp is its Network with handlers, and Network, which it does not export, can also request. */
+export class Engine extends dcmjsDimse.Scp {
   declare _processPdu: (pdu: Buffer) => Promise<void>;
   declare dimse: unknown;
   declare dimseStream: unknown;
@@ -38,6 +41,10 @@ export class AcceptorEngine extends dcmjsDimse.Scp {
   constructor(socket: Socket, events: EngineEvents) {
     super(socket);
     this.#events = events;
+    this.on('associationAccepted', (association: EngineAssociation) =>
+      events.associationAccepted?.(association),
+    );
+    this.on('associationRejected', (reject: AssociationReject) => events.associationRejected?.(reject));
     this.on('networkError', (error: Error) => events.failed(error));
   }
 
@@ -62,11 +69,7 @@ export class AcceptorEngine extends dcmjsDimse.Scp {
   }
 
   override associationRequested(association: EngineAssociation): void {
-    this.#events.associationRequested(association);
-  }
-
-  override associationReleaseRequested(): void {
-    this.#events.releaseRequested();
+    this.#events.associationRequested?.(association);
   }
 
   override cEchoRequest(

@@ -12,7 +12,7 @@ import {
   parseAssociationRequest,
 } from './association-request.ts';
 import {
-  AcceptorEngine,
+  Engine,
   type EngineAssociation,
   maxAnnouncedPduLength,
   PresentationContextResult,
@@ -91,7 +91,7 @@ class Acceptor implements InboundAssociation {
   readonly #socket: Socket;
   readonly #options: InboundOptions;
   readonly #maxPduLength: number;
-  readonly #engine: AcceptorEngine;
+  readonly #engine: Engine;
   readonly #reader: PduReader;
   readonly #store: InboundStore;
   readonly #contexts = new Map<number, AcceptedContext>();
@@ -130,9 +130,8 @@ class Acceptor implements InboundAssociation {
         resume: () => socket.resume(),
       },
     );
-    this.#engine = new AcceptorEngine(socket, {
+    this.#engine = new Engine(socket, {
       associationRequested: (association) => this.#answer(association),
-      releaseRequested: () => {},
       aborted: (source, reason) => this.#over('aborted', `The peer: ${abortSentence(source, reason)}`),
       failed: (error) => this.#fail(abortSource.serviceProvider, abortReason.invalidParameter, error.message),
     });

@@ -1,0 +1,354 @@
+/**
+ * The requestor's side of an association (PS3.8 9.2): negotiated by the engine, its requests written and answered here,
+ * one at a time. Made by outbound-association.ts on a connected socket; data sets leave by outbound-store.ts.
+ */
+import type { Socket } from 'node:net';
+import { VERIFICATION } from '../dicom/sop-class.ts';
+import { IMPLICIT_LE } from '../dicom/transfer-syntax.ts';
+import { asFailure, Failure } from '../failure.ts';
+import { AcceptedContexts } from './accepted-contexts.ts';
+import {
+  type CommandSet,
+  commandField,
+  decodeCommandSet,
+  encodeCommandSet,
+  noDataSet,
+} from './command-set.ts';
+import { Engine, type EngineAssociation } from './engine.ts';
+import type {
+  OutboundAssociation,
+  OutboundObject,
+  OutboundTimeouts,
+  StoreResponse,
+} from './outbound-association.ts';
+import { sendDataSet } from './outbound-store.ts';
+import {
+  type AssociationReject,
+  abortReason,
+  abortSentence,
+  abortSource,
+  encodeAbort,
+  encodeCommandMessage,
+  encodeReleaseRequest,
+  pduType,
+  pdvIsCommand,
+  pdvIsLast,
+  pdvValueLimit,
+  rejectResult,
+  rejectSentence,
+} from './pdu.ts';
+import { PduReader } from './pdu-reader.ts';
+import type { ContextProposal } from './plan-contexts.ts';
+
+export interface RequestorParts {
+  /** "PACS at host:port", for the sentences. */
+  peer: string;
+  maxPduLength: number;
+  contexts: readonly ContextProposal[];
+  timeouts: OutboundTimeouts;
+}
+
+const defaultTimeouts = { connectMs: 10_000, associateMs: 30_000, responseMs: 60_000, releaseMs: 10_000 };
+const maxAssociatePduLength = 64 * 1024;
+/** Responses are short; this is for the careless. */
+const maxCommandLength = 64 * 1024;
+/** After the end the peer gets this long to read what we said last. */
+const lingerMs = 2_000;
+
+/** Someone who waits for the peer, and what it waits for. */
+interface Waiter {
+  resolve(command: CommandSet): void;
+  reject(failure: Failure): void;
+}
+
+export class Requestor implements OutboundAssociation {
+  readonly #socket: Socket;
+  readonly #peer: string;
+  readonly #maxPduLength: number;
+  readonly #timeouts: Required<OutboundTimeouts>;
+  readonly #engine: Engine;
+  readonly #reader: PduReader;
+  readonly #proposed: readonly ContextProposal[];
+  readonly #contexts = new AcceptedContexts();
+  #valueLimit = 0;
+  #messageId = 0;
+  #phase: 'associating' | 'open' | 'releasing' | 'over' = 'associating';
+  #failure: Failure | undefined;
+  #associated: { resolve(): void; reject(failure: Failure): void } | undefined;
+  readonly #waiting = new Map<number, Waiter>();
+  #releasedBy: (() => void) | undefined;
+  #drain: { resolve(): void; reject(failure: Failure): void } | undefined;
+  #command: Buffer[] = [];
+  #commandLength = 0;
+  #busy = false;
+
+  constructor(socket: Socket, { peer, maxPduLength, contexts, timeouts }: RequestorParts) {
+    this.#socket = socket;
+    this.#peer = peer;
+    this.#proposed = contexts;
+    this.#maxPduLength = maxPduLength;
+    this.#timeouts = { ...defaultTimeouts, ...timeouts };
+    this.#reader = new PduReader(
+      { maxPduLength: this.#maxPduLength, maxAssociatePduLength },
+      {
+        pdu: (type, pdu) => this.#pdu(type, pdu),
+        fragment: (_contextId, control, bytes, end) => this.#fragment(control, bytes, end),
+        fault: (reason, sentence) => this.#protocolError(reason, sentence),
+        pause: () => socket.pause(),
+        resume: () => socket.resume(),
+      },
+    );
+    this.#engine = new Engine(socket, {
+      associationAccepted: (association) => this.#established(association),
+      associationRejected: (reject) => this.#rejected(reject),
+      aborted: (source, reason) => this.#over(this.#unreachable(abortSentence(source, reason))),
+      failed: (error) => this.#protocolError(abortReason.invalidParameter, error.message),
+    });
+    socket.on('data', (chunk: Buffer) => this.#reader.push(chunk));
+    socket.on('error', (error) => this.#over(this.#unreachable(error.message, error)));
+    socket.on('close', () => this.#over(this.#unreachable('the connection was closed without a release')));
+    socket.on('drain', () => this.#drain?.resolve());
+  }
+
+  get open(): boolean {
+    return this.#phase === 'open';
+  }
+
+  async associate(association: EngineAssociation): Promise<void> {
+    const { associateMs } = this.#timeouts;
+    const answered = new Promise<void>((resolve, reject) => {
+      this.#associated = { resolve, reject };
+    });
+    this.#engine.sendAssociationRequest(association);
+    await this.#within(associateMs, 'to the A-ASSOCIATE-RQ', answered);
+  }
+
+  accepted(abstractSyntax: string, transferSyntaxUid: string): number | undefined {
+    return this.#contexts.id(abstractSyntax, transferSyntaxUid);
+  }
+
+  refusal(abstractSyntax: string, transferSyntaxUid: string): string {
+    return this.#contexts.refusal(abstractSyntax, transferSyntaxUid);
+  }
+
+  async store(object: OutboundObject, bytes: AsyncIterable<Uint8Array>): Promise<StoreResponse> {
+    const contextId = this.accepted(object.sopClassUid, object.transferSyntaxUid);
+    if (contextId === undefined) {
+      const why = this.refusal(object.sopClassUid, object.transferSyntaxUid);
+      throw new Failure('peer-refused', `${this.#peer} does not take ${why}`);
+    }
+    const request: CommandSet = {
+      AffectedSOPClassUID: object.sopClassUid,
+      CommandField: commandField.storeRequest,
+      Priority: object.priority ?? 0,
+      CommandDataSetType: 0x0000,
+      AffectedSOPInstanceUID: object.sopInstanceUid,
+    };
+    if (object.moveOriginator) {
+      request.MoveOriginatorApplicationEntityTitle = object.moveOriginator.aeTitle;
+      request.MoveOriginatorMessageID = object.moveOriginator.messageId;
+    }
+    const response = await this.#request(contextId, request, () =>
+      sendDataSet(bytes, contextId, this.#valueLimit, object.length, (parts) => this.#write(parts)),
+    );
+    const answer: StoreResponse = { status: response.Status ?? -1 };
+    if (response.ErrorComment) answer.errorComment = response.ErrorComment;
+    if (response.OffendingElement?.length) answer.offendingElements = response.OffendingElement;
+    return answer;
+  }
+
+  async echo(): Promise<number> {
+    const syntaxes = this.#proposed
+      .filter(({ abstractSyntax }) => abstractSyntax === VERIFICATION)
+      .flatMap(({ transferSyntaxes }) => transferSyntaxes);
+    const contextId = syntaxes.map((uid) => this.accepted(VERIFICATION, uid)).find((id) => id !== undefined);
+    if (contextId === undefined) {
+      const why = this.refusal(VERIFICATION, syntaxes[0] ?? IMPLICIT_LE);
+      throw new Failure('peer-refused', `${this.#peer} does not take ${why}`);
+    }
+    const request: CommandSet = {
+      AffectedSOPClassUID: VERIFICATION,
+      CommandField: commandField.echoRequest,
+      CommandDataSetType: noDataSet,
+    };
+    const response = await this.#request(contextId, request);
+    return response.Status ?? -1;
+  }
+
+  async release(): Promise<void> {
+    if (this.#phase !== 'open' || this.#busy) {
+      this.abort();
+      return;
+    }
+    this.#phase = 'releasing';
+    const released = new Promise<void>((resolve) => {
+      this.#releasedBy = resolve;
+    });
+    this.#socket.write(encodeReleaseRequest());
+    const timer = setTimeout(() => this.abort(), this.#timeouts.releaseMs);
+    await released;
+    clearTimeout(timer);
+  }
+
+  abort(): void {
+    if (this.#phase === 'over') return;
+    this.#sendAbort(abortSource.serviceUser, abortReason.notSpecified);
+    this.#over(new Failure('conflict', `The association with ${this.#peer} was aborted by us`));
+  }
+
+  /** One request and its response; `body` sends what follows the command. */
+  async #request(contextId: number, request: CommandSet, body?: () => Promise<void>): Promise<CommandSet> {
+    if (this.#failure) throw this.#failure;
+    if (this.#phase !== 'open')
+      throw new Failure('conflict', `The association with ${this.#peer} is ${this.#phase}`);
+    if (this.#busy)
+      throw new Failure('conflict', `A request is under way on the association with ${this.#peer}`);
+    this.#busy = true;
+    this.#messageId = (this.#messageId % 0xffff) + 1;
+    const messageId = this.#messageId;
+    const response = new Promise<CommandSet>((resolve, reject) =>
+      this.#waiting.set(messageId, { resolve, reject }),
+    );
+    // The peer may abort while we still write: the wait below, or the write, reports it.
+    response.catch(() => undefined);
+    try {
+      const command = encodeCommandSet({ ...request, MessageID: messageId });
+      await this.#write([encodeCommandMessage(contextId, command, this.#valueLimit)]);
+      if (body) await body();
+      return await this.#within(this.#timeouts.responseMs, `to message ${messageId}`, response);
+    } catch (error) {
+      // Half a data set cannot be taken back.
+      this.#sendAbort(abortSource.serviceUser, abortReason.notSpecified);
+      this.#over(asFailure(error));
+      throw error;
+    } finally {
+      this.#waiting.delete(messageId);
+      this.#busy = false;
+    }
+  }
+
+  /** Settles `answered`, or ends the association when the peer says nothing for so long. */
+  async #within<T>(ms: number, what: string, answered: Promise<T>): Promise<T> {
+    const timer = setTimeout(() => {
+      this.#sendAbort(abortSource.serviceUser, abortReason.notSpecified);
+      this.#over(this.#unreachable(`no answer ${what} within ${ms} ms`));
+    }, ms);
+    try {
+      return await answered;
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  #write(parts: Uint8Array[]): Promise<void> | undefined {
+    if (this.#failure) throw this.#failure;
+    const socket = this.#socket;
+    socket.cork();
+    for (const part of parts) socket.write(part);
+    socket.uncork();
+    if (!socket.writableNeedDrain) return undefined;
+    const drained = new Promise<void>((resolve, reject) => {
+      this.#drain = { resolve, reject };
+    });
+    return this.#within(this.#timeouts.responseMs, 'while it does not take the data set', drained);
+  }
+
+  #pdu(type: number, pdu: Buffer): undefined {
+    const associating = this.#phase === 'associating';
+    if (type === pduType.abort) this.#engine.deliver(pdu);
+    else if (associating && (type === pduType.associateAccept || type === pduType.associateReject))
+      this.#engine.deliver(pdu);
+    else if (type === pduType.releaseResponse && this.#phase === 'releasing') this.#over(undefined);
+    else if (type === pduType.releaseRequest && !associating) {
+      this.#engine.sendAssociationReleaseResponse();
+      this.#over(this.#unreachable('it released the association'));
+    } else this.#protocolError(abortReason.unexpectedPdu, `PDU type 0x0${type} was not expected (PS3.8 9.2)`);
+  }
+
+  #fragment(control: number, bytes: Buffer, end: boolean): undefined {
+    if (this.#phase !== 'open' && this.#phase !== 'releasing') {
+      this.#protocolError(abortReason.unexpectedPdu, 'P-DATA-TF came before the association (PS3.8 9.2)');
+      return;
+    }
+    if ((control & pdvIsCommand) === 0 || this.#commandLength + bytes.length > maxCommandLength) {
+      this.#protocolError(abortReason.unexpectedParameter, 'a response with a data set, or without an end');
+      return;
+    }
+    this.#command.push(Buffer.from(bytes));
+    this.#commandLength += bytes.length;
+    if (!end || (control & pdvIsLast) === 0) return;
+    const whole = Buffer.concat(this.#command);
+    this.#command = [];
+    this.#commandLength = 0;
+    try {
+      this.#response(decodeCommandSet(whole));
+    } catch (error) {
+      this.#protocolError(abortReason.invalidParameter, asFailure(error).message);
+    }
+  }
+
+  #response(command: CommandSet): void {
+    const messageId = command.MessageIDBeingRespondedTo ?? -1;
+    const waiter = this.#waiting.get(messageId);
+    if (
+      ((command.CommandField ?? 0) & commandField.responseBit) === 0 ||
+      command.Status === undefined ||
+      !waiter
+    ) {
+      this.#protocolError(
+        abortReason.unexpectedParameter,
+        `a command that answers no request of ours (${messageId})`,
+      );
+      return;
+    }
+    waiter.resolve(command);
+  }
+
+  #established(association: EngineAssociation): void {
+    this.#phase = 'open';
+    this.#valueLimit = pdvValueLimit(association.getMaxPduLength(), this.#maxPduLength);
+    if (this.#valueLimit < 1) {
+      this.#protocolError(
+        abortReason.invalidParameter,
+        'its Maximum Length Received leaves no room for a PDV',
+      );
+      return;
+    }
+    this.#contexts.read(association, this.#proposed);
+    this.#associated?.resolve();
+  }
+
+  #rejected(reject: AssociationReject): void {
+    const kind = reject.result === rejectResult.transient ? 'peer-unreachable' : 'peer-refused';
+    this.#over(new Failure(kind, `${this.#peer}: the association was ${rejectSentence(reject)}`));
+  }
+
+  #unreachable(why: string, cause?: unknown): Failure {
+    return new Failure('peer-unreachable', `${this.#peer}: ${why}`, { cause });
+  }
+
+  #protocolError(reason: number, what: string): void {
+    this.#sendAbort(abortSource.serviceProvider, reason);
+    this.#over(this.#unreachable(`it broke the protocol: ${what}`));
+  }
+
+  #sendAbort(source: number, reason: number): void {
+    if (this.#phase !== 'over' && this.#socket.writable) this.#socket.write(encodeAbort(source, reason));
+  }
+
+  /** Once: everyone who waits learns why. Without a failure it was released. */
+  #over(failure: Failure | undefined): void {
+    if (this.#phase === 'over') return;
+    this.#phase = 'over';
+    this.#failure = failure ?? new Failure('conflict', `The association with ${this.#peer} was released`);
+    this.#reader.stop();
+    this.#associated?.reject(this.#failure);
+    this.#drain?.reject(this.#failure);
+    for (const waiter of this.#waiting.values()) waiter.reject(this.#failure);
+    this.#releasedBy?.();
+    this.#socket.end();
+    this.#socket.resume();
+    const linger = setTimeout(() => this.#socket.destroy(), lingerMs);
+    this.#socket.once('close', () => clearTimeout(linger));
+  }
+}
