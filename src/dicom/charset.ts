@@ -18,11 +18,11 @@ export function characterSetOf(value: Uint8Array | undefined): string[] | undefi
   return terms.some((term) => term !== '') ? terms : undefined;
 }
 
-/** The text of the bytes, NULs removed and trailing padding dropped; `vr` says which delimiters reset ISO 2022 escapes. */
+/** The text of the bytes, NULs removed and trailing spaces dropped; `vr` says which delimiters reset ISO 2022 escapes. */
 export function decodeText(bytes: Uint8Array, characterSet: string[] | undefined, vr: string): string {
   const text =
     isAscii(bytes) || !LOCALISED_VRS.has(vr) ? latin1(bytes) : decodeLocalised(bytes, characterSet, vr);
-  return text.replaceAll('\0', '').trimEnd();
+  return text.replaceAll('\0', '').replace(/ +$/, '');
 }
 
 function decodeLocalised(bytes: Uint8Array, characterSet: string[] | undefined, vr: string): string {

@@ -180,6 +180,11 @@ export class HeaderScan {
     }
   }
 
+  /** The header part has passed: what follows is Pixel Data and what stands behind it. */
+  get pixelDataReached(): boolean {
+    return this.#pixelData !== undefined;
+  }
+
   /** What was read, once the last byte has been pushed. */
   end(): Scan {
     if (this.#deflated) return this.#deflated.scan(this.#length, this.#options);
