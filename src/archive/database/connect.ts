@@ -120,10 +120,16 @@ function refusal(error: unknown, where: string): unknown {
     '42501': 'does not allow this user what Isocenter needs',
   };
   const reason = reasons[code];
-  if (reason === undefined) return error;
-  return new Failure('invalid', `Postgres at ${where} ${reason} (${code}). Correct DATABASE_URL.`, {
-    cause: error,
-  });
+  if (reason !== undefined)
+    return new Failure('invalid', `Postgres at ${where} ${reason} (${code}). Correct DATABASE_URL.`, {
+      cause: error,
+    });
+  // What stops pg before the first statement (TLS, the way to log in) quotes nothing of the URL.
+  if (error instanceof Failure && error.cause instanceof Error)
+    return new Failure('invalid', `Postgres at ${where} cannot be talked to: ${error.cause.message}.`, {
+      cause: error,
+    });
+  return error;
 }
 
 function codeOf(error: unknown): string | undefined {

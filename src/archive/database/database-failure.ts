@@ -11,14 +11,22 @@ export class DatabaseFailure extends Failure {
   readonly table: string | undefined;
   readonly column: string | undefined;
   readonly constraint: string | undefined;
+  /** The connection is gone, or so is the server: nothing more can be said on it. */
+  readonly connectionLost: boolean;
 
-  constructor(kind: FailureKind, message: string, error: PostgresError, retryAfterS?: number) {
-    super(kind, message, retryAfterS === undefined ? {} : { retryAfterS });
+  constructor(
+    kind: FailureKind,
+    message: string,
+    error: PostgresError,
+    more: { lost?: true; retryAfterS?: number } = {},
+  ) {
+    super(kind, message, more.retryAfterS === undefined ? {} : { retryAfterS: more.retryAfterS });
     this.name = 'DatabaseFailure';
     this.code = error.code;
     this.table = error.table;
     this.column = error.column;
     this.constraint = error.constraint;
+    this.connectionLost = more.lost ?? false;
   }
 }
 
@@ -32,9 +40,12 @@ interface PostgresError extends Error {
   position?: string;
 }
 
-/** The server is away, shuts down, starts, or has no connection, memory or disk left; or the way to it is cut. */
-const UNAVAILABLE_STATES = /^(08...|57P0[1-5]|53...|58030|25006)$/;
-const UNAVAILABLE_CODES = new Set([
+/**
+ * The server is away, shuts down, starts, has no connection, memory or disk left, or has given this connection up.
+ * Not 08P01 (protocol_violation): a wrong number of parameters is one, and trying again would not help.
+ */
+const LOST_STATES = /^(08(?!P01)...|57P0[1-5]|53...|58030|25006|25P0[34])$/;
+const LOST_CODES = new Set([
   'ECONNREFUSED',
   'ECONNRESET',
   'ECONNABORTED',
@@ -48,18 +59,29 @@ const UNAVAILABLE_CODES = new Set([
   'ENETUNREACH',
   'ENETDOWN',
 ]);
+const BUSY: Record<string, string | undefined> = {
+  '40001': 'is busy with the same rows',
+  '40P01': 'is busy with the same rows',
+  '55P03': 'is busy with the same rows',
+  '57014': 'did not finish a statement in time',
+};
 /** pg says these in words only. */
-const UNAVAILABLE_WORDS =
+const LOST_WORDS =
   /^(Connection terminated|Client has encountered a connection error|timeout exceeded when trying to connect|timeout expired|Query read timeout|Cannot use a pool after|Client was closed)/;
 
-/** True when the database cannot be reached now, so that trying again later makes sense. */
+/** True when the database is away or too busy, so that trying again later makes sense. */
 export function isUnavailable(error: unknown): boolean {
-  if (error instanceof Failure) return error.kind === 'unavailable';
-  if (error instanceof AggregateError) return error.errors.some(isUnavailable);
-  if (!(error instanceof Error)) return false;
+  return databaseFailure(error).kind === 'unavailable';
+}
+
+/** True when the connection the error came over is of no more use. */
+export function isConnectionLost(error: unknown): boolean {
+  if (error instanceof DatabaseFailure) return error.connectionLost;
+  if (error instanceof AggregateError) return error.errors.some(isConnectionLost);
+  if (error instanceof Failure || !(error instanceof Error)) return false;
   const { code, message } = error as PostgresError;
-  if (code === undefined) return UNAVAILABLE_WORDS.test(message);
-  return UNAVAILABLE_STATES.test(code) || UNAVAILABLE_CODES.has(code);
+  if (code === undefined) return LOST_WORDS.test(message);
+  return LOST_STATES.test(code) || LOST_CODES.has(code);
 }
 
 /** Two transactions met; the same work again may pass (serialization_failure, deadlock_detected). */
@@ -73,22 +95,19 @@ export function databaseFailure(thrown: unknown): Failure {
   if (thrown instanceof Failure) return thrown;
   const error = (thrown instanceof Error ? thrown : new Error('unknown fault')) as PostgresError;
   const code = error.code ?? '';
-  if (isUnavailable(thrown))
+  if (isConnectionLost(thrown))
     return new DatabaseFailure(
       'unavailable',
       `The database is not available (${code || error.message})`,
       error,
-      5,
+      {
+        lost: true,
+        retryAfterS: 5,
+      },
     );
-  if (isRetryable(error) || code === '55P03')
-    return new DatabaseFailure('unavailable', `The database is busy with the same rows (${code})`, error, 1);
-  if (code === '57014')
-    return new DatabaseFailure(
-      'unavailable',
-      'The database did not finish a statement in time (57014)',
-      error,
-      5,
-    );
+  const busy = BUSY[code];
+  if (busy)
+    return new DatabaseFailure('unavailable', `The database ${busy} (${code})`, error, { retryAfterS: 2 });
   if (!/^[0-9A-Z]{5}$/.test(code)) return foreign(error);
   const place = (['table', 'column', 'constraint'] as const)
     .filter((name) => error[name] !== undefined)
@@ -96,7 +115,8 @@ export function databaseFailure(thrown: unknown): Failure {
     .join('');
   // The words of an error at a position of the statement quote the statement, which never holds values.
   const words = code.startsWith('42') && error.position !== undefined ? `: ${error.message}` : '';
-  const kind = code.startsWith('23') ? 'conflict' : 'internal';
+  // Class 23 is a broken constraint, class 22 a value no column takes (a NUL in a text, a number out of range).
+  const kind = code.startsWith('23') ? 'conflict' : code.startsWith('22') ? 'invalid' : 'internal';
   return new DatabaseFailure(kind, `The database refused a statement (${code}${place})${words}`, error);
 }
 

@@ -7,7 +7,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
 import { Failure } from '../../failure.ts';
 import type { Log } from '../../log.ts';
-import { databaseFailure, isRetryable } from './database-failure.ts';
+import { databaseFailure, isConnectionLost, isRetryable } from './database-failure.ts';
 import { createListener, type Listening } from './listener.ts';
 
 export interface Rows<Row> {
@@ -65,6 +65,7 @@ export interface DatabaseOptions {
 const ATTEMPTS = 5;
 /** How much longer than the server's own timeout a client waits before it takes the connection for dead. */
 const GRACE_MS = 5000;
+const FOREVER_MS = 2 ** 31 - 1;
 
 /** Opens no connection yet: the first query does. */
 export function openDatabase(connection: pg.PoolConfig, options: DatabaseOptions): Database {
@@ -89,54 +90,71 @@ export function openDatabase(connection: pg.PoolConfig, options: DatabaseOptions
   const listener = createListener(common, log);
   let closing: Promise<void> | undefined;
 
-  async function attempt<T>(work: (tx: Queryable) => Promise<T>, options: TransactionOptions): Promise<T> {
-    const client = await pool.connect();
-    let broken: unknown;
-    // Without a listener a connection lost between two statements would end the process.
-    const onError = (error: Error): void => {
-      broken = error;
+  /** Lends a connection; one that was lost under the work is not taken back. */
+  async function borrow<T>(work: (client: pg.PoolClient) => Promise<T>): Promise<T> {
+    let lost = false;
+    // Without this a connection that breaks between two statements would end the process.
+    const onError = (): void => {
+      lost = true;
     };
+    const client = await pool.connect().catch((error: unknown) => {
+      throw databaseFailure(error);
+    });
     client.on('error', onError);
     try {
-      const { isolation = 'read committed', readOnly = false, statementTimeoutMs: timeout } = options;
-      await client.query(`begin isolation level ${isolation}${readOnly ? ' read only' : ''}`);
-      try {
-        if (timeout !== undefined) await client.query(`set local statement_timeout = ${Math.trunc(timeout)}`);
-        const result = await work(onClient(client, timeout));
-        const { command } = await client.query('commit');
-        // After a failed statement that `work` let pass, Postgres answers a commit by rolling back.
-        if (command !== 'COMMIT')
-          throw new Failure(
-            'internal',
-            'The database rolled a transaction back: one of its statements had failed before',
-          );
-        return result;
-      } catch (error) {
-        // A connection that takes no rollback is not given back to the pool; its end is a rollback too.
-        await client.query('rollback').catch((lost: unknown) => {
-          broken ??= lost;
-        });
-        throw error;
-      }
+      return await work(client);
     } catch (error) {
-      const failure = databaseFailure(error);
-      if (failure.kind === 'unavailable' && !isRetryable(failure)) broken ??= failure;
-      throw failure;
+      lost ||= isConnectionLost(error);
+      throw error;
     } finally {
       client.off('error', onError);
-      client.release(broken !== undefined);
+      client.release(lost);
+    }
+  }
+
+  async function run<T>(
+    client: pg.PoolClient,
+    work: (tx: Queryable) => Promise<T>,
+    { isolation = 'read committed', readOnly = false, statementTimeoutMs: timeoutMs }: TransactionOptions,
+  ): Promise<T> {
+    let over = false;
+    await ask(client, `begin isolation level ${isolation}${readOnly ? ' read only' : ''}`);
+    try {
+      if (timeoutMs !== undefined)
+        await ask(client, `set local statement_timeout = ${Math.trunc(timeoutMs)}`);
+      const result = await work({
+        async query(text, values) {
+          // A statement nobody awaited would run in whatever the connection does next.
+          if (over) throw new Failure('internal', 'A statement came after its transaction had ended');
+          return ask(client, text, values, timeoutMs);
+        },
+      });
+      over = true;
+      const { command } = await ask(client, 'commit');
+      // After a failed statement that `work` let pass, Postgres answers a commit by rolling back.
+      if (command !== 'COMMIT')
+        throw new Failure(
+          'internal',
+          'A transaction was rolled back: one of its statements had failed before',
+        );
+      return result;
+    } catch (error) {
+      over = true;
+      // A lost connection takes no rollback; giving it up is one.
+      if (!isConnectionLost(error)) await ask(client, 'rollback');
+      throw error;
     }
   }
 
   return {
-    ...onClient(pool),
+    query: (text, values) => borrow((client) => ask(client, text, values)),
 
     async transaction(work, options = {}) {
       for (let tries = 1; ; tries++) {
         try {
-          return await attempt(work, options);
+          return await borrow((client) => run(client, work, options));
         } catch (error) {
-          if (tries === ATTEMPTS || !isRetryable(error)) throw databaseFailure(error);
+          if (tries === ATTEMPTS || !isRetryable(error)) throw error;
           await sleep(2 ** tries * 5 * (1 + Math.random()));
         }
       }
@@ -151,20 +169,24 @@ export function openDatabase(connection: pg.PoolConfig, options: DatabaseOptions
   };
 }
 
-function onClient(client: pg.Pool | pg.PoolClient, timeout?: number): Queryable {
-  return {
-    async query<Row extends object>(text: string, values?: readonly unknown[]): Promise<Rows<Row>> {
-      try {
-        const limit = timeout === undefined ? {} : { query_timeout: timeout === 0 ? 0 : timeout + GRACE_MS };
-        const answer = await client.query<Row>({ text, ...limit, ...(values && { values: [...values] }) });
-        // Several statements answer with a list, of which the last counts.
-        const last = Array.isArray(answer) ? ((answer as pg.QueryResult<Row>[]).at(-1) ?? answer) : answer;
-        return { rows: last.rows, rowCount: last.rowCount ?? 0 };
-      } catch (error) {
-        throw databaseFailure(error);
-      }
-    },
-  };
+/** @param timeoutMs what the server was told for this statement, when it is not the pool's default */
+async function ask<Row extends object>(
+  client: pg.PoolClient,
+  text: string,
+  values?: readonly unknown[],
+  timeoutMs?: number,
+): Promise<Rows<Row> & { command: string }> {
+  // pg takes a query_timeout of 0 for "the default".
+  const patience =
+    timeoutMs === undefined ? {} : { query_timeout: timeoutMs === 0 ? FOREVER_MS : timeoutMs + GRACE_MS };
+  try {
+    const answer = await client.query<Row>({ text, ...patience, ...(values && { values: [...values] }) });
+    // Several statements answer with a list, of which the last counts.
+    const last = Array.isArray(answer) ? ((answer as pg.QueryResult<Row>[]).at(-1) ?? answer) : answer;
+    return { rows: last.rows, rowCount: last.rowCount ?? 0, command: last.command };
+  } catch (error) {
+    throw databaseFailure(error);
+  }
 }
 
 const asText = (value: string): string => value;
@@ -174,11 +196,20 @@ function asInteger(value: string): number | bigint {
   return Number.isSafeInteger(number) ? number : BigInt(value);
 }
 
+const INT8_ARRAY = 1016;
+
+function asIntegers(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(asIntegers);
+  return typeof value === 'string' ? asInteger(value) : value;
+}
+
 /** pg's own parsers, but for int8 (it gives text) and for dates without a zone (it gives local midnight). */
 function typeParser(oid: number, format?: 'text' | 'binary'): (value: string) => unknown {
-  if (format === 'binary') return pg.types.getTypeParser(oid, format) as (value: string) => unknown;
+  const parse = pg.types.getTypeParser(oid, format) as (value: string) => unknown;
+  if (format === 'binary') return parse;
   const { INT8, DATE, TIMESTAMP } = pg.types.builtins;
   if (oid === INT8) return asInteger;
+  if (oid === INT8_ARRAY) return (value) => asIntegers(parse(value));
   if (oid === DATE || oid === TIMESTAMP) return asText;
-  return pg.types.getTypeParser(oid) as (value: string) => unknown;
+  return parse;
 }

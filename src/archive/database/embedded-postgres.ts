@@ -86,7 +86,6 @@ export async function startEmbeddedPostgres({
   const binaries = findPostgresBinaries();
   await mkdir(folder, { recursive: true, mode: 0o700 });
   const data = path.join(folder, 'data');
-  await stopOrphan(data, log);
   const user = choosePostgresUser(folder, binaries, log);
   await ensureCluster(data, binaries, user);
   const sockets = openSocketFolder(folder, user);
@@ -111,6 +110,8 @@ export async function startEmbeddedPostgres({
 
   /** One server process, up to its first answer. */
   async function bringUp(): Promise<void> {
+    await stopOrphan(data, log);
+    sockets.clear();
     const server = watch(spawnPostgres(binaries.postgres, user, folder, args));
     if (server.child.stderr) serverLog.follow(server.child.stderr);
     running = server;
@@ -150,11 +151,14 @@ export async function startEmbeddedPostgres({
       if (state === 'recovering' && !recovering)
         log.info('Postgres recovers what the last run left unfinished');
       recovering ||= state === 'recovering';
-      if (typeof state === 'object' || waited > (recovering ? RECOVERY_MS : QUIET_START_MS))
+      if (typeof state === 'object' || waited > (recovering ? RECOVERY_MS : QUIET_START_MS)) {
+        // Its last words may come after its exit.
+        await Promise.race([server.silent, sleep(500)]);
         throw new Failure(
           'unavailable',
           `The embedded Postgres in ${folder} does not start. Its log (postgres.log there) ends with: ${serverLog.lastLines().join(' / ')}`,
         );
+      }
       await sleep(25, undefined, { signal: stopping.signal });
     }
   }
@@ -181,6 +185,8 @@ interface Server {
   child: ChildProcess;
   how: { code: number | null; signal: NodeJS.Signals | null } | undefined;
   ended: Promise<{ code: number | null; signal: NodeJS.Signals | null }>;
+  /** Its standard error has ended too. */
+  silent: Promise<void>;
 }
 
 function watch(child: ChildProcess): Server {
@@ -196,6 +202,7 @@ function watch(child: ChildProcess): Server {
       // The program could not be started at all.
       child.once('error', () => settle(null, null));
     }),
+    silent: new Promise((resolve) => child.once('close', () => resolve())),
   };
   return server;
 }

@@ -17,17 +17,20 @@ export const STOP_STEPS: readonly (readonly [NodeJS.Signals, number])[] = [
   ['SIGKILL', 5_000],
 ];
 
-/** @throws Failure 'conflict' when an orphan is there that this user may not stop */
+/**
+ * Also clears the way when the pid file names no postmaster of this cluster any more.
+ * @throws Failure 'conflict' when an orphan is there that this user may not stop
+ */
 export async function stopOrphan(data: string, log: Log): Promise<void> {
   const pidFile = path.join(data, 'postmaster.pid');
   const lines = (await readOrAbsent(pidFile))?.split('\n');
   const pid = Number(lines?.[0]);
   if (lines === undefined || !Number.isSafeInteger(pid) || pid <= 1) return;
   const who = identifyProcess(pid);
-  if (who === undefined) return; // Postgres sees that itself and removes the file
-  if (!(await servesCluster(pid, data))) {
-    // Somebody else's process has that pid now. Postgres would take it for a postmaster and refuse; its parent's
-    // pid it ignores, while it still looks for living backends by the shared memory named in the other lines.
+  if (who === undefined || !(await servesCluster(pid, data))) {
+    // A zombie, or somebody else's process that has that pid now: Postgres would take either for a postmaster and
+    // refuse. Its parent's pid it passes over, while it still looks for living backends by the shared memory that
+    // the other lines name.
     await writeFile(pidFile, [String(process.pid), ...lines.slice(1)].join('\n'));
     return;
   }

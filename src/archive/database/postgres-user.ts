@@ -4,7 +4,7 @@
  * Called by embedded-postgres.ts before anything is spawned.
  */
 import { execFileSync, spawnSync } from 'node:child_process';
-import { chownSync, lchownSync, readdirSync, statSync } from 'node:fs';
+import { chmodSync, chownSync, lchownSync, readdirSync, statSync } from 'node:fs';
 import path from 'node:path';
 import { Failure } from '../../failure.ts';
 import type { Log } from '../../log.ts';
@@ -29,23 +29,46 @@ export function choosePostgresUser(folder: string, binaries: PostgresBinaries, l
   const owner = statSync(folder);
   const inNamespace: PostgresUser = { prefix: NAMESPACE, uid: undefined, gid: undefined };
   if (owner.uid === 0 && canReach(inNamespace, folder, binaries)) return inNamespace;
-  const candidates = [owner, statSync(path.dirname(folder)), account('postgres'), account('nobody')];
-  for (const candidate of candidates) {
+  for (const candidate of [owner, ownerAbove(folder), account('postgres'), account('nobody')]) {
     if (candidate === undefined || candidate.uid === 0) continue;
     const user: PostgresUser = { prefix: [], uid: candidate.uid, gid: candidate.gid };
-    chownSync(folder, candidate.uid, candidate.gid);
+    const before = openWay(folder, candidate);
     if (canReach(user, folder, binaries)) {
       giveAll(folder, candidate.uid, candidate.gid);
       log.info({ uid: candidate.uid }, 'Postgres runs as another user, because this process is root');
       return user;
     }
-    chownSync(folder, owner.uid, owner.gid);
+    before();
   }
   throw new Failure(
     'unsupported',
     `Postgres refuses to run as root, user namespaces are closed here, and no unprivileged user can reach ${folder} ` +
       'and the programs in node_modules. Start as an ordinary user, open the way to the folder, or set DATABASE_URL.',
   );
+}
+
+/**
+ * Gives the folder to a user, who may also pass (not list) the data folder around it, where everything else is 0700.
+ * @returns what takes that back
+ */
+function openWay(folder: string, user: { uid: number; gid: number }): () => void {
+  const parent = path.dirname(folder);
+  const [before, above] = [statSync(folder), statSync(parent)];
+  chownSync(folder, user.uid, user.gid);
+  chmodSync(parent, above.mode | 0o001);
+  return () => {
+    chownSync(folder, before.uid, before.gid);
+    chmodSync(parent, above.mode);
+  };
+}
+
+/** Who owns the place the folder is in: under a home that others may not enter, its user is the one who can. */
+function ownerAbove(folder: string): { uid: number; gid: number } | undefined {
+  for (let at = folder; at !== path.dirname(at); at = path.dirname(at)) {
+    const found = statSync(at);
+    if (found.uid !== 0) return found;
+  }
+  return undefined;
 }
 
 /** Whether that user may write the folder and run the program, tried by doing it. */

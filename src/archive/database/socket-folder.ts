@@ -26,6 +26,11 @@ const LONGEST_FOLDER = 103 - `/.s.PGSQL.${SOCKET_PORT}`.length;
 
 export interface SocketFolder {
   path: string;
+  /**
+   * Removes a socket that nobody serves any more and its lock file, which Postgres would believe as long as any
+   * process has the pid in it. Only before a start, when no postmaster of the cluster lives.
+   */
+  clear(): void;
   /** Removes what was made outside of the data folder. */
   remove(): void;
 }
@@ -39,12 +44,17 @@ export function openSocketFolder(folder: string, user: PostgresUser): SocketFold
     mkdirSync(near, { recursive: true, mode: 0o700 });
     chmodSync(near, 0o700);
     give(near, user);
-    return { path: near, remove: () => undefined };
+    return { path: near, clear: () => clear(near), remove: () => undefined };
   }
   const far = makeTemporary();
   writeFileSync(note, far, { mode: 0o600 });
   give(far, user);
-  return { path: far, remove: () => removeNoted(note) };
+  return { path: far, clear: () => clear(far), remove: () => removeNoted(note) };
+}
+
+function clear(folder: string): void {
+  for (const name of [`.s.PGSQL.${SOCKET_PORT}`, `.s.PGSQL.${SOCKET_PORT}.lock`])
+    rmSync(path.join(folder, name), { force: true });
 }
 
 /** mkdtemp makes a new folder or fails, under a name nobody can guess: there is nothing to plant a link in. */
