@@ -3,7 +3,7 @@
  * Called by both stores before they touch a disk or a network, so that a UID cannot leave its folder.
  */
 import { Failure } from '../../failure.ts';
-import type { ByteRange } from './object-store.ts';
+import { type ByteRange, maximumRangeLength } from './object-store.ts';
 
 /** The longest key S3 takes; a file name ends at 255 bytes on every file system we run on. */
 const maximumKeyLength = 1024;
@@ -11,12 +11,17 @@ const maximumSegmentLength = 255;
 /** A leading dot is refused too: it keeps '.' and '..' out, and leaves hidden names to the store itself. */
 const segmentPattern = /^[A-Za-z0-9_-][A-Za-z0-9._-]*$/;
 
-/** Returns the key when it is one: segments of `A-Z a-z 0-9 . _ -` joined by '/', none beginning with a dot. */
-export function checkKey(key: string): string {
-  const allowed =
+/** True for segments of `A-Z a-z 0-9 . _ -` joined by '/', none beginning with a dot. */
+export function isKey(key: string): boolean {
+  return (
     key.length <= maximumKeyLength &&
-    key.split('/').every((segment) => segment.length <= maximumSegmentLength && segmentPattern.test(segment));
-  if (!allowed) {
+    key.split('/').every((segment) => segment.length <= maximumSegmentLength && segmentPattern.test(segment))
+  );
+}
+
+/** Returns the key; Failure 'invalid' when it is not one. */
+export function checkKey(key: string): string {
+  if (!isKey(key)) {
     throw new Failure(
       'invalid',
       `The object key ${JSON.stringify(key.slice(0, 80))} is not allowed: expected segments of letters, digits, '.', '_' and '-' joined by '/', none beginning with '.'.`,
@@ -37,6 +42,17 @@ export function checkRange(range: ByteRange): ByteRange {
     throw new Failure(
       'invalid',
       `The byte range (offset ${offset}, length ${length}) is not one: expected whole numbers from 0.`,
+    );
+  }
+  return range;
+}
+
+/** The range of a `readRange`, which is held in memory. */
+export function checkSmallRange(key: string, range: ByteRange): ByteRange {
+  if (checkRange(range).length > maximumRangeLength) {
+    throw new Failure(
+      'too-large',
+      `A range of ${range.length} bytes of the object ${key} is more than is held in memory at once: read it as a stream.`,
     );
   }
   return range;

@@ -5,15 +5,15 @@
  * Called by file-store.ts and s3-upload.ts.
  */
 import { createHash } from 'node:crypto';
-import { Failure } from '../../failure.ts';
+import { asFailure, Failure } from '../../failure.ts';
 import type { ObjectSource } from './object-store.ts';
 
-/** Yields the source's bytes; throws Failure 'mismatch' when they are not the ones announced, or what the source throws. */
+/** Yields the source's bytes; Failure 'mismatch' when they are not the ones announced, what the source throws as a Failure. */
 export async function* verifiedBytes(key: string, source: ObjectSource): AsyncGenerator<Uint8Array> {
   const hash = createHash('sha256');
   let count = 0;
   let held: Uint8Array | undefined;
-  for await (const chunk of source.open()) {
+  for await (const chunk of asFailures(source.open())) {
     if (chunk.length === 0) continue;
     if (held) yield held;
     held = chunk;
@@ -36,4 +36,12 @@ function wrongLength(key: string, announced: number, found: string): Failure {
     'mismatch',
     `The source of the object ${key} gave ${found} bytes where ${announced} were announced.`,
   );
+}
+
+async function* asFailures(bytes: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+  try {
+    yield* bytes;
+  } catch (thrown) {
+    throw asFailure(thrown);
+  }
 }
