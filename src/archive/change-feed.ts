@@ -6,6 +6,7 @@
  */
 import type { Log } from '../log.ts';
 import type { Database, Queryable } from './database/database.ts';
+import type { Listening } from './database/listener.ts';
 
 export type ChangeKind = 'instance-stored' | 'study-stable' | 'study-held' | 'study-released';
 
@@ -109,7 +110,7 @@ export function createFollower(parts: FollowerParts): Follower {
   let wakeUp: (() => void) | undefined;
   let woken = false;
   let running: Promise<void> | undefined;
-  let unlisten: (() => Promise<void>) | undefined;
+  let listening: Listening | undefined;
 
   const wake = (): void => {
     woken = true;
@@ -144,14 +145,14 @@ export function createFollower(parts: FollowerParts): Follower {
 
   return {
     async start() {
-      unlisten = await parts.database.listen(CHANNEL, wake);
+      listening = await parts.database.listen(CHANNEL, wake);
       running = run();
     },
     async stop() {
       stopping = true;
       wakeUp?.();
       await running;
-      await unlisten?.();
+      await listening?.stop();
     },
     wake,
   };

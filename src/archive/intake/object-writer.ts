@@ -26,6 +26,11 @@ const STAGE_BYTES = 256 * 1024;
 /** A spilled object asks the budget for room in steps of this size. */
 const SPILL_STEP = 32 * 1024 * 1024;
 
+/** What an object of this size in a file of its own has claimed from the budget. */
+export function spilledClaim(bodyLength: number): number {
+  return Math.max(1, Math.ceil(bodyLength / SPILL_STEP)) * SPILL_STEP;
+}
+
 export interface DurableObject extends ObjectIdentity {
   /** Where the record ends: the object is settled once the settler is past it. */
   segment: string;

@@ -1,0 +1,153 @@
+/**
+ * The only way in: starts the settler's thread, the web door's journal thread, and gives each receiver thread what it
+ * needs for a journal of its own. Called by archive.ts; the receivers belong to scp.
+ */
+import fs from 'node:fs';
+import path from 'node:path';
+import { MessageChannel, type MessagePort, Worker } from 'node:worker_threads';
+import type pg from 'pg';
+import { Failure } from '../../failure.ts';
+import type { Log } from '../../log.ts';
+import type { StoreConfig } from '../open-store.ts';
+import { SEGMENT_BYTES } from './journal.ts';
+import type { IntakeOptions } from './reception.ts';
+import type { SettlerState } from './settler.ts';
+import type { FromSettlerThread, SettlerThreadData, ToSettlerThread } from './settler-thread.ts';
+import { createWebDoor, type WebDoor, type WebReception } from './web-reception.ts';
+import type { WebThreadData } from './web-thread.ts';
+
+export interface IntakeParts {
+  connection: pg.PoolConfig;
+  store: StoreConfig;
+  nodeName: string;
+  dataFolder: string;
+  journalFolder: string;
+  quarantineFolder: string;
+  limitBytes: number;
+  reserveBytes: number;
+  ackAfter: 'journal' | 'store';
+  segmentBytes?: number;
+  logLevel: string;
+  log: Log;
+  /** The settler cannot go on: the process must end, and the next start recovers. */
+  onFatal(failure: Failure): void;
+}
+
+/** What a receiver thread needs; the port must be in the transfer list. */
+export interface JournalSeat {
+  intake: Omit<IntakeOptions, 'port'>;
+  settlerPort: MessagePort;
+  /** The thread is gone: settle what it left. */
+  leave(): void;
+}
+
+export interface IntakeThreads {
+  /** Resolves when segments of an earlier run are settled. */
+  replayed: Promise<void>;
+  seat(name: string): JournalSeat;
+  openReception(from: { actor?: string; address?: string }): Promise<WebReception>;
+  /** Bytes in journals that are not settled. */
+  heldBytes(): number;
+  state(): SettlerState;
+  stop(limitMs: number): Promise<void>;
+}
+
+export function startIntake(parts: IntakeParts): IntakeThreads {
+  const { log } = parts;
+  const budgetCounter = new SharedArrayBuffer(8);
+  const segmentBytes = parts.segmentBytes ?? SEGMENT_BYTES;
+  let state: SettlerState = { segments: 0, oldest: undefined, replaying: 0, waiting: undefined };
+  let stopping = false;
+  let seats = 0;
+  const replay = Promise.withResolvers<void>();
+  const stopped = Promise.withResolvers<void>();
+
+  const settlerData: SettlerThreadData = {
+    connection: parts.connection,
+    store: parts.store,
+    nodeName: parts.nodeName,
+    dataFolder: parts.dataFolder,
+    journalFolder: parts.journalFolder,
+    quarantineFolder: parts.quarantineFolder,
+    budgetCounter,
+    limitBytes: parts.limitBytes,
+    reserveBytes: parts.reserveBytes,
+    segmentBytes,
+    ackAfter: parts.ackAfter,
+    logLevel: parts.logLevel,
+  };
+  const settler = new Worker(new URL('./settler-thread.ts', import.meta.url), { workerData: settlerData });
+  const tell = (message: ToSettlerThread, transfer: MessagePort[] = []): void =>
+    settler.postMessage(message, transfer);
+  settler.on('message', (message: FromSettlerThread) => {
+    if (message.type === 'replayed') replay.resolve();
+    else if (message.type === 'state') state = message;
+    else stopped.resolve();
+  });
+  settler.on('error', (cause) => {
+    stopped.resolve();
+    parts.onFatal(new Failure('internal', 'the settler cannot go on', { cause }));
+  });
+  settler.on('exit', () => stopped.resolve());
+
+  const seat = (name: string): JournalSeat => {
+    // A seat has its own name each time: a journal that comes back never answers for the one that went.
+    const unique = `${name}.${seats++}`;
+    const folder = path.join(parts.journalFolder, name);
+    fs.mkdirSync(folder, { recursive: true, mode: 0o700 });
+    const { port1, port2 } = new MessageChannel();
+    tell({ type: 'attach', name: unique, port: port1 }, [port1]);
+    return {
+      intake: {
+        folder,
+        budgetCounter,
+        limitBytes: parts.limitBytes,
+        reserveBytes: parts.reserveBytes,
+        ackAfter: parts.ackAfter,
+        segmentBytes,
+      },
+      settlerPort: port2,
+      leave: () => tell({ type: 'detach', name: unique }),
+    };
+  };
+
+  let web: WebDoor;
+  let webEnded = Promise.resolve();
+  const startWeb = (): void => {
+    const { intake, settlerPort, leave } = seat('web');
+    const { port1, port2 } = new MessageChannel();
+    const data: WebThreadData = { intake, settlerPort, webPort: port2 };
+    const thread = new Worker(new URL('./web-thread.ts', import.meta.url), {
+      workerData: data,
+      transferList: [settlerPort, port2],
+    });
+    const door = createWebDoor(port1);
+    web = door;
+    thread.on('error', (err) => log.error({ err }, 'the web intake failed and is started anew'));
+    webEnded = new Promise((resolve) => {
+      thread.on('exit', () => {
+        resolve();
+        door.fail();
+        leave();
+        if (!stopping) startWeb();
+      });
+    });
+  };
+  startWeb();
+
+  return {
+    replayed: replay.promise,
+    seat,
+    openReception: (from) => web.open(from),
+    heldBytes: () => Number(Atomics.load(new BigInt64Array(budgetCounter), 0)),
+    state: () => state,
+    async stop(limitMs) {
+      stopping = true;
+      await web.end();
+      await webEnded;
+      tell({ type: 'stop', limitMs });
+      await stopped.promise;
+      await settler.terminate();
+    },
+  };
+}

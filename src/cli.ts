@@ -1,0 +1,67 @@
+#!/usr/bin/env node
+/**
+ * The command line: `npx isocenter start | send | echo | modality | migrate | reindex`.
+ * Reads the words, runs the verb's module in src/cli, and says every fault in one sentence.
+ */
+import { parseArgs } from 'node:util';
+import { asFailure, Failure } from './failure.ts';
+
+const USAGE = `isocenter: receives DICOM studies, keeps them, shows them, passes them on
+
+  isocenter start                          start the archive (README.md lists its settings)
+  isocenter modality --ct 200 [--to AET@HOST:PORT]
+                                           make a synthetic CT of 200 slices and send it
+  isocenter send PATH... --to AET@HOST:PORT [--from AET] [--associations N]
+                                           send DICOM files and folders, byte for byte
+  isocenter echo AET@HOST:PORT             ask a DICOM node whether it is there (C-ECHO)
+  isocenter migrate                        bring the database up to date and stop
+  isocenter reindex                        rebuild the index from the stored objects
+`;
+
+const [verb, ...words] = process.argv.slice(2);
+
+try {
+  process.exitCode = await run(verb, words);
+} catch (thrown) {
+  const failure = asFailure(thrown);
+  console.error(`isocenter: ${failure.message}`);
+  if (failure.kind === 'internal' && thrown instanceof Error) console.error(thrown.stack);
+  process.exitCode = failure.kind === 'invalid' ? 2 : 1;
+}
+
+async function run(verb: string | undefined, words: string[]): Promise<number> {
+  switch (verb) {
+    case 'start':
+      return (await import('./cli/start.ts')).start();
+    case 'migrate':
+      return (await import('./cli/migrate.ts')).migrateOnly();
+    case 'reindex':
+      return (await import('./cli/reindex.ts')).reindex();
+    case 'echo': {
+      const { values, positionals } = parse(words, { from: { type: 'string' } });
+      const [target] = positionals;
+      if (target === undefined) throw new Failure('invalid', 'echo needs a node: AET@HOST:PORT');
+      return (await import('./cli/echo.ts')).echo(target, { callingAeTitle: text(values['from']) });
+    }
+    case undefined:
+    case 'help':
+    case '--help':
+    case '-h':
+      console.log(USAGE);
+      return verb === undefined ? 2 : 0;
+    default:
+      throw new Failure('invalid', `there is no command "${verb}"; "isocenter help" lists them`);
+  }
+}
+
+function parse(words: string[], options: NonNullable<Parameters<typeof parseArgs>[0]>['options']) {
+  try {
+    return parseArgs({ args: words, options: options ?? {}, allowPositionals: true });
+  } catch (cause) {
+    throw new Failure('invalid', cause instanceof Error ? cause.message : 'the options cannot be read', { cause });
+  }
+}
+
+function text(value: unknown): string | undefined {
+  return typeof value === 'string' ? value : undefined;
+}

@@ -1,0 +1,56 @@
+/**
+ * `isocenter start`: starts the house, says in a few lines what listens where and how to send a first study,
+ * drains on Ctrl-C and SIGTERM. A second Ctrl-C ends at once; the next start recovers.
+ */
+import { asFailure } from '../failure.ts';
+import { parseConfig } from '../config.ts';
+import { createLog } from '../log.ts';
+import { PROJECT_FOLDER, startIsocenter } from '../main.ts';
+
+export async function start(): Promise<number> {
+  const began = Date.now();
+  const config = parseConfig(process.env, PROJECT_FOLDER);
+  const ended = Promise.withResolvers<number>();
+  const log = createLog(config.logLevel, 'main');
+  let stop: () => Promise<void> = async () => {};
+  let signals = 0;
+
+  const end = (code: number): void => {
+    stop().then(
+      () => ended.resolve(code),
+      (thrown: unknown) => ended.reject(asFailure(thrown)),
+    );
+  };
+  const onSignal = (signal: NodeJS.Signals): void => {
+    signals++;
+    if (signals > 1) process.exit(130);
+    console.log(`${signal}: finishing what is under way (at most ${config.drainS} s; again to end at once)`);
+    end(0);
+  };
+  process.on('SIGINT', onSignal);
+  process.on('SIGTERM', onSignal);
+
+  const isocenter = await startIsocenter(config, (failure) => {
+    log.fatal({ err: failure }, 'a part cannot go on; this process ends, the next start recovers');
+    end(1);
+  });
+  stop = () => isocenter.stop();
+  if (signals > 0) end(0);
+
+  const { aeTitle, host } = config.dicom;
+  const shownHost = (name: string): string => (name === '0.0.0.0' || name === '::' ? 'localhost' : name);
+  const viewer = config.publicUrl ?? `http://${shownHost(config.http.host)}:${isocenter.httpPort}`;
+  const node = `${aeTitle}@${shownHost(host)}:${isocenter.dicomPort}`;
+  console.log(`Isocenter is ready (${((Date.now() - began) / 1000).toFixed(1)} s).
+
+  Viewer     ${viewer}/
+  DICOMweb   ${viewer}/dicom-web
+  DICOM      ${node}
+  Database   ${isocenter.databaseIs === 'embedded' ? 'embedded Postgres' : isocenter.databaseIs}
+  Objects    ${config.s3 ? `${config.s3.endpoint}, bucket ${config.s3.bucket}` : config.dataFolder}
+
+Send a first study:   npx isocenter modality --ct 200
+or your own files:    npx isocenter send FOLDER --to ${node}
+Stop with Ctrl-C.`);
+  return ended.promise;
+}

@@ -1,0 +1,223 @@
+/**
+ * The HTTP door: mounts each room's own routes, health, metrics and the viewer; checks who a request is meant for;
+ * answers every failure the rooms did not answer themselves. Made by main.ts.
+ */
+import http from 'node:http';
+import type { AddressInfo } from 'node:net';
+import path from 'node:path';
+import Router from '@koa/router';
+import Koa from 'koa';
+import helmet from 'koa-helmet';
+import serve from 'koa-static';
+import { asFailure, Failure, type FailureKind } from './failure.ts';
+import type { Log } from './log.ts';
+import type { Metrics } from './metrics.ts';
+
+/** FailureKind → HTTP status (RFC 9110), for every route that has no table of its own. */
+export const HTTP_STATUS: Record<FailureKind, number> = {
+  invalid: 400,
+  mismatch: 409,
+  'not-found': 404,
+  conflict: 409,
+  forbidden: 403,
+  'not-acceptable': 406,
+  unsupported: 501,
+  'too-large': 413,
+  'no-space': 507,
+  unavailable: 503,
+  'peer-refused': 502,
+  'peer-unreachable': 504,
+  internal: 500,
+};
+
+export interface Readiness {
+  ready: boolean;
+  detail: Record<string, unknown>;
+}
+
+export interface HttpParts {
+  host: string;
+  port: number;
+  publicUrl: string | undefined;
+  /** Host names beside loopback, HTTP_HOST and PUBLIC_URL under which we are asked. */
+  allowedHosts: readonly string[];
+  /** Each room's own routes. */
+  routers: readonly Router[];
+  readiness(): Promise<Readiness>;
+  metrics: Metrics;
+  /** The built viewer. */
+  viewerFolder: string;
+  log: Log;
+}
+
+export interface HttpDoor {
+  /** @throws Failure 'conflict' when the port is taken */
+  start(): Promise<void>;
+  readonly port: number;
+  /** Ends idle connections at once, busy ones after the limit. */
+  stop(limitMs: number): Promise<void>;
+}
+
+const CONTENT_SECURITY_POLICY = {
+  useDefaults: false,
+  directives: {
+    defaultSrc: ["'self'"],
+    // Cornerstone's codecs are WebAssembly in workers made from blobs.
+    scriptSrc: ["'self'", "'wasm-unsafe-eval'"],
+    workerSrc: ["'self'", 'blob:'],
+    styleSrc: ["'self'", "'unsafe-inline'"],
+    imgSrc: ["'self'", 'blob:', 'data:'],
+    connectSrc: ["'self'", 'blob:', 'data:'],
+    objectSrc: ["'none'"],
+    baseUri: ["'none'"],
+    frameAncestors: ["'self'"],
+    formAction: ["'self'"],
+  },
+};
+
+export function createHttpDoor(parts: HttpParts): HttpDoor {
+  const { log } = parts;
+  const app = new Koa();
+  const hosts = allowedHosts(parts);
+  app.silent = true;
+  app.on('error', (err: NodeJS.ErrnoException) => {
+    // A client that goes away in the middle of an answer is not our fault.
+    if (err.code === 'ECONNRESET' || err.code === 'EPIPE' || err.code === 'ERR_STREAM_PREMATURE_CLOSE') return;
+    log.warn({ err }, 'an answer could not be finished');
+  });
+
+  app.use(async (ctx, next) => {
+    try {
+      await next();
+    } catch (thrown) {
+      const failure = fromHttpError(thrown) ?? asFailure(thrown);
+      // The path can hold UIDs and AE titles; the query string can hold a patient's name and is never logged.
+      if (failure.kind === 'internal') log.error({ err: thrown, method: ctx.method, path: ctx.path }, 'a request failed');
+      ctx.status = HTTP_STATUS[failure.kind];
+      if (failure.retryAfterS !== undefined) ctx.set('Retry-After', String(failure.retryAfterS));
+      ctx.body = {
+        error: failure.kind,
+        message: failure.kind === 'internal' ? 'this request failed inside the archive; the log has the cause' : failure.message,
+      };
+    }
+  });
+  app.use(helmet({ contentSecurityPolicy: CONTENT_SECURITY_POLICY, strictTransportSecurity: false, crossOriginEmbedderPolicy: false }));
+  app.use(async (ctx, next) => {
+    checkHostAndOrigin(ctx, hosts);
+    ctx.state.actor = { name: 'anonymous', address: ctx.ip.replace(/^::ffff:/, '') };
+    await next();
+  });
+
+  const own = new Router();
+  own.get('/health/live', (ctx) => {
+    ctx.body = { live: true };
+  });
+  own.get('/health/ready', async (ctx) => {
+    const { ready, detail } = await parts.readiness();
+    ctx.status = ready ? 200 : 503;
+    if (!ready) ctx.set('Retry-After', '5');
+    ctx.body = { ready, ...detail };
+  });
+  own.get('/metrics', async (ctx) => {
+    ctx.type = parts.metrics.contentType;
+    ctx.body = await parts.metrics.render();
+  });
+  for (const router of [own, ...parts.routers]) {
+    app.use(router.routes());
+    app.use(router.allowedMethods());
+  }
+  app.use(async (ctx, next) => {
+    if (ctx.status !== 404 || ctx.body != null) return next();
+    if (/^\/(api|dicom-web|wado|fhir|health)(\/|$)/.test(ctx.path))
+      throw new Failure('not-found', `there is nothing at ${ctx.method} ${ctx.path}`);
+    return next();
+  });
+  mountViewer(app, parts.viewerFolder);
+
+  const server = http.createServer({ keepAliveTimeout: 30_000, requestTimeout: 0 }, app.callback());
+  return {
+    get port() {
+      return (server.address() as AddressInfo | null)?.port ?? parts.port;
+    },
+    start: () =>
+      new Promise((resolve, reject) => {
+        server.once('error', (cause: NodeJS.ErrnoException) => reject(listenFailure(parts, cause)));
+        server.listen(parts.port, parts.host, () => {
+          server.on('error', (err) => log.error({ err }, 'the HTTP listener had an error'));
+          resolve();
+        });
+      }),
+    async stop(limitMs) {
+      if (!server.listening) return;
+      const closed = new Promise<void>((resolve) => server.close(() => resolve()));
+      server.closeIdleConnections();
+      const timer = setTimeout(() => server.closeAllConnections(), limitMs);
+      await closed;
+      clearTimeout(timer);
+    },
+  };
+}
+
+/** Names without ports; a request under any other name is a rebinding attack or a mistake. */
+function allowedHosts(parts: HttpParts): ReadonlySet<string> {
+  const hosts = new Set(['localhost', '127.0.0.1', '[::1]', ...parts.allowedHosts]);
+  if (parts.publicUrl) hosts.add(new URL(parts.publicUrl).hostname.toLowerCase());
+  hosts.add(parts.host.includes(':') ? `[${parts.host}]` : parts.host.toLowerCase());
+  return hosts;
+}
+
+function checkHostAndOrigin(ctx: Koa.Context, hosts: ReadonlySet<string>): void {
+  const host = (ctx.get('Host') || '').toLowerCase();
+  const name = host.replace(/:\d+$/, '');
+  if (!hosts.has(name))
+    throw new Failure('forbidden', `this archive is not known as ${printable(host)}: add the name to ALLOWED_HOSTS`);
+  const origin = ctx.get('Origin').toLowerCase();
+  if (origin !== '' && (!URL.canParse(origin) || new URL(origin).host !== new URL(`http://${host}`).host))
+    throw new Failure('forbidden', `pages of ${printable(origin)} may not call this archive`);
+  // Images and scripts of foreign pages send no Origin; browsers say so in another header. A link may lead here.
+  if (ctx.get('Sec-Fetch-Site') === 'cross-site' && ctx.get('Sec-Fetch-Mode') !== 'navigate')
+    throw new Failure('forbidden', 'pages of another site may not call this archive');
+}
+
+const printable = (text: string): string => JSON.stringify(text.slice(0, 100));
+
+/** What Koa and its middleware throw carries a status; 4xx are the client's. */
+function fromHttpError(thrown: unknown): Failure | undefined {
+  if (thrown instanceof Failure || !(thrown instanceof Error)) return undefined;
+  const { status } = thrown as Error & { status?: number };
+  if (status === 413) return new Failure('too-large', 'the request body is too large', { cause: thrown });
+  if (status === 415) return new Failure('invalid', 'the media type of the request is not one this call takes', { cause: thrown });
+  if (status !== undefined && status >= 400 && status < 500)
+    return new Failure('invalid', 'the request cannot be read', { cause: thrown });
+  return undefined;
+}
+
+function mountViewer(app: Koa, folder: string): void {
+  const files = serve(folder, {
+    index: false,
+    setHeaders(res, file) {
+      const hashed = path.dirname(file).endsWith(`${path.sep}assets`);
+      res.setHeader('Cache-Control', hashed ? 'public, max-age=31536000, immutable' : 'no-cache');
+    },
+  });
+  app.use(async (ctx, next) => {
+    // Addresses within the viewer are its own affair: they all get its page.
+    const isPage = (ctx.method === 'GET' || ctx.method === 'HEAD') && path.extname(ctx.path) === '';
+    if (isPage) ctx.path = '/index.html';
+    await files(ctx, next);
+    if (isPage && ctx.status === 404) {
+      ctx.status = 503;
+      ctx.type = 'text/plain';
+      ctx.body = 'The viewer is not built yet: run "npm run viewer", then load this page again.\n';
+    }
+  });
+}
+
+function listenFailure({ host, port }: HttpParts, cause: NodeJS.ErrnoException): Failure {
+  if (cause.code === 'EADDRINUSE')
+    return new Failure('conflict', `HTTP port ${port} on ${host} is in use by another program: set HTTP_PORT`, { cause });
+  if (cause.code === 'EACCES')
+    return new Failure('forbidden', `this user may not listen on HTTP port ${port}: set HTTP_PORT above 1023`, { cause });
+  return new Failure('invalid', `cannot listen on HTTP_HOST ${host}, HTTP_PORT ${port} (${cause.code})`, { cause });
+}
+

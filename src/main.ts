@@ -1,0 +1,154 @@
+/**
+ * The composition root: opens the rooms in the order of a study's journey and closes them in reverse.
+ * Called by cli.ts (`isocenter start`) and by the tests that want the whole house.
+ */
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { type Archive, createArchive } from './archive/archive.ts';
+import { openDataFolder } from './archive/data-folder.ts';
+import { openConfiguredDatabase } from './archive/database/connect.ts';
+import { migrate } from './archive/database/migrate.ts';
+import type { Config } from './config.ts';
+import type { Failure } from './failure.ts';
+import { createHttpDoor, type Readiness } from './http.ts';
+import { createLog } from './log.ts';
+import { createMetrics, type Metrics } from './metrics.ts';
+import { createScp, type Scp } from './scp/scp.ts';
+
+export const PROJECT_FOLDER = path.join(path.dirname(fileURLToPath(import.meta.url)), '..');
+export const MIGRATIONS_FOLDER = path.join(PROJECT_FOLDER, 'storage', 'migrations');
+const VIEWER_FOLDER = path.join(PROJECT_FOLDER, 'web-viewer', 'dist');
+
+/** Share of the drain that the settler gets after the doors are closed. */
+const SETTLE_LIMIT_MS = 15_000;
+/** A start does not wait longer than this for what the last run left; it goes on being settled behind it. */
+const REPLAY_WAIT_MS = 20_000;
+
+export interface Isocenter {
+  readonly httpPort: number;
+  readonly dicomPort: number;
+  readonly databaseIs: string;
+  readonly archive: Archive;
+  /** Drains: doors first, Postgres last. Stopping twice is allowed. */
+  stop(): Promise<void>;
+}
+
+/**
+ * @param onFatal told when a part cannot go on and the process must end
+ * @throws Failure with a sentence for the administrator: folder, port, database
+ */
+export async function startIsocenter(config: Config, onFatal: (failure: Failure) => void): Promise<Isocenter> {
+  const log = createLog(config.logLevel, 'main');
+  /** What is open, to be closed in reverse: by stop(), or by a start that fails half way. */
+  const closers: { what: string; close: () => Promise<void> }[] = [];
+  const opened = (what: string, close: () => Promise<void>): void => void closers.push({ what, close });
+  const closeAll = async (): Promise<void> => {
+    for (const { what, close } of closers.splice(0).reverse())
+      await close().catch((err: unknown) => log.error({ err }, `${what} did not close as it should`));
+  };
+
+  try {
+    const dataFolder = await openDataFolder(config.dataFolder);
+    opened('the data folder', () => dataFolder.close());
+    const db = await openConfiguredDatabase({ databaseUrl: config.databaseUrl, dataFolder }, createLog(config.logLevel, 'database'));
+    opened('the database', () => db.stop());
+    await migrate(db.database, MIGRATIONS_FOLDER);
+
+    const archive = createArchive({
+      database: db.database,
+      connection: db.connection,
+      dataFolder,
+      s3: config.s3,
+      stableAgeS: config.stableAgeS,
+      ackAfter: config.ackAfter,
+      journal: config.journal,
+      logLevel: config.logLevel,
+      log: createLog(config.logLevel, 'archive'),
+      onFatal,
+    });
+    opened('the archive', () => archive.stop(SETTLE_LIMIT_MS));
+    await archive.start();
+
+    const scp = createScp({
+      archive,
+      host: config.dicom.host,
+      port: config.dicom.port,
+      receivers: config.dicom.receivers,
+      policy: config.dicom,
+      logLevel: config.logLevel,
+      log: createLog(config.logLevel, 'scp'),
+    });
+    opened('the DICOM listener', () => scp.stop(config.drainS * 1000));
+    await scp.start();
+
+    let replayed = false;
+    const replay = archive.replayed().then(() => {
+      replayed = true;
+    });
+    const metrics = createMetrics();
+    defineMetrics(metrics, archive, scp);
+    const http = createHttpDoor({
+      host: config.http.host,
+      port: config.http.port,
+      publicUrl: config.publicUrl,
+      allowedHosts: config.allowedHosts,
+      routers: [],
+      readiness: () => readiness(archive, () => replayed),
+      metrics,
+      viewerFolder: VIEWER_FOLDER,
+      log: createLog(config.logLevel, 'http'),
+    });
+    opened('the HTTP listener', () => http.stop(config.drainS * 1000));
+    await http.start();
+    await Promise.race([replay, new Promise((resolve) => setTimeout(resolve, REPLAY_WAIT_MS).unref())]);
+
+    let stopping: Promise<void> | undefined;
+    return {
+      httpPort: http.port,
+      dicomPort: scp.port,
+      databaseIs: db.where,
+      archive,
+      stop() {
+        stopping ??= closeAll();
+        return stopping;
+      },
+    };
+  } catch (thrown) {
+    await closeAll();
+    throw thrown;
+  }
+}
+
+async function readiness(archive: Archive, replayed: () => boolean): Promise<Readiness> {
+  const health = await archive.health();
+  const oldest = health.settler.oldest;
+  return {
+    ready: health.database === undefined && health.store === undefined && replayed(),
+    detail: {
+      database: health.database ?? 'ok',
+      store: health.store ?? 'ok',
+      journal: {
+        heldBytes: health.journalHeldBytes,
+        oldestUnindexedAgeS: oldest === undefined ? 0 : Math.max(0, (Date.now() - Date.parse(oldest)) / 1000),
+        replayingSegments: health.settler.replaying,
+        ...(health.settler.waiting === undefined ? {} : { waitingFor: health.settler.waiting }),
+      },
+    },
+  };
+}
+
+function defineMetrics(metrics: Metrics, archive: Archive, scp: Scp): void {
+  const { counters } = scp;
+  metrics.gauge('isocenter_associations_open', 'DICOM associations open now', () => scp.open());
+  metrics.counter('isocenter_associations_total', 'DICOM associations by how they ended', () =>
+    Object.entries(counters.associations).map(([outcome, value]) => ({ labels: { outcome }, value })),
+  );
+  metrics.counter('isocenter_objects_stored_total', 'Objects answered Success', () => counters.stored);
+  metrics.counter('isocenter_objects_refused_total', 'Objects refused', () => counters.refused);
+  metrics.counter('isocenter_received_bytes_total', 'Data set bytes received', () => counters.bytes);
+  metrics.gauge('isocenter_journal_held_bytes', 'Bytes in journal segments that are not settled', async () => {
+    const health = await archive.health();
+    return health.journalHeldBytes;
+  });
+}
+

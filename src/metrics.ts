@@ -1,0 +1,55 @@
+/**
+ * Numbers for Prometheus at /metrics. Rooms count for themselves; main.ts names here what is read from them at each
+ * scrape, so a room never knows the metrics library.
+ */
+import { collectDefaultMetrics, Counter, Gauge, Registry } from 'prom-client';
+
+export interface Metrics {
+  readonly contentType: string;
+  /** A value that may go up and down, read at each scrape; several when it has labels. */
+  gauge(name: string, help: string, read: Reading): void;
+  /** A value that only grows, read at each scrape. */
+  counter(name: string, help: string, read: Reading): void;
+  render(): Promise<string>;
+}
+
+export type Sample = { labels?: Record<string, string>; value: number };
+export type Reading = () => number | readonly Sample[] | Promise<number | readonly Sample[]>;
+
+export function createMetrics(): Metrics {
+  const registry = new Registry();
+  collectDefaultMetrics({ register: registry });
+  const samples = async (read: Reading): Promise<readonly Sample[]> => {
+    const value = await read();
+    return typeof value === 'number' ? [{ value }] : value;
+  };
+  const labelNames = ['state', 'kind', 'outcome', 'destination', 'code'];
+  return {
+    contentType: registry.contentType,
+    gauge(name, help, read) {
+      const gauge = new Gauge({
+        name,
+        help,
+        labelNames,
+        registers: [registry],
+        async collect() {
+          this.reset();
+          for (const { labels = {}, value } of await samples(read)) gauge.set(labels, value);
+        },
+      });
+    },
+    counter(name, help, read) {
+      const counter = new Counter({
+        name,
+        help,
+        labelNames,
+        registers: [registry],
+        async collect() {
+          this.reset();
+          for (const { labels = {}, value } of await samples(read)) counter.inc(labels, value);
+        },
+      });
+    },
+    render: () => registry.metrics(),
+  };
+}

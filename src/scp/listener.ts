@@ -1,0 +1,156 @@
+/**
+ * The DICOM port of one receiver thread: a TCP server that makes one inbound association per socket.
+ * Each thread listens on the same port (SO_REUSEPORT), so the kernel spreads associations over the threads.
+ * Started by receiver-thread.ts; objects go to storage.ts and from there into the thread's journal.
+ */
+import { randomUUID } from 'node:crypto';
+import net from 'node:net';
+import type { Intake, Reception } from '../archive/intake/reception.ts';
+import type { AssociationRequest } from '../dimse/association-request.ts';
+import { type CloseReason, createInboundAssociation, type InboundAssociation } from '../dimse/inbound-association.ts';
+import { negotiateStorage } from '../dimse/negotiate-storage.ts';
+import { Failure } from '../failure.ts';
+import type { Log } from '../log.ts';
+import { type AdmissionPolicy, admit } from './admission.ts';
+import { createStorage } from './storage.ts';
+
+/** A release waits this long for the index, then rests on the journal's durability (DESIGN promise 1). */
+const RELEASE_WAIT_MS = 5000;
+
+export interface RefusalNews {
+  what: 'association' | 'object';
+  callingAe: string;
+  calledAe: string;
+  address: string;
+  sopUid?: string;
+  status?: number;
+  reason: string;
+}
+
+export interface ListenerParts {
+  host: string;
+  port: number;
+  /** Other threads listen on the same port. */
+  shared: boolean;
+  policy: AdmissionPolicy;
+  intake: Intake;
+  /** Open associations, shared by all threads: one slot each. */
+  openCounts: Int32Array;
+  slot: number;
+  onRefusal(refusal: RefusalNews): void;
+  onAssociationEnd(end: { how: CloseReason; stored: number; refused: number; bytes: number }): void;
+  log: Log;
+}
+
+export interface Listener {
+  readonly port: number;
+  /** Takes no new associations; waits for the open ones up to the limit, then aborts them. */
+  drain(limitMs: number): Promise<void>;
+}
+
+/** @throws Failure 'conflict' when the port is taken, 'invalid' when the address cannot be listened on */
+export async function listen(parts: ListenerParts): Promise<Listener> {
+  const associations = new Set<InboundAssociation>();
+  const server = net.createServer({ noDelay: true, pauseOnConnect: false }, (socket) => {
+    const association = accept(socket, parts);
+    associations.add(association);
+    void association.drained().then(() => associations.delete(association));
+  });
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', (cause: NodeJS.ErrnoException) => reject(listenFailure(parts, cause)));
+    server.listen({ host: parts.host, port: parts.port, reusePort: parts.shared }, resolve);
+  });
+  server.on('error', (err) => parts.log.error({ err }, 'the DICOM listener had an error'));
+  return {
+    port: (server.address() as net.AddressInfo).port,
+    async drain(limitMs) {
+      server.close();
+      const ended = Promise.all([...associations].map((association) => association.drained()));
+      const timer = setTimeout(() => {
+        for (const association of associations) association.abort('this archive is shutting down');
+      }, limitMs);
+      await ended;
+      clearTimeout(timer);
+    },
+  };
+}
+
+function accept(socket: net.Socket, parts: ListenerParts): InboundAssociation {
+  const { policy, intake, openCounts, slot, log } = parts;
+  let reception: Reception | undefined;
+  let counted = false;
+  const address = socket.remoteAddress?.replace(/^::ffff:/, '') ?? '';
+  const names = (request: AssociationRequest) => ({
+    callingAe: request.callingAeTitle,
+    calledAe: request.calledAeTitle,
+    address,
+  });
+  const association = createInboundAssociation(socket, {
+    admit(request) {
+      const decision = admit(request, policy, countOpen(openCounts));
+      if ('reject' in decision) {
+        parts.onRefusal({ what: 'association', ...names(request), reason: decision.reject.sentence });
+        return decision;
+      }
+      counted = true;
+      Atomics.add(openCounts, slot, 1);
+      return decision;
+    },
+    negotiate: (context) => negotiateStorage(context),
+    store: {
+      open(request) {
+        const peer = association.request;
+        if (!peer) throw new Failure('internal', 'a C-STORE came before the association');
+        reception ??= intake.open({
+          reception: randomUUID(),
+          kind: 'dimse',
+          ...names(peer),
+          openedAt: new Date().toISOString(),
+        });
+        return storage(reception).open(request);
+      },
+      refuse(failure, request) {
+        const peer = association.request;
+        if (!peer || !reception) return { status: 0x0110, errorComment: failure.message };
+        return storage(reception).refuse!(failure, request);
+      },
+    },
+    onAccept(request) {
+      log.info(names(request), 'association opened');
+    },
+    async beforeRelease() {
+      await reception?.indexed(RELEASE_WAIT_MS).catch((err: unknown) => {
+        log.warn({ err, ...(association.request && names(association.request)) }, 'released before the index had it');
+      });
+    },
+    onClose(how, detail) {
+      if (counted) Atomics.sub(openCounts, slot, 1);
+      if (how !== 'rejected') reception?.close(how);
+      const { bytes, objectsStored: stored, objectsRefused: refused } = association.counters;
+      log.info({ ...(association.request && names(association.request)), how, detail, stored, refused }, 'association ended');
+      parts.onAssociationEnd({ how, stored, refused, bytes });
+    },
+  });
+  let handler: ReturnType<typeof createStorage> | undefined;
+  const storage = (open: Reception): ReturnType<typeof createStorage> => {
+    handler ??= createStorage(open, ({ sopUid, status, failure }) => {
+      const peer = association.request;
+      if (peer) parts.onRefusal({ what: 'object', ...names(peer), sopUid, status, reason: failure.message });
+    });
+    return handler;
+  };
+  return association;
+}
+
+/** Open associations of all threads. */
+export function countOpen(openCounts: Int32Array): number {
+  return openCounts.reduce((sum, _, slot) => sum + Atomics.load(openCounts, slot), 0);
+}
+
+function listenFailure({ host, port }: ListenerParts, cause: NodeJS.ErrnoException): Failure {
+  if (cause.code === 'EADDRINUSE')
+    return new Failure('conflict', `DICOM port ${port} on ${host} is in use by another program: set DICOM_PORT`, { cause });
+  if (cause.code === 'EACCES')
+    return new Failure('forbidden', `this user may not listen on DICOM port ${port}: set DICOM_PORT above 1023`, { cause });
+  return new Failure('invalid', `cannot listen on DICOM_HOST ${host}, DICOM_PORT ${port} (${cause.code})`, { cause });
+}
