@@ -24,6 +24,8 @@ const CHOICES: Record<string, readonly [string, ...string[]]> = {
   up: ['UL'],
 };
 
+const CURVE_DATA: readonly [string, ...string[]] = ['OB', 'OW'];
+
 /** Repeating groups and elements (PS3.5 7.6), looked up after the plain tags. */
 interface Range {
   readonly groupFrom: number;
@@ -129,7 +131,8 @@ function repeating(tag: string): Attribute | undefined {
 }
 
 function made(tag: string, keyword: string, dictionaryVr: string, vm: string): Attribute {
-  const choice = CHOICES[dictionaryVr];
+  // Retired Curve Data is bytes in Implicit VR (PS3.5-2004 A.1), unlike all else that may be OB or OW.
+  const choice = keyword === 'CurveData' ? CURVE_DATA : CHOICES[dictionaryVr];
   if (!choice) return { tag, keyword, vr: dictionaryVr, vm };
   const [vr, ...others] = choice;
   return others.length === 0 ? { tag, keyword, vr, vm } : { tag, keyword, vr, orVr: others, vm };

@@ -107,7 +107,8 @@ function binaryJson(
   path: string,
 ): DicomJsonElement {
   const { vr, value } = element;
-  const isPixels = element.fragments !== undefined || PIXEL_DATA_TAGS.has(element.tag);
+  // At the root only, where path and tag are the same: an icon in an item is a value like others.
+  const isPixels = element.fragments !== undefined || PIXEL_DATA_TAGS.has(path);
   if (!isPixels && value.length === 0) return { vr };
   if (isPixels || (options.bulkDataUri && value.length > (options.inlineLimit ?? 1024))) {
     return withBulkData({ vr }, options.bulkDataUri?.(path));
