@@ -1,0 +1,139 @@
+/**
+ * Destinations as people write them: a PACS by DIMSE, an archive by STOW-RS. The zod schemas here are what
+ * PUT /api/destinations takes; routing-table.ts keeps them, forwarding opens what they name.
+ */
+import { isIP } from 'node:net';
+import { z } from 'zod';
+import { isLoopback } from '../config.ts';
+import { parseAeTitle } from '../dicom/ae-title.ts';
+import { asFailure } from '../failure.ts';
+import { invalid, sentences } from './faults.ts';
+
+const aeTitle = z.string().transform((text, context) => {
+  try {
+    return parseAeTitle(text);
+  } catch (thrown) {
+    context.addIssue({ code: 'custom', message: asFailure(thrown).message });
+    return z.NEVER;
+  }
+});
+
+const associations = z
+  .number()
+  .int()
+  .min(1)
+  .max(16)
+  .default(1)
+  .describe('Deliveries sent to it at the same time');
+const enabled = z.boolean().default(true).describe('While false, what is owed waits');
+
+const dimse = z.strictObject({
+  kind: z.literal('dimse'),
+  host: z.string().regex(/^[A-Za-z0-9.:_-]{1,253}$/, 'expected a host name or an IP address'),
+  port: z.number().int().min(1).max(65535),
+  aeTitle: aeTitle.describe('Its AE title. What came from this AE title is never sent to it'),
+  callingAeTitle: aeTitle.optional().describe('Our AE title towards it; AE_TITLE when absent'),
+  maxAssociations: associations,
+  enabled,
+});
+
+const HIDDEN = '(kept)';
+const headerName = z.string().regex(/^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}$/, 'expected an HTTP header name');
+const headerValue = z.string().regex(/^[\x20-\x7e]{0,4000}$/, 'expected printable ASCII');
+/** What the client writes itself. */
+const OWN_HEADERS = new Set([
+  'content-type',
+  'content-length',
+  'transfer-encoding',
+  'host',
+  'connection',
+  'accept',
+  'expect',
+]);
+
+const stow = z.strictObject({
+  kind: z.literal('stow'),
+  url: z
+    .url({
+      protocol: /^https?$/,
+      error: 'expected an http or https URL of the DICOMweb root, without /studies',
+    })
+    .refine(
+      (text) => !URL.canParse(text) || new URL(text).username === '',
+      'expected a URL without a user; use headers',
+    )
+    .transform((text) => text.replace(/\/+$/, '')),
+  headers: z
+    .record(headerName, headerValue)
+    .refine(
+      (headers) => Object.keys(headers).every((name) => !OWN_HEADERS.has(name.toLowerCase())),
+      `these are written by the client itself: ${[...OWN_HEADERS].join(', ')}`,
+    )
+    .default({})
+    .describe(
+      `Such as Authorization. Values are shown as "${HIDDEN}", and "${HIDDEN}" leaves a value as it is`,
+    ),
+  aeTitle: aeTitle
+    .optional()
+    .describe('The AE title under which this system sends to us, if it does: never sent back'),
+  maxAssociations: associations,
+  enabled,
+});
+
+const destinationSchema = z.discriminatedUnion('kind', [dimse, stow]);
+
+export type DestinationSettings = z.infer<typeof destinationSchema>;
+export type DimseSettings = z.infer<typeof dimse>;
+export type StowSettings = z.infer<typeof stow>;
+
+export interface Destination {
+  readonly name: string;
+  readonly settings: DestinationSettings;
+}
+
+/**
+ * @param known the settings it has now, for header values that are to stay
+ * @throws Failure 'invalid' with every fault
+ */
+export function parseDestination(json: unknown, known?: DestinationSettings): DestinationSettings {
+  const parsed = destinationSchema.safeParse(json);
+  if (!parsed.success) throw invalid('The destination', sentences(parsed.error));
+  const settings = parsed.data;
+  if (settings.kind !== 'stow') return settings;
+  const before = known?.kind === 'stow' ? known.headers : {};
+  const faults: string[] = [];
+  const headers = Object.fromEntries(
+    Object.entries(settings.headers).map(([name, value]) => {
+      if (value !== HIDDEN) return [name, value];
+      const kept = before[name];
+      if (kept === undefined) faults.push(`headers.${name}: there is no value to be kept`);
+      return [name, kept ?? ''];
+    }),
+  );
+  if (faults.length > 0) throw invalid('The destination', faults);
+  return { ...settings, headers };
+}
+
+/** The settings as they may be shown: header values are credentials. */
+export function shownSettings(settings: DestinationSettings): DestinationSettings {
+  if (settings.kind !== 'stow') return settings;
+  return {
+    ...settings,
+    headers: Object.fromEntries(Object.keys(settings.headers).map((name) => [name, HIDDEN])),
+  };
+}
+
+/** Who a destination is as a sender: what came from there is not sent there. */
+export interface SenderIdentity {
+  aeTitle: string | null;
+  /** Of a STOW sender. Loopback is everybody's address, so it proves nothing; a host name may be many. */
+  address: string | null;
+}
+
+export function senderIdentity(settings: DestinationSettings): SenderIdentity {
+  const address = settings.kind === 'stow' ? new URL(settings.url).hostname.replace(/^\[|\]$/g, '') : null;
+  return {
+    aeTitle: settings.aeTitle ?? null,
+    address: address !== null && isIP(address) !== 0 && !isLoopback(address) ? address : null,
+  };
+}

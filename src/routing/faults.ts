@@ -1,0 +1,32 @@
+/** What is wrong with a rule or a destination, every fault a sentence with its path. Used by rule.ts and destination.ts. */
+import type { z } from 'zod';
+import { Failure } from '../failure.ts';
+
+const SHOWN = 20;
+
+export function sentences(error: z.ZodError): string[] {
+  return error.issues.map((issue) => {
+    const path = issue.path.map(String).join('.') || 'the body';
+    switch (issue.code) {
+      case 'unrecognized_keys':
+        return `${path}: ${issue.keys.join(', ')} is not known here`;
+      case 'invalid_union':
+        return issue.discriminator === undefined
+          ? `${path}: none of the allowed forms fits`
+          : `${path}: expected one of ${unionOptions(issue)}`;
+      default:
+        return `${path}: ${issue.message}`;
+    }
+  });
+}
+
+function unionOptions(issue: object): string {
+  const { options } = issue as { options?: readonly unknown[] };
+  return options?.map(String).join(', ') ?? 'the allowed values';
+}
+
+export function invalid(what: string, faults: readonly string[]): Failure {
+  const count = faults.length === 1 ? 'a fault' : `${faults.length} faults`;
+  const more = faults.length > SHOWN ? `; and ${faults.length - SHOWN} more` : '';
+  return new Failure('invalid', `${what} has ${count}: ${faults.slice(0, SHOWN).join('; ')}${more}`);
+}

@@ -1,0 +1,283 @@
+/**
+ * The ledger of what is owed, as forwarding works it: claim by lease, outcomes under a fencing token, an end.
+ * Every statement that writes an outcome checks the token, so a worker that lost its lease changes nothing.
+ * Times are Postgres' own. Who owes what is written by owe.ts; what people ask and order, by delivery-list.ts.
+ */
+import type { Database, Queryable } from '../archive/database/database.ts';
+import { Failure } from '../failure.ts';
+import { type AttemptEnd, type DeliveryState, endAttempt, type Worked } from './attempt-end.ts';
+import { type BackoffSettings, DEFAULT_BACKOFF } from './backoff.ts';
+import type { Destination } from './destination.ts';
+import { notifyDue } from './due.ts';
+
+export interface Lease {
+  readonly delivery: number;
+  readonly token: number;
+}
+
+export interface ClaimedDelivery {
+  readonly lease: Lease;
+  readonly studyUid: string;
+  readonly destination: Destination;
+  readonly form: string;
+  readonly priority: number;
+  /** Set while the destination was down: the first answer ends that. */
+  readonly probing: boolean;
+}
+
+export interface OwedInstance {
+  /** Of the debt, for its outcome. */
+  readonly id: number;
+  readonly sopUid: string;
+  readonly object: number;
+}
+
+export interface Outcome {
+  readonly id: number;
+  /** 'owed' notes a transient fault and leaves the instance to the next attempt. */
+  readonly state: 'delivered' | 'warning' | 'failed' | 'owed';
+  readonly status?: number;
+  readonly comment?: string;
+}
+
+export interface DueDelivery {
+  readonly delivery: number;
+  /** Until it may be claimed; 0 when it may be now. */
+  readonly waitMs: number;
+}
+
+export interface LedgerParts {
+  database: Database;
+  /** The running program; what an earlier run of the same node left claimed is returned at start. */
+  nodeName: string;
+  /** A lease that is not extended for so long is lost. */
+  leaseS?: number;
+  backoff?: BackoffSettings;
+  random?: () => number;
+}
+
+export interface Ledger {
+  readonly leaseS: number;
+  /**
+   * The most urgent, then oldest due delivery of a destination that has room, destinations taking turns.
+   * @param delivery only from the destination of this delivery
+   */
+  claim(delivery?: number): Promise<ClaimedDelivery | undefined>;
+  /** @throws Failure 'conflict' when the lease is lost */
+  extend(lease: Lease): Promise<void>;
+  /** Distinct SOP classes and transfer syntaxes of what is owed, for the presentation contexts. */
+  owedKinds(lease: Lease): Promise<{ sopClassUid: string; transferSyntaxUid: string }[]>;
+  /** The next owed instances after `after` (an OwedInstance.id), in the order they were owed. */
+  owedInstances(lease: Lease, after: number, limit: number): Promise<OwedInstance[]>;
+  /** Writes outcomes and extends the lease. @throws Failure 'conflict' when the lease is lost: nothing is written */
+  writeOutcomes(lease: Lease, outcomes: readonly Outcome[]): Promise<void>;
+  /** The destination answered: it is not down (any more). */
+  answered(destination: string): Promise<void>;
+  /** @returns the state the delivery has now. @throws Failure 'conflict' when the lease is lost */
+  finish(lease: Lease, end: AttemptEnd): Promise<DeliveryState>;
+  /** Leases that ran out return to owed. @returns how many */
+  returnExpired(): Promise<number>;
+  /** Leases that this node held before it was started again return to owed. @returns how many */
+  returnOwn(): Promise<number>;
+  /** The next deliveries of every destination, at most `perDestination` of each, soonest first. */
+  window(perDestination: number): Promise<DueDelivery[]>;
+}
+
+const LEASE_S = 30;
+const MAX_KINDS = 2000;
+
+export function createLedger(parts: LedgerParts): Ledger {
+  const { database, nodeName, leaseS = LEASE_S, backoff = DEFAULT_BACKOFF, random = Math.random } = parts;
+
+  return {
+    leaseS,
+
+    claim: (delivery) =>
+      database.transaction(async (tx) => {
+        const destination = await lockDestination(tx, delivery);
+        if (!destination) return undefined;
+        const claimed = await claimNext(tx, destination, nodeName, leaseS);
+        if (claimed)
+          await tx.query('update destination set served_at = clock_timestamp() where name = $1', [
+            destination.name,
+          ]);
+        return claimed;
+      }),
+
+    async extend(lease) {
+      const { rowCount } = await database.query(
+        `update delivery set lease_until = clock_timestamp() + make_interval(secs => $3)
+         where id = $1 and lease_token = $2 and state = 'sending'`,
+        [lease.delivery, lease.token, leaseS],
+      );
+      if (rowCount === 0) throw leaseLost(lease);
+    },
+
+    async owedKinds(lease) {
+      const { rows } = await database.query<{ sopClassUid: string; transferSyntaxUid: string }>(
+        `select o.sop_class as "sopClassUid", o.transfer_syntax as "transferSyntaxUid"
+         from delivery_instance di join object o on o.id = di.object
+         where di.delivery = $1 and di.state = 'owed' group by 1, 2 order by min(di.id) limit ${MAX_KINDS}`,
+        [lease.delivery],
+      );
+      return rows;
+    },
+
+    async owedInstances(lease, after, limit) {
+      const { rows } = await database.query<OwedInstance>(
+        `select id, sop_uid as "sopUid", object from delivery_instance
+         where delivery = $1 and state = 'owed' and id > $2 order by id limit $3`,
+        [lease.delivery, after, limit],
+      );
+      return rows;
+    },
+
+    async writeOutcomes(lease, outcomes) {
+      if (outcomes.length === 0) return;
+      const { rows } = await database.query<{ fenced: number }>(
+        `with fence as (
+           update delivery set lease_until = clock_timestamp() + make_interval(secs => $4)
+           where id = $1 and lease_token = $2 and state = 'sending' returning id),
+         written as (
+           update delivery_instance i set state = o.state, status = o.status, comment = o.comment, at = clock_timestamp()
+           from fence, jsonb_to_recordset($3::jsonb) as o(id bigint, state text, status integer, comment text)
+           where i.id = o.id and i.delivery = fence.id)
+         select count(*) as fenced from fence`,
+        [lease.delivery, lease.token, JSON.stringify(outcomes), leaseS],
+      );
+      if (rows[0]?.fenced !== 1) throw leaseLost(lease);
+    },
+
+    async answered(destination) {
+      await database.query(
+        `with up as (update destination set faults = 0, down_until = null, last_fault = null
+           where name = $1 and (faults > 0 or down_until is not null) returning name)
+         select pg_notify('isocenter_due', '') from up`,
+        [destination],
+      );
+    },
+
+    finish: (lease, end) =>
+      database.transaction(async (tx) => {
+        const { rows } = await tx.query<Worked>(
+          `select id, destination, faults, failing_since as "failingSince", claimed_at as "claimedAt",
+             coalesce(extract(epoch from clock_timestamp() - failing_since) * 1000, 0)::float8 as "failingMs"
+           from delivery where id = $1 and lease_token = $2 and state = 'sending' for update`,
+          [lease.delivery, lease.token],
+        );
+        const worked = rows[0];
+        if (!worked) throw leaseLost(lease);
+        // Its statements see what was owed to it while we waited for the row.
+        const state = await endAttempt(tx, worked, end, backoff, random);
+        await notifyDue(tx);
+        return state;
+      }),
+
+    async returnExpired() {
+      const { rowCount } = await database.query(
+        `with expired as (
+           update delivery set state = 'owed', lease_owner = null, lease_until = null, changed_at = now(),
+             next_attempt_at = now(), last_error = 'the program that was sending it went away; it is tried again'
+           where id in (select id from delivery where state = 'sending' and lease_until < clock_timestamp()
+             order by id limit 1000 for update skip locked) returning id)
+         select pg_notify('isocenter_due', '') from expired`,
+      );
+      return rowCount;
+    },
+
+    async returnOwn() {
+      const { rowCount } = await database.query(
+        `update delivery set state = 'owed', lease_owner = null, lease_until = null, changed_at = now(),
+           next_attempt_at = now() where state = 'sending' and lease_owner = $1`,
+        [nodeName],
+      );
+      return rowCount;
+    },
+
+    async window(perDestination) {
+      const { rows } = await database.query<DueDelivery>(
+        `with room as (
+           select d.name, coalesce(d.down_until, 'epoch') as down_until,
+             least($1, case when d.faults > 0 then 1 else (d.settings ->> 'maxAssociations')::integer end
+               - (select count(*) from delivery s where s.destination = d.name and s.state = 'sending'))::integer as room
+           from destination d where d.enabled),
+         due as (
+           select n.id as delivery, greatest(n.next_attempt_at, r.down_until) as at
+           from room r cross join lateral (
+             (select id, next_attempt_at from delivery where destination = r.name and state = 'owed' and not held
+                and next_attempt_at <= clock_timestamp() order by priority desc, id limit greatest(r.room, 0))
+             union all
+             (select id, next_attempt_at from delivery where destination = r.name and state = 'owed' and not held
+                and next_attempt_at > clock_timestamp() order by next_attempt_at, id limit greatest(r.room, 0))) n)
+         select delivery, greatest(extract(epoch from at - clock_timestamp()) * 1000, 0)::float8 as "waitMs"
+         from due order by at, delivery limit 10000`,
+        [perDestination],
+      );
+      return rows;
+    },
+  };
+}
+
+/** The destination whose turn it is, locked; two claimers never count one destination's associations at once. */
+async function lockDestination(
+  tx: Queryable,
+  delivery?: number,
+): Promise<(Destination & { faults: number }) | undefined> {
+  const { rows } = await tx.query<Destination & { faults: number }>(
+    `select d.name, d.settings, d.faults from destination d cross join lateral (
+       select priority from delivery where destination = d.name and state = 'owed' and not held
+         and next_attempt_at <= clock_timestamp() order by priority desc, id limit 1) top
+     where d.enabled and (d.down_until is null or d.down_until <= clock_timestamp())
+       and ($1::bigint is null or d.name = (select destination from delivery where id = $1))
+       and (select count(*) from delivery s where s.destination = d.name and s.state = 'sending')
+         < case when d.faults > 0 then 1 else (d.settings ->> 'maxAssociations')::integer end
+     order by top.priority desc, d.served_at limit 1 for no key update of d skip locked`,
+    [delivery ?? null],
+  );
+  return rows[0];
+}
+
+/** Counts again under the lock: a destination that is down is asked by one delivery only. */
+async function claimNext(
+  tx: Queryable,
+  destination: Destination & { faults: number },
+  nodeName: string,
+  leaseS: number,
+): Promise<ClaimedDelivery | undefined> {
+  const { name, settings, faults } = destination;
+  const { rows } = await tx.query<{
+    id: number;
+    token: number;
+    studyUid: string;
+    form: string;
+    priority: number;
+  }>(
+    `update delivery set state = 'sending', attempts = attempts + 1, lease_owner = $2, lease_token = lease_token + 1,
+       lease_until = clock_timestamp() + make_interval(secs => $3), claimed_at = clock_timestamp(), changed_at = now()
+     where id = (
+       select d.id from delivery d
+       where d.destination = $1 and d.state = 'owed' and not d.held and d.next_attempt_at <= clock_timestamp()
+         and not exists (select 1 from study s where s.study_uid = d.study_uid and s.held is not null)
+       order by d.priority desc, d.id limit 1 for update skip locked)
+     and (select count(*) from delivery s where s.destination = $1 and s.state = 'sending') < $4
+     returning id, lease_token as token, study_uid as "studyUid", form, priority`,
+    [name, nodeName, leaseS, faults > 0 ? 1 : settings.maxAssociations],
+  );
+  const row = rows[0];
+  if (!row) return undefined;
+  return {
+    lease: { delivery: row.id, token: row.token },
+    studyUid: row.studyUid,
+    destination: { name, settings },
+    form: row.form,
+    priority: row.priority,
+    probing: faults > 0,
+  };
+}
+
+function leaseLost({ delivery }: Lease): Failure {
+  return new Failure(
+    'conflict',
+    `The lease on delivery ${delivery} is lost: another worker has it, or a person cancelled it`,
+  );
+}

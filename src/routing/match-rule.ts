@@ -1,0 +1,174 @@
+/**
+ * Whether a rule's condition holds for a unit (an instance, a series, a study), and the condition that decided.
+ * Pure: route-study.ts feeds it facts instance by instance, so a study of any size costs the same memory.
+ * Reasons name keywords and counts, and quote values only of attributes that identify nobody.
+ */
+import type { DicomJson } from '../dicom/dicom-json.ts';
+import type { CompiledCondition, ConditionNode, Leaf, SpecialKey, Subject } from './condition.ts';
+
+/** What is known of one instance of the unit. */
+export interface InstanceFacts {
+  /** DICOM JSON (PS3.18 F.2) of the instance, its series and its study: the first that has an attribute gives it. */
+  readonly dataSets: readonly DicomJson[];
+  readonly association: Readonly<Record<SpecialKey, string | undefined>>;
+}
+
+export interface Decision {
+  readonly matched: boolean;
+  /** The condition that decided, as a sentence without patient data. */
+  readonly reason: string;
+  /** Instances looked at. */
+  readonly seen: number;
+}
+
+interface Verdict {
+  readonly held: boolean;
+  readonly because: readonly { leaf: Leaf; held: boolean; missing: boolean }[];
+}
+
+/** Distinct reasons kept while looking at a unit; leaves are few, so this is rarely reached. */
+const KEPT_REASONS = 16;
+const TOLD_REASONS = 3;
+const REASON_LENGTH = 600;
+
+export interface Matching {
+  /** Looks at one more instance of the unit; true when this instance alone meets the condition. */
+  see(facts: InstanceFacts): boolean;
+  /** Nothing more can change the decision. */
+  readonly settled: boolean;
+  decide(): Decision;
+}
+
+/** A condition holds when any instance of the unit meets it; what stands in "all" must be met by every instance. */
+export function beginMatch(condition: CompiledCondition): Matching {
+  let seen = 0;
+  let some: string | undefined;
+  let broken: string | undefined;
+  const failures = new Map<string, number>();
+
+  return {
+    see(facts) {
+      seen++;
+      const verdict = walk(condition.some, facts);
+      if (verdict.held) some ??= words(verdict) || 'the rule has no condition';
+      else count(failures, words(verdict));
+      if (condition.every === undefined) return verdict.held;
+      const each = walk(condition.every, facts);
+      if (!each.held) broken ??= words(each);
+      return verdict.held && each.held;
+    },
+    get settled() {
+      return broken !== undefined || (some !== undefined && condition.every === undefined);
+    },
+    decide() {
+      if (seen === 0) return { matched: false, reason: 'there is no instance to look at', seen };
+      if (broken !== undefined)
+        return { matched: false, reason: cut(`not every instance meets "all": ${broken}`), seen };
+      if (some !== undefined) {
+        const every = condition.every === undefined ? '' : `, and every one of ${seen} instances meets "all"`;
+        return { matched: true, reason: cut(`${some}${every}`), seen };
+      }
+      const told = [...failures].sort((a, b) => b[1] - a[1]).slice(0, TOLD_REASONS);
+      const reason =
+        seen === 1
+          ? (told[0]?.[0] ?? '')
+          : `none of ${seen} instances meets it: ${told.map(([why, times]) => `${why} (${times})`).join('; ')}`;
+      return { matched: false, reason: cut(reason), seen };
+    },
+  };
+}
+
+/** The decision for a unit whose facts are at hand. */
+export function matchRule(condition: CompiledCondition, unit: Iterable<InstanceFacts>): Decision {
+  const matching = beginMatch(condition);
+  for (const facts of unit) {
+    matching.see(facts);
+    if (matching.settled) break;
+  }
+  return matching.decide();
+}
+
+function walk(node: ConditionNode, facts: InstanceFacts): Verdict {
+  if (node.kind === 'leaf') return leafVerdict(node, facts);
+  if (node.kind === 'not') {
+    const inner = walk(node.of, facts);
+    return { held: !inner.held, because: inner.because };
+  }
+  // A conjunction is decided by its first failure, a disjunction by its first success, else by all of them together.
+  const deciding = node.kind === 'or';
+  const because: Verdict['because'][number][] = [];
+  for (const part of node.of) {
+    const verdict = walk(part, facts);
+    if (verdict.held === deciding) return verdict;
+    because.push(...verdict.because);
+  }
+  return { held: !deciding, because };
+}
+
+function leafVerdict(leaf: Leaf, facts: InstanceFacts): Verdict {
+  const values = valuesOf(leaf.subject, facts);
+  const missing = values.length === 0;
+  const held =
+    leaf.presence === undefined ? values.some(leaf.accepts) : missing === (leaf.presence === 'absent');
+  return { held, because: [{ leaf, held, missing }] };
+}
+
+function words(verdict: Verdict): string {
+  return verdict.because
+    .map(({ leaf, held, missing }) => {
+      if (missing && !held && leaf.presence === undefined) return `${leaf.subject.keyword} is absent`;
+      return `${leaf.subject.keyword} ${held ? leaf.holds : leaf.fails}`;
+    })
+    .join(' and ');
+}
+
+function valuesOf(subject: Subject, facts: InstanceFacts): readonly string[] {
+  if (subject.kind === 'association') {
+    const value = facts.association[subject.keyword];
+    return value ? [value] : [];
+  }
+  for (const dataSet of facts.dataSets) {
+    const values = inDataSet(dataSet, subject.tags);
+    if (values.length > 0) return values;
+  }
+  return [];
+}
+
+/** Values at a path of tags; every item of a sequence on the way is looked into. Empty values do not count. */
+function inDataSet(dataSet: DicomJson, [tag, ...rest]: readonly string[]): string[] {
+  const element = tag === undefined ? undefined : dataSet[tag];
+  const values: readonly unknown[] = element?.Value ?? [];
+  if (rest.length > 0)
+    return values.flatMap((item) => (isRecord(item) ? inDataSet(item as DicomJson, rest) : []));
+  if (
+    element &&
+    values.length === 0 &&
+    (element.BulkDataURI !== undefined || element.InlineBinary !== undefined)
+  )
+    return ['(binary)'];
+  return values.flatMap(asTexts).filter((text) => text !== '');
+}
+
+/** A person name counts by each of its representations; a sequence item only by being there. */
+function asTexts(value: unknown): string[] {
+  if (typeof value === 'string') return [value.trim()];
+  if (typeof value === 'number' || typeof value === 'bigint') return [String(value)];
+  if (!isRecord(value)) return [];
+  const names = ['Alphabetic', 'Ideographic', 'Phonetic'].flatMap((part) => {
+    const name = value[part];
+    return typeof name === 'string' ? [name.trim()] : [];
+  });
+  return names.length > 0 ? names : ['(item)'];
+}
+
+function isRecord(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null;
+}
+
+function count(failures: Map<string, number>, why: string): void {
+  if (failures.has(why) || failures.size < KEPT_REASONS) failures.set(why, (failures.get(why) ?? 0) + 1);
+}
+
+function cut(text: string): string {
+  return text.length <= REASON_LENGTH ? text : `${text.slice(0, REASON_LENGTH - 3)}...`;
+}

@@ -1,0 +1,81 @@
+/**
+ * Writes a debt: these instances of a study are owed to this destination. In the transaction that decided it.
+ * The same instance in the same form is owed once, whatever the number of rules; what comes late re-opens the delivery
+ * with the added instances alone. Called by evaluate.ts.
+ */
+import type { Queryable } from '../archive/database/database.ts';
+import { type Destination, senderIdentity } from './destination.ts';
+import { notifyDue } from './due.ts';
+import type { UnitScope } from './unit-facts.ts';
+
+export interface Debt {
+  studyUid: string;
+  scope: UnitScope;
+  destination: Destination;
+  rule: string;
+  priority: number;
+  /** '' for the bytes as stored. */
+  form: string;
+}
+
+/** @returns what became of it, to stand in the decision's reason */
+export async function owe(tx: Queryable, debt: Debt): Promise<string> {
+  const { name } = debt.destination;
+  const { wanted, own } = await countWanted(tx, debt);
+  if (wanted === 0) return own > 0 ? `nothing for ${name}, which sent it to us` : `nothing for ${name}`;
+  // Locks the delivery against a worker that finishes it now, until the new instances are committed.
+  const { rows } = await tx.query<{ id: number; state: string }>(
+    `insert into delivery as d (study_uid, destination, form, rules, priority) values ($1, $2, $3, array[$4::text], $5)
+     on conflict (study_uid, destination, form) do update set priority = greatest(d.priority, excluded.priority),
+       rules = case when $4 = any(d.rules) then d.rules else d.rules || $4::text end
+     returning id, state`,
+    [debt.studyUid, name, debt.form, debt.rule, debt.priority],
+  );
+  const delivery = rows[0]!;
+  const added = await addInstances(tx, debt, delivery.id);
+  const kept = own > 0 ? `, ${own} came from there and are not sent back` : '';
+  if (added === 0) return `${name} is owed nothing new${kept}`;
+  if (delivery.state === 'cancelled')
+    return `${name} is owed nothing: the delivery was cancelled by a person`;
+  await tx.query(
+    `update delivery set state = case when state = 'sending' then state else 'owed' end, changed_at = now(),
+       next_attempt_at = case when state in ('delivered', 'parked') then now() else next_attempt_at end,
+       faults = case when state in ('delivered', 'parked') then 0 else faults end,
+       failing_since = case when state in ('delivered', 'parked') then null else failing_since end,
+       delivered_at = null
+     where id = $1`,
+    [delivery.id],
+  );
+  await notifyDue(tx);
+  return `${added} owed to ${name}${kept}`;
+}
+
+/** $1 study, $2 series or null, $3 SOP UIDs or null, $4 and $5 who the destination is as a sender. */
+const UNIT = `from study s join series e on e.study = s.id join instance i on i.series = e.id join object o on o.id = i.object
+  where s.study_uid = $1 and ($2::text is null or e.series_uid = $2) and ($3::text[] is null or i.sop_uid = any($3))`;
+const FROM_THERE = `((o.source_kind = 'dimse' and o.source_ae = $4::text)
+  or (o.source_kind = 'stow' and o.source_address = $5::text)) is true`;
+
+function unitValues({ studyUid, scope, destination }: Debt): unknown[] {
+  const sender = senderIdentity(destination.settings);
+  return [studyUid, scope.seriesUid ?? null, scope.sopUids ?? null, sender.aeTitle, sender.address];
+}
+
+async function countWanted(tx: Queryable, debt: Debt): Promise<{ wanted: number; own: number }> {
+  const { rows } = await tx.query<{ wanted: number; own: number }>(
+    `select count(*) filter (where not ${FROM_THERE}) as wanted, count(*) filter (where ${FROM_THERE}) as own ${UNIT}`,
+    unitValues(debt),
+  );
+  return rows[0]!;
+}
+
+async function addInstances(tx: Queryable, debt: Debt, delivery: number): Promise<number> {
+  const { rowCount } = await tx.query(
+    `insert into delivery_instance (delivery, sop_uid, content_hash, object)
+     select $6, i.sop_uid, o.content_hash, o.id ${UNIT} and not ${FROM_THERE}
+     order by e.series_uid, i.number, i.id
+     on conflict (delivery, sop_uid, content_hash) do nothing`,
+    [...unitValues(debt), delivery],
+  );
+  return rowCount;
+}

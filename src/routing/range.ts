@@ -1,0 +1,81 @@
+/**
+ * Ranges in rules: a bound and a value as comparable numbers or texts, by the VR of the attribute (PS3.5 6.2).
+ * Called by condition.ts.
+ */
+
+export interface RangeTest {
+  from?: string | number | undefined;
+  to?: string | number | undefined;
+}
+
+const NUMERIC = new Set(['DS', 'FL', 'FD', 'IS', 'SL', 'SS', 'SV', 'UL', 'US', 'UV']);
+
+/** VRs whose values are numbers. */
+export function isNumericVr(vr: string): boolean {
+  return NUMERIC.has(vr);
+}
+
+/** VRs that have an order a range can use. */
+export const rangeVrs: ReadonlySet<string> = new Set([...NUMERIC, 'DA', 'TM', 'DT', 'AS']);
+
+type Comparable = number | string;
+
+/** @returns a test of one value (both ends included), or the fault of a bound as a sentence */
+export function compileRange(test: RangeTest, vr: string): ((value: string) => boolean) | string {
+  const from = test.from === undefined ? undefined : comparable(String(test.from), vr, 'low');
+  const to = test.to === undefined ? undefined : comparable(String(test.to), vr, 'high');
+  for (const [name, bound, asked] of [
+    ['from', from, test.from],
+    ['to', to, test.to],
+  ] as const)
+    if (asked !== undefined && bound === undefined)
+      return `${name} is "${asked}", expected ${EXPECTED[vr] ?? 'a number'}`;
+  if (from !== undefined && to !== undefined && from > to)
+    return `from ${test.from} comes after to ${test.to}`;
+  return (value) => {
+    const found = comparable(value, vr, 'low');
+    if (found === undefined) return false;
+    return (from === undefined || found >= from) && (to === undefined || found <= to);
+  };
+}
+
+const EXPECTED: Record<string, string> = {
+  DA: 'a date as YYYYMMDD or YYYY-MM-DD',
+  TM: 'a time as HHMM[SS] or HH:MM[:SS]',
+  DT: 'a date and time as YYYYMMDD[HHMMSS]',
+  AS: 'an age such as 018Y, 006M, 002W or 010D',
+};
+
+const DAYS: Record<string, number> = { D: 1, W: 7, M: 30.4375, Y: 365.25 };
+
+/** A prefix (a year, an hour) stands for its first moment as a lower bound and for its last as an upper one. */
+function comparable(text: string, vr: string, side: 'low' | 'high'): Comparable | undefined {
+  const pad = side === 'low' ? '0' : '9';
+  const plain = text.trim();
+  switch (vr) {
+    case 'DA': {
+      const digits = plain.replaceAll(/[-.]/g, '');
+      return /^\d{8}$/.test(digits) ? digits : undefined;
+    }
+    case 'TM': {
+      const digits = plain.replaceAll(':', '');
+      if (!/^\d{2}(\d{2}(\d{2}(\.\d{1,6})?)?)?$/.test(digits)) return undefined;
+      return digits.replace('.', '').padEnd(12, pad);
+    }
+    case 'DT': {
+      // The zone is left out: a rule compares what the modality wrote.
+      const digits = plain.replace(/[+-]\d{4}$/, '').replaceAll(/[-:T ]/g, '');
+      if (!/^\d{4,14}(\.\d{1,6})?$/.test(digits)) return undefined;
+      return digits.replace('.', '').padEnd(20, pad);
+    }
+    case 'AS': {
+      const [, number, unit] = /^(\d{1,3})([DWMY])$/.exec(plain) ?? [];
+      if (number === undefined || unit === undefined) return undefined;
+      return (Number(number) + (side === 'high' ? 0.999 : 0)) * (DAYS[unit] ?? 1);
+    }
+    default: {
+      const number = plain === '' ? Number.NaN : Number(plain);
+      return Number.isFinite(number) ? number : undefined;
+    }
+  }
+}

@@ -1,0 +1,142 @@
+/**
+ * The administration of destinations and rules over HTTP: /api/destinations, /api/rules.
+ * Mounted by http.ts under /api; what it throws is a Failure, answered there as {"error", "message"}.
+ */
+import { bodyParser } from '@koa/bodyparser';
+import Router from '@koa/router';
+import type { Context } from 'koa';
+import { Failure } from '../failure.ts';
+import { shownSettings } from './destination.ts';
+import type { DestinationRecord, RoutingTable, RuleRecord } from './routing-table.ts';
+import { nameSchema, ruleJsonSchema } from './rule.ts';
+
+export interface RoutingRoutesParts {
+  table: RoutingTable;
+}
+
+const json = bodyParser({ enableTypes: ['json'], jsonLimit: '1mb', encoding: 'utf-8' });
+
+export function createRoutingRoutes({ table }: RoutingRoutesParts): Router {
+  const router = new Router({ prefix: '/api' });
+
+  router.get('/destinations', async (ctx) => {
+    ctx.body = (await table.destinations()).map(showDestination);
+  });
+
+  router.get('/destinations/:name', async (ctx) => {
+    ctx.body = showDestination(await destinationOf(table, nameOf(ctx.params.name)));
+  });
+
+  router.put('/destinations/:name', json, async (ctx) => {
+    const name = nameOf(ctx.params.name);
+    const existed = (await table.destination(name)) !== undefined;
+    await table.putDestination(name, bodyOf(ctx), actorOf(ctx));
+    ctx.status = existed ? 200 : 201;
+    ctx.body = showDestination(await destinationOf(table, name));
+  });
+
+  router.delete('/destinations/:name', async (ctx) => {
+    const name = nameOf(ctx.params.name);
+    const { force } = ctx.query;
+    const cancelled = await table.deleteDestination(
+      name,
+      actorOf(ctx),
+      force !== undefined && force !== 'false' && force !== '0',
+    );
+    ctx.body = {
+      deleted: name,
+      cancelled,
+      message:
+        cancelled === 0
+          ? `The destination ${name} is deleted; nothing was owed to it.`
+          : `The destination ${name} is deleted; ${cancelled} ${cancelled === 1 ? 'delivery' : 'deliveries'} to it were cancelled.`,
+    };
+  });
+
+  // Before /rules/:name, so that no rule can be called "schema" by accident of order.
+  router.get('/rules/schema', (ctx) => {
+    ctx.type = 'application/schema+json';
+    ctx.body = JSON.stringify(ruleJsonSchema());
+  });
+
+  router.get('/rules', async (ctx) => {
+    ctx.body = (await table.rules()).map(showRule);
+  });
+
+  router.get('/rules/:name', async (ctx) => {
+    ctx.body = showRule(await ruleOf(table, nameOf(ctx.params.name)));
+  });
+
+  router.get('/rules/:name/versions', async (ctx) => {
+    const name = nameOf(ctx.params.name);
+    const versions = await table.versions(name);
+    if (versions.length === 0) throw new Failure('not-found', `There never was a rule ${name}`);
+    ctx.body = versions;
+  });
+
+  router.put('/rules/:name', json, async (ctx) => {
+    const name = nameOf(ctx.params.name);
+    if (name === 'schema')
+      throw new Failure('invalid', '"schema" is the address of the schema and cannot name a rule');
+    const { version, changed } = await table.putRule(name, bodyOf(ctx), actorOf(ctx));
+    ctx.status = changed && version === 1 ? 201 : 200;
+    ctx.body = showRule(await ruleOf(table, name));
+  });
+
+  router.delete('/rules/:name', async (ctx) => {
+    await table.deleteRule(nameOf(ctx.params.name), actorOf(ctx));
+    ctx.status = 204;
+  });
+
+  return router;
+}
+
+function showDestination(record: DestinationRecord): object {
+  const { name, settings, changedAt, changedBy, faults, downUntil, lastFault } = record;
+  const down = downUntil !== null && faults > 0;
+  return {
+    name,
+    ...shownSettings(settings),
+    changedAt,
+    changedBy,
+    health: { state: down ? 'down' : 'up', faults, nextAttempt: downUntil, lastFault },
+  };
+}
+
+function showRule({ name, version, body, changedAt, changedBy }: RuleRecord): object {
+  return { name, ...body, version, changedAt, changedBy };
+}
+
+async function destinationOf(table: RoutingTable, name: string): Promise<DestinationRecord> {
+  const found = await table.destination(name);
+  if (!found) throw new Failure('not-found', `There is no destination ${name}`);
+  return found;
+}
+
+async function ruleOf(table: RoutingTable, name: string): Promise<RuleRecord> {
+  const found = await table.rule(name);
+  if (!found) throw new Failure('not-found', `There is no rule ${name}`);
+  return found;
+}
+
+function nameOf(given: string | undefined): string {
+  const parsed = nameSchema.safeParse(given);
+  if (!parsed.success)
+    throw new Failure('invalid', `The name is "${given}": ${parsed.error.issues[0]?.message}`);
+  return parsed.data;
+}
+
+function bodyOf(ctx: Context): unknown {
+  const { body } = ctx.request as { body?: unknown };
+  if (body === undefined)
+    throw new Failure(
+      'invalid',
+      'The body is empty or not JSON: send it with Content-Type: application/json',
+    );
+  return body;
+}
+
+function actorOf(ctx: Context): string {
+  const { actor } = ctx.state as { actor?: { name?: string } };
+  return actor?.name ?? '';
+}

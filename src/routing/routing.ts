@@ -1,0 +1,84 @@
+/**
+ * The routing room: follows the change feed, decides by rules and writes the debts that forwarding pays.
+ * Opened by main.ts after the archive; its routes are mounted by http.ts, its ledger is given to forwarding.
+ */
+import type Router from '@koa/router';
+import { createFollower } from '../archive/change-feed.ts';
+import type { Database } from '../archive/database/database.ts';
+import type { ObjectReader } from '../archive/read-object.ts';
+import type { Log } from '../log.ts';
+import type { BackoffSettings } from './backoff.ts';
+import { createDeliveryList, type DeliveryList } from './delivery-list.ts';
+import { createLedger, type Ledger } from './ledger.ts';
+import { createQuietSeries } from './quiet-series.ts';
+import { ROUTED_KINDS, routeChanges } from './route-study.ts';
+import { createRoutingRoutes } from './routes.ts';
+import { createRoutingTable, type RoutingTable } from './routing-table.ts';
+
+export interface RoutingParts {
+  database: Database;
+  /** For rules that ask for attributes the index does not keep. */
+  reader: ObjectReader;
+  nodeName: string;
+  stableAgeS: number;
+  log: Log;
+  leaseS?: number;
+  backoff?: BackoffSettings;
+}
+
+export interface Routing {
+  readonly table: RoutingTable;
+  readonly ledger: Ledger;
+  readonly deliveries: DeliveryList;
+  readonly routes: Router;
+  start(): Promise<void>;
+  stop(): Promise<void>;
+  /** Numbers for /metrics, asked when they are scraped. */
+  numbers(): Promise<RoutingNumbers>;
+}
+
+export interface RoutingNumbers {
+  deliveries: { destination: string; state: string; count: number }[];
+  destinations: { destination: string; up: boolean; faults: number }[];
+}
+
+export function createRouting(parts: RoutingParts): Routing {
+  const { database, log } = parts;
+  const table = createRoutingTable(parts);
+  const ledger = createLedger(parts);
+  const deliveries = createDeliveryList(parts);
+  const evaluateParts = { ...parts, table };
+  const follower = createFollower({
+    database,
+    name: 'routing',
+    kinds: ROUTED_KINDS,
+    log,
+    handle: (tx, changes) => routeChanges(evaluateParts, tx, changes),
+  });
+  const quietSeries = createQuietSeries(evaluateParts);
+
+  return {
+    table,
+    ledger,
+    deliveries,
+    routes: createRoutingRoutes({ table }),
+    async start() {
+      await follower.start();
+      quietSeries.start();
+    },
+    async stop() {
+      await Promise.all([follower.stop(), quietSeries.stop()]);
+    },
+    async numbers() {
+      const [counts, destinations] = await Promise.all([deliveries.counts(), table.destinations()]);
+      return {
+        deliveries: counts,
+        destinations: destinations.map(({ name, downUntil, faults }) => ({
+          destination: name,
+          up: downUntil === null || faults === 0,
+          faults,
+        })),
+      };
+    },
+  };
+}

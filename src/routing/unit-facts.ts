@@ -1,0 +1,161 @@
+/**
+ * What rules may ask of the instances of a study, read page by page: indexed attributes, the association that brought
+ * them, and the object's own header where a rule asks for more than the index keeps.
+ * Called by evaluate.ts.
+ */
+import type { Queryable } from '../archive/database/database.ts';
+import { INSTANCE_LEVEL, SERIES_LEVEL, STUDY_LEVEL } from '../archive/indexed-attributes.ts';
+import type { ObjectReader } from '../archive/read-object.ts';
+import { findStoredObjects, type StoredObject } from '../archive/stored-object.ts';
+import type { StudyRecord } from '../archive/study.ts';
+import { parseDataSet } from '../dicom/data-set.ts';
+import { type DicomJson, toDicomJson } from '../dicom/dicom-json.ts';
+import { asFailure } from '../failure.ts';
+import type { Log } from '../log.ts';
+import type { InstanceFacts } from './match-rule.ts';
+
+/** Which instances of the study are the unit; all of them without a bound. */
+export interface UnitScope {
+  readonly seriesUid?: string;
+  readonly sopUids?: readonly string[];
+}
+
+export interface UnitInstance {
+  readonly sopUid: string;
+  readonly facts: InstanceFacts;
+}
+
+export interface UnitFactsParts {
+  reader: ObjectReader;
+  log: Log;
+}
+
+const PAGE = 200;
+/** Attributes that rules ask for stand well before this in any header. */
+const HEADER_BYTES = 1024 * 1024;
+
+interface Row {
+  id: number;
+  sopUid: string;
+  sopClass: string;
+  object: number;
+  transferSyntax: string;
+  attributes: DicomJson;
+  seriesUid: string;
+  seriesAttributes: DicomJson;
+  seriesInstances: number;
+  callingAe: string | null;
+  calledAe: string | null;
+  address: string | null;
+}
+
+/** Tags that the index does not keep: for these the objects' headers are read. */
+export function unindexedTags(tags: Iterable<string>): string[] {
+  const given = new Set(Object.keys(countsOf({ modalities: [], seriesCount: 0, instanceCount: 0 })));
+  for (const tag of ['00080016', '00080018', '0020000D', '0020000E', '00020010', '00201209']) given.add(tag);
+  return [...new Set(tags)].filter(
+    (tag) => ![given, STUDY_LEVEL, SERIES_LEVEL, INSTANCE_LEVEL].some((level) => level.has(tag)),
+  );
+}
+
+/** Pages of facts in the order of the index. */
+export async function* unitFacts(
+  parts: UnitFactsParts,
+  tx: Queryable,
+  study: StudyRecord,
+  scope: UnitScope,
+  withHeader: boolean,
+): AsyncGenerator<UnitInstance[]> {
+  const counts = countsOf(study);
+  for (let after = 0; ; ) {
+    const { rows } = await tx.query<Row>(
+      `select i.id, i.sop_uid as "sopUid", i.sop_class as "sopClass", i.object, i.attributes,
+         o.transfer_syntax as "transferSyntax", e.series_uid as "seriesUid", e.attributes as "seriesAttributes",
+         e.instance_count as "seriesInstances", o.source_ae as "callingAe", r.called_ae as "calledAe",
+         o.source_address as address
+       from study s join series e on e.study = s.id join instance i on i.series = e.id
+       join object o on o.id = i.object left join reception r on r.id = o.reception
+       where s.study_uid = $1 and ($2::text is null or e.series_uid = $2)
+         and ($3::text[] is null or i.sop_uid = any($3)) and i.id > $4
+       order by i.id limit ${PAGE}`,
+      [study.studyUid, scope.seriesUid ?? null, scope.sopUids ?? null, after],
+    );
+    if (rows.length === 0) return;
+    after = rows.at(-1)!.id;
+    const headers = withHeader ? await readHeaders(parts, tx, rows) : undefined;
+    yield rows.map((row) => ({
+      sopUid: row.sopUid,
+      facts: factsOf(row, study, counts, headers?.get(row.object)),
+    }));
+    if (rows.length < PAGE) return;
+  }
+}
+
+function factsOf(
+  row: Row,
+  study: StudyRecord,
+  counts: DicomJson,
+  header: DicomJson | undefined,
+): InstanceFacts {
+  const own: DicomJson = {
+    '00020010': uid(row.transferSyntax),
+    '00080016': uid(row.sopClass),
+    '00080018': uid(row.sopUid),
+    '0020000D': uid(study.studyUid),
+    '0020000E': uid(row.seriesUid),
+    '00201209': { vr: 'IS', Value: [row.seriesInstances] },
+  };
+  const dataSets = [own, row.attributes, row.seriesAttributes, study.attributes, counts];
+  return {
+    dataSets: header ? [...dataSets, header] : dataSets,
+    association: {
+      CallingAETitle: row.callingAe ?? undefined,
+      CalledAETitle: row.calledAe ?? undefined,
+      SourceAddress: row.address ?? undefined,
+    },
+  };
+}
+
+const uid = (value: string): DicomJson[string] => ({ vr: 'UI', Value: [value] });
+
+function countsOf(study: Pick<StudyRecord, 'modalities' | 'seriesCount' | 'instanceCount'>): DicomJson {
+  return {
+    '00080061': { vr: 'CS', Value: study.modalities },
+    '00201206': { vr: 'IS', Value: [study.seriesCount] },
+    '00201208': { vr: 'IS', Value: [study.instanceCount] },
+  };
+}
+
+async function readHeaders(
+  parts: UnitFactsParts,
+  tx: Queryable,
+  rows: Row[],
+): Promise<Map<number, DicomJson>> {
+  const objects = await findStoredObjects(tx, { objectIds: rows.map((row) => row.object) }, { limit: PAGE });
+  const headers = new Map<number, DicomJson>();
+  for (const object of objects) {
+    const header = await readHeader(parts, object);
+    if (header) headers.set(object.id, header);
+  }
+  return headers;
+}
+
+async function readHeader(
+  { reader, log }: UnitFactsParts,
+  object: StoredObject,
+): Promise<DicomJson | undefined> {
+  const end = object.pixel?.elementOffset ?? object.length - object.dataSetOffset;
+  try {
+    const bytes = await reader.readRange(object, object.dataSetOffset, Math.min(end, HEADER_BYTES));
+    return toDicomJson(parseDataSet(bytes, object.transferSyntax, { stopAtPixelData: true }));
+  } catch (thrown) {
+    const failure = asFailure(thrown);
+    // A store that is away comes back, and the feed waits; a broken object must not stop the feed for all others.
+    if (failure.kind === 'unavailable') throw failure;
+    log.error(
+      { err: failure, sopUid: object.sopUid },
+      'a header cannot be read; rules see the indexed attributes only',
+    );
+    return undefined;
+  }
+}
