@@ -41,7 +41,7 @@ async function run(verb: string | undefined, words: string[]): Promise<number> {
       const { values, positionals } = parse(words, { from: { type: 'string' } });
       const [target] = positionals;
       if (target === undefined) throw new Failure('invalid', 'echo needs a node: AET@HOST:PORT');
-      return (await import('./cli/echo.ts')).echo(target, { callingAeTitle: text(values['from']) });
+      return (await import('./cli/echo.ts')).echo(target, { callingAeTitle: text(values.from) });
     }
     case undefined:
     case 'help':
@@ -58,7 +58,9 @@ function parse(words: string[], options: NonNullable<Parameters<typeof parseArgs
   try {
     return parseArgs({ args: words, options: options ?? {}, allowPositionals: true });
   } catch (cause) {
-    throw new Failure('invalid', cause instanceof Error ? cause.message : 'the options cannot be read', { cause });
+    throw new Failure('invalid', cause instanceof Error ? cause.message : 'the options cannot be read', {
+      cause,
+    });
   }
 }
 

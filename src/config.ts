@@ -66,7 +66,12 @@ const environment = z.object({
   ALLOWED_HOSTS: z
     .string()
     .default('')
-    .transform((text) => text.split(',').map((host) => host.trim().toLowerCase()).filter(Boolean)),
+    .transform((text) =>
+      text
+        .split(',')
+        .map((host) => host.trim().toLowerCase())
+        .filter(Boolean),
+    ),
   FHIR_BASE_URL: url.optional(),
   FHIR_TOKEN: z.string().optional(),
   FHIR_PATIENT_SYSTEM: z.url().optional(),
@@ -109,7 +114,11 @@ export interface Config {
   readonly stableAgeS: number;
   readonly ackAfter: 'journal' | 'store';
   readonly fhir:
-    | { readonly baseUrl: string; readonly token: string | undefined; readonly patientSystem: string | undefined }
+    | {
+        readonly baseUrl: string;
+        readonly token: string | undefined;
+        readonly patientSystem: string | undefined;
+      }
     | undefined;
   /** Where viewers and the EHR reach us; no trailing slash. */
   readonly publicUrl: string | undefined;

@@ -82,7 +82,8 @@ export function createHttpDoor(parts: HttpParts): HttpDoor {
   app.silent = true;
   app.on('error', (err: NodeJS.ErrnoException) => {
     // A client that goes away in the middle of an answer is not our fault.
-    if (err.code === 'ECONNRESET' || err.code === 'EPIPE' || err.code === 'ERR_STREAM_PREMATURE_CLOSE') return;
+    if (err.code === 'ECONNRESET' || err.code === 'EPIPE' || err.code === 'ERR_STREAM_PREMATURE_CLOSE')
+      return;
     log.warn({ err }, 'an answer could not be finished');
   });
 
@@ -92,16 +93,26 @@ export function createHttpDoor(parts: HttpParts): HttpDoor {
     } catch (thrown) {
       const failure = fromHttpError(thrown) ?? asFailure(thrown);
       // The path can hold UIDs and AE titles; the query string can hold a patient's name and is never logged.
-      if (failure.kind === 'internal') log.error({ err: thrown, method: ctx.method, path: ctx.path }, 'a request failed');
+      if (failure.kind === 'internal')
+        log.error({ err: thrown, method: ctx.method, path: ctx.path }, 'a request failed');
       ctx.status = HTTP_STATUS[failure.kind];
       if (failure.retryAfterS !== undefined) ctx.set('Retry-After', String(failure.retryAfterS));
       ctx.body = {
         error: failure.kind,
-        message: failure.kind === 'internal' ? 'this request failed inside the archive; the log has the cause' : failure.message,
+        message:
+          failure.kind === 'internal'
+            ? 'this request failed inside the archive; the log has the cause'
+            : failure.message,
       };
     }
   });
-  app.use(helmet({ contentSecurityPolicy: CONTENT_SECURITY_POLICY, strictTransportSecurity: false, crossOriginEmbedderPolicy: false }));
+  app.use(
+    helmet({
+      contentSecurityPolicy: CONTENT_SECURITY_POLICY,
+      strictTransportSecurity: false,
+      crossOriginEmbedderPolicy: false,
+    }),
+  );
   app.use(async (ctx, next) => {
     checkHostAndOrigin(ctx, hosts);
     ctx.state.actor = { name: 'anonymous', address: ctx.ip.replace(/^::ffff:/, '') };
@@ -170,7 +181,10 @@ function checkHostAndOrigin(ctx: Koa.Context, hosts: ReadonlySet<string>): void 
   const host = (ctx.get('Host') || '').toLowerCase();
   const name = host.replace(/:\d+$/, '');
   if (!hosts.has(name))
-    throw new Failure('forbidden', `this archive is not known as ${printable(host)}: add the name to ALLOWED_HOSTS`);
+    throw new Failure(
+      'forbidden',
+      `this archive is not known as ${printable(host)}: add the name to ALLOWED_HOSTS`,
+    );
   const origin = ctx.get('Origin').toLowerCase();
   if (origin !== '' && (!URL.canParse(origin) || new URL(origin).host !== new URL(`http://${host}`).host))
     throw new Failure('forbidden', `pages of ${printable(origin)} may not call this archive`);
@@ -186,7 +200,10 @@ function fromHttpError(thrown: unknown): Failure | undefined {
   if (thrown instanceof Failure || !(thrown instanceof Error)) return undefined;
   const { status } = thrown as Error & { status?: number };
   if (status === 413) return new Failure('too-large', 'the request body is too large', { cause: thrown });
-  if (status === 415) return new Failure('invalid', 'the media type of the request is not one this call takes', { cause: thrown });
+  if (status === 415)
+    return new Failure('invalid', 'the media type of the request is not one this call takes', {
+      cause: thrown,
+    });
   if (status !== undefined && status >= 400 && status < 500)
     return new Failure('invalid', 'the request cannot be read', { cause: thrown });
   return undefined;
@@ -215,9 +232,18 @@ function mountViewer(app: Koa, folder: string): void {
 
 function listenFailure({ host, port }: HttpParts, cause: NodeJS.ErrnoException): Failure {
   if (cause.code === 'EADDRINUSE')
-    return new Failure('conflict', `HTTP port ${port} on ${host} is in use by another program: set HTTP_PORT`, { cause });
+    return new Failure(
+      'conflict',
+      `HTTP port ${port} on ${host} is in use by another program: set HTTP_PORT`,
+      { cause },
+    );
   if (cause.code === 'EACCES')
-    return new Failure('forbidden', `this user may not listen on HTTP port ${port}: set HTTP_PORT above 1023`, { cause });
-  return new Failure('invalid', `cannot listen on HTTP_HOST ${host}, HTTP_PORT ${port} (${cause.code})`, { cause });
+    return new Failure(
+      'forbidden',
+      `this user may not listen on HTTP port ${port}: set HTTP_PORT above 1023`,
+      { cause },
+    );
+  return new Failure('invalid', `cannot listen on HTTP_HOST ${host}, HTTP_PORT ${port} (${cause.code})`, {
+    cause,
+  });
 }
-

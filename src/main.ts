@@ -37,7 +37,10 @@ export interface Isocenter {
  * @param onFatal told when a part cannot go on and the process must end
  * @throws Failure with a sentence for the administrator: folder, port, database
  */
-export async function startIsocenter(config: Config, onFatal: (failure: Failure) => void): Promise<Isocenter> {
+export async function startIsocenter(
+  config: Config,
+  onFatal: (failure: Failure) => void,
+): Promise<Isocenter> {
   const log = createLog(config.logLevel, 'main');
   /** What is open, to be closed in reverse: by stop(), or by a start that fails half way. */
   const closers: { what: string; close: () => Promise<void> }[] = [];
@@ -50,7 +53,10 @@ export async function startIsocenter(config: Config, onFatal: (failure: Failure)
   try {
     const dataFolder = await openDataFolder(config.dataFolder);
     opened('the data folder', () => dataFolder.close());
-    const db = await openConfiguredDatabase({ databaseUrl: config.databaseUrl, dataFolder }, createLog(config.logLevel, 'database'));
+    const db = await openConfiguredDatabase(
+      { databaseUrl: config.databaseUrl, dataFolder },
+      createLog(config.logLevel, 'database'),
+    );
     opened('the database', () => db.stop());
     await migrate(db.database, MIGRATIONS_FOLDER);
 
@@ -146,9 +152,12 @@ function defineMetrics(metrics: Metrics, archive: Archive, scp: Scp): void {
   metrics.counter('isocenter_objects_stored_total', 'Objects answered Success', () => counters.stored);
   metrics.counter('isocenter_objects_refused_total', 'Objects refused', () => counters.refused);
   metrics.counter('isocenter_received_bytes_total', 'Data set bytes received', () => counters.bytes);
-  metrics.gauge('isocenter_journal_held_bytes', 'Bytes in journal segments that are not settled', async () => {
-    const health = await archive.health();
-    return health.journalHeldBytes;
-  });
+  metrics.gauge(
+    'isocenter_journal_held_bytes',
+    'Bytes in journal segments that are not settled',
+    async () => {
+      const health = await archive.health();
+      return health.journalHeldBytes;
+    },
+  );
 }
-

@@ -2,7 +2,7 @@
  * Numbers for Prometheus at /metrics. Rooms count for themselves; main.ts names here what is read from them at each
  * scrape, so a room never knows the metrics library.
  */
-import { collectDefaultMetrics, Counter, Gauge, Registry } from 'prom-client';
+import { Counter, collectDefaultMetrics, Gauge, Registry } from 'prom-client';
 
 export interface Metrics {
   readonly contentType: string;

@@ -10,7 +10,11 @@ import type { Database } from './database/database.ts';
  * Settles one conflict. When it was the study's last one that holds, the study is released.
  * @throws Failure 'not-found' when there is no such open conflict
  */
-export function releaseConflict(database: Database, id: number, actor: string): Promise<{ studyReleased: boolean }> {
+export function releaseConflict(
+  database: Database,
+  id: number,
+  actor: string,
+): Promise<{ studyReleased: boolean }> {
   return database.transaction(async (tx) => {
     const settled = await tx.query<{ study_uid: string }>(
       `update conflict set settled_at = now(), settled_by = $2 where id = $1 and settled_at is null

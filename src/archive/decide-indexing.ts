@@ -40,7 +40,8 @@ export interface Decision {
 }
 
 const REASONS: Record<ConflictKind, string> = {
-  content: 'other bytes arrived under a (0008,0018) SOPInstanceUID that is already stored; the first stays current',
+  content:
+    'other bytes arrived under a (0008,0018) SOPInstanceUID that is already stored; the first stays current',
   patient: 'the (0020,000D) StudyInstanceUID is known under another (0010,0020) PatientID',
   'series-study': 'the (0020,000E) SeriesInstanceUID is known under another (0020,000D) StudyInstanceUID',
   'instance-series': 'the (0008,0018) SOPInstanceUID is known under another (0020,000E) SeriesInstanceUID',
@@ -84,6 +85,9 @@ function decideOne(known: KnownIndex, object: IncomingIdentity): Decision {
 }
 
 /** An issuer that one side does not give cannot contradict the other's; an ID that one side does not give can. */
-function samePatient(a: { patientId: string; issuer: string }, b: { patientId: string; issuer: string }): boolean {
+function samePatient(
+  a: { patientId: string; issuer: string },
+  b: { patientId: string; issuer: string },
+): boolean {
   return a.patientId === b.patientId && (a.issuer === b.issuer || a.issuer === '' || b.issuer === '');
 }

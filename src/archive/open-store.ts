@@ -12,9 +12,7 @@ export interface StoreConfig {
   folder: string;
   /** scratch space on the same disk */
   tmp: string;
-  s3:
-    | { endpoint: string; bucket: string; accessKey: string; secretKey: string; region: string }
-    | undefined;
+  s3: { endpoint: string; bucket: string; accessKey: string; secretKey: string; region: string } | undefined;
 }
 
 export function openStore(config: StoreConfig, log: Log): ObjectStore {

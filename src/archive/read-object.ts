@@ -40,7 +40,10 @@ export function createObjectReader(parts: ObjectReaderParts): ObjectReader {
     const offset = range?.offset ?? 0;
     const length = range?.length ?? object.length - offset;
     if (offset < 0 || length < 0 || offset + length > object.length)
-      throw new Failure('invalid', `bytes ${offset} to ${offset + length} lie outside the object of ${object.length}`);
+      throw new Failure(
+        'invalid',
+        `bytes ${offset} to ${offset + length} lie outside the object of ${object.length}`,
+      );
     if (object.location === 'store') {
       yield* parts.store.read(object.key, { offset, length });
       return;
@@ -66,9 +69,13 @@ export function createObjectReader(parts: ObjectReaderParts): ObjectReader {
 
 function ownPlace(object: StoredObject, nodeName: string): JournalPlace {
   if (object.node !== nodeName || !object.journal)
-    throw new Failure('unavailable', 'the object is still on the node that received it; it reaches the store soon', {
-      retryAfterS: 2,
-    });
+    throw new Failure(
+      'unavailable',
+      'the object is still on the node that received it; it reaches the store soon',
+      {
+        retryAfterS: 2,
+      },
+    );
   return object.journal;
 }
 

@@ -42,7 +42,11 @@ export interface StableStudies {
   stop(): Promise<void>;
 }
 
-export function createStableStudies(parts: { database: Database; stableAgeS: number; log: Log }): StableStudies {
+export function createStableStudies(parts: {
+  database: Database;
+  stableAgeS: number;
+  log: Log;
+}): StableStudies {
   const everyMs = Math.min(1000, Math.max(200, (parts.stableAgeS * 1000) / 4));
   let timer: NodeJS.Timeout | undefined;
   let running: Promise<void> = Promise.resolve();

@@ -9,11 +9,21 @@ import type { PixelLocation } from '../dicom/header-scan.ts';
 import { appendChanges, type NewChange } from './change-feed.ts';
 import type { Database, Queryable } from './database/database.ts';
 import { type Decision, decideIndexing, type IncomingIdentity, type KnownIndex } from './decide-indexing.ts';
-import { INSTANCE_LEVEL, integer, pick, SERIES_LEVEL, STUDY_LEVEL, studyColumns, text } from './indexed-attributes.ts';
+import {
+  INSTANCE_LEVEL,
+  integer,
+  pick,
+  SERIES_LEVEL,
+  STUDY_LEVEL,
+  studyColumns,
+  text,
+} from './indexed-attributes.ts';
 import type { Provenance } from './intake/record.ts';
 
 /** Where the bytes can be read when the row commits. */
-export type ObjectPlace = { in: 'store' } | { in: 'journal'; node: string; path: string; nonce: string; offset: number };
+export type ObjectPlace =
+  | { in: 'store' }
+  | { in: 'journal'; node: string; path: string; nonce: string; offset: number };
 
 export interface IncomingObject {
   sopClassUid: string;
@@ -43,7 +53,11 @@ export interface Indexed {
  * @param node whose receptions these are
  * @throws Failure 'unavailable' when Postgres is away; nothing of the batch is written then
  */
-export function indexObjects(database: Database, node: string, batch: readonly IncomingObject[]): Promise<Indexed> {
+export function indexObjects(
+  database: Database,
+  node: string,
+  batch: readonly IncomingObject[],
+): Promise<Indexed> {
   return database.transaction(async (tx) => {
     const studyUids = [...new Set(batch.map((object) => object.studyInstanceUid))].sort();
     // One at a time, in one order everywhere: two batches can wait for each other, never on each other.
@@ -76,7 +90,11 @@ function identityOf(object: IncomingObject): IncomingIdentity {
   };
 }
 
-async function loadKnown(tx: Queryable, incoming: IncomingIdentity[], studyUids: string[]): Promise<KnownIndex> {
+async function loadKnown(
+  tx: Queryable,
+  incoming: IncomingIdentity[],
+  studyUids: string[],
+): Promise<KnownIndex> {
   const sopUids = incoming.map((object) => object.sopUid);
   const seriesUids = [...new Set(incoming.map((object) => object.seriesUid))];
   const studies = await tx.query<{ study_uid: string; patient_id: string; issuer: string }>(
@@ -101,7 +119,9 @@ async function loadKnown(tx: Queryable, incoming: IncomingIdentity[], studyUids:
   for (const row of series.rows)
     seriesStudies.set(row.series_uid, (seriesStudies.get(row.series_uid) ?? new Set()).add(row.study_uid));
   return {
-    studies: new Map(studies.rows.map((row) => [row.study_uid, { patientId: row.patient_id, issuer: row.issuer }])),
+    studies: new Map(
+      studies.rows.map((row) => [row.study_uid, { patientId: row.patient_id, issuer: row.issuer }]),
+    ),
     seriesStudies,
     instances: new Map(
       instances.rows.map((row) => [row.sop_uid, { studyUid: row.study_uid, seriesUid: row.series_uid }]),
@@ -126,7 +146,17 @@ async function writeReceptions(tx: Queryable, node: string, items: Item[]): Prom
       `insert into reception (id, node, kind, calling_ae, called_ae, address, actor, opened_at, stored)
        values ($1, $2, $3, $4, $5, $6, $7, $8, $9)
        on conflict (id) do update set stored = reception.stored + excluded.stored`,
-      [from.reception, node, from.kind, from.callingAe, from.calledAe, from.address, from.actor, from.openedAt, stored],
+      [
+        from.reception,
+        node,
+        from.kind,
+        from.callingAe,
+        from.calledAe,
+        from.address,
+        from.actor,
+        from.openedAt,
+        stored,
+      ],
     );
     await tx.query(
       `insert into reception_study (study_uid, reception, stored) values ($1, $2, $3)
@@ -193,7 +223,11 @@ async function addInstances(
 }
 
 /** A new study takes its attributes from its first object; later objects add what was missing, and change nothing. */
-async function upsertStudy(tx: Queryable, studyUid: string, added: Item[]): Promise<{ id: number; version: number }> {
+async function upsertStudy(
+  tx: Queryable,
+  studyUid: string,
+  added: Item[],
+): Promise<{ id: number; version: number }> {
   const attributes = mergeMissing(added.map(({ object }) => pick(object.header, STUDY_LEVEL)));
   const modalities = [...new Set(added.map(({ object }) => text(object.header, '00080060')).filter(Boolean))];
   const known = await tx.query<{ id: number; attributes: DicomJson; modalities: string[] }>(
@@ -226,11 +260,10 @@ async function upsertStudy(tx: Queryable, studyUid: string, added: Item[]): Prom
     patient.rows[0] ??
     // Another transaction made the patient after our snapshot: a new statement sees it.
     (
-      await tx.query<{ id: number }>('select id from patient where patient_id = $1 and issuer = $2 and anchor = $3', [
-        columns.patient_id,
-        columns.issuer,
-        columns.patient_id === '' ? studyUid : '',
-      ])
+      await tx.query<{ id: number }>(
+        'select id from patient where patient_id = $1 and issuer = $2 and anchor = $3',
+        [columns.patient_id, columns.issuer, columns.patient_id === '' ? studyUid : ''],
+      )
     ).rows[0]!;
   const made = await tx.query<{ id: number; version: number }>(
     `insert into study (study_uid, patient, attributes, modalities, instance_count, ${names.join(', ')})
@@ -270,7 +303,8 @@ async function upsertSeries(tx: Queryable, studyId: number, added: Item[]): Prom
     ids.set(seriesUid, row.rows[0]!.id);
     if (row.rows[0]!.created) made++;
   }
-  if (made > 0) await tx.query('update study set series_count = series_count + $2 where id = $1', [studyId, made]);
+  if (made > 0)
+    await tx.query('update study set series_count = series_count + $2 where id = $1', [studyId, made]);
   return ids;
 }
 

@@ -2,8 +2,9 @@
  * `isocenter start`: starts the house, says in a few lines what listens where and how to send a first study,
  * drains on Ctrl-C and SIGTERM. A second Ctrl-C ends at once; the next start recovers.
  */
-import { asFailure } from '../failure.ts';
+
 import { parseConfig } from '../config.ts';
+import { asFailure } from '../failure.ts';
 import { createLog } from '../log.ts';
 import { PROJECT_FOLDER, startIsocenter } from '../main.ts';
 

@@ -58,6 +58,7 @@ function isKnown(request: AssociationRequest, { promiscuous, knownAes }: Admissi
   if (promiscuous || knownAes.length === 0) return true;
   const from = request.remoteAddress.replace(/^::ffff:/, '');
   return knownAes.some(
-    ({ aeTitle, address }) => aeTitle === request.callingAeTitle && (address === undefined || address === from),
+    ({ aeTitle, address }) =>
+      aeTitle === request.callingAeTitle && (address === undefined || address === from),
   );
 }

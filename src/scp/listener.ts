@@ -7,7 +7,11 @@ import { randomUUID } from 'node:crypto';
 import net from 'node:net';
 import type { Intake, Reception } from '../archive/intake/reception.ts';
 import type { AssociationRequest } from '../dimse/association-request.ts';
-import { type CloseReason, createInboundAssociation, type InboundAssociation } from '../dimse/inbound-association.ts';
+import {
+  type CloseReason,
+  createInboundAssociation,
+  type InboundAssociation,
+} from '../dimse/inbound-association.ts';
 import { negotiateStorage } from '../dimse/negotiate-storage.ts';
 import { Failure } from '../failure.ts';
 import type { Log } from '../log.ts';
@@ -120,14 +124,20 @@ function accept(socket: net.Socket, parts: ListenerParts): InboundAssociation {
     },
     async beforeRelease() {
       await reception?.indexed(RELEASE_WAIT_MS).catch((err: unknown) => {
-        log.warn({ err, ...(association.request && names(association.request)) }, 'released before the index had it');
+        log.warn(
+          { err, ...(association.request && names(association.request)) },
+          'released before the index had it',
+        );
       });
     },
     onClose(how, detail) {
       if (counted) Atomics.sub(openCounts, slot, 1);
       if (how !== 'rejected') reception?.close(how);
       const { bytes, objectsStored: stored, objectsRefused: refused } = association.counters;
-      log.info({ ...(association.request && names(association.request)), how, detail, stored, refused }, 'association ended');
+      log.info(
+        { ...(association.request && names(association.request)), how, detail, stored, refused },
+        'association ended',
+      );
       parts.onAssociationEnd({ how, stored, refused, bytes });
     },
   });
@@ -149,8 +159,18 @@ export function countOpen(openCounts: Int32Array): number {
 
 function listenFailure({ host, port }: ListenerParts, cause: NodeJS.ErrnoException): Failure {
   if (cause.code === 'EADDRINUSE')
-    return new Failure('conflict', `DICOM port ${port} on ${host} is in use by another program: set DICOM_PORT`, { cause });
+    return new Failure(
+      'conflict',
+      `DICOM port ${port} on ${host} is in use by another program: set DICOM_PORT`,
+      { cause },
+    );
   if (cause.code === 'EACCES')
-    return new Failure('forbidden', `this user may not listen on DICOM port ${port}: set DICOM_PORT above 1023`, { cause });
-  return new Failure('invalid', `cannot listen on DICOM_HOST ${host}, DICOM_PORT ${port} (${cause.code})`, { cause });
+    return new Failure(
+      'forbidden',
+      `this user may not listen on DICOM port ${port}: set DICOM_PORT above 1023`,
+      { cause },
+    );
+  return new Failure('invalid', `cannot listen on DICOM_HOST ${host}, DICOM_PORT ${port} (${cause.code})`, {
+    cause,
+  });
 }

@@ -113,7 +113,9 @@ export function createScp(parts: ScpParts): Scp {
       if (!stopping)
         setTimeout(() => {
           if (stopping) return;
-          startThread(n, shared).catch((err: unknown) => log.error({ err }, 'a receiver could not be started'));
+          startThread(n, shared).catch((err: unknown) =>
+            log.error({ err }, 'a receiver could not be started'),
+          );
         }, RESTART_MS);
     });
     return promise;
@@ -156,7 +158,11 @@ export function createScp(parts: ScpParts): Scp {
 async function refuseTakenPort(host: string, port: number): Promise<void> {
   const cause = await tryListen({ host, port });
   if (cause?.code === 'EADDRINUSE')
-    throw new Failure('conflict', `DICOM port ${port} on ${host} is in use by another program: set DICOM_PORT`, { cause });
+    throw new Failure(
+      'conflict',
+      `DICOM port ${port} on ${host} is in use by another program: set DICOM_PORT`,
+      { cause },
+    );
 }
 
 /** Linux, FreeBSD and some others; elsewhere one receiver listens alone. */

@@ -31,7 +31,10 @@ export interface RefusedObject {
 }
 
 /** @param onRefused told of every object that is not kept, with the whole sentence */
-export function createStorage(reception: Reception, onRefused: (refused: RefusedObject) => void): StoreHandler {
+export function createStorage(
+  reception: Reception,
+  onRefused: (refused: RefusedObject) => void,
+): StoreHandler {
   const refuse = (thrown: unknown, request: StoreRequest): StoreOutcome => {
     const failure = asFailure(thrown);
     const code = STORE_STATUS[failure.kind];

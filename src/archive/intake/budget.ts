@@ -34,8 +34,7 @@ export function createBudget(options: BudgetOptions): JournalBudget {
   };
   return {
     held,
-    hasRoomFor: (bytes) =>
-      held() + bytes <= options.limitBytes && diskLeft() - bytes >= options.reserveBytes,
+    hasRoomFor: (bytes) => held() + bytes <= options.limitBytes && diskLeft() - bytes >= options.reserveBytes,
     reserve(bytes) {
       const before = Number(Atomics.add(counter, 0, BigInt(bytes)));
       let reason: string | undefined;

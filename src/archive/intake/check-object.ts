@@ -45,8 +45,7 @@ export function checkObject(declared: DeclaredObject, scan: Scan): ObjectIdentit
 
 function uid(scan: Scan, tag: string): string {
   const text = scanUid(scan, tag);
-  if (text === undefined)
-    throw new Failure('invalid', `${label(tag)} is missing`, { attribute: label(tag) });
+  if (text === undefined) throw new Failure('invalid', `${label(tag)} is missing`, { attribute: label(tag) });
   if (text === '') throw new Failure('invalid', `${label(tag)} is empty`, { attribute: label(tag) });
   if (!isUid(text))
     throw new Failure('invalid', `${label(tag)} is not a UID: digits and dots, at most 64 characters`, {

@@ -68,6 +68,8 @@ export function startIntake(parts: IntakeParts): IntakeThreads {
     nodeName: parts.nodeName,
     dataFolder: parts.dataFolder,
     journalFolder: parts.journalFolder,
+    found: findFiles(parts.journalFolder, '.seg'),
+    foundSpills: findFiles(parts.journalFolder, '.obj'),
     quarantineFolder: parts.quarantineFolder,
     budgetCounter,
     limitBytes: parts.limitBytes,
@@ -150,4 +152,13 @@ export function startIntake(parts: IntakeParts): IntakeThreads {
       await settler.terminate();
     },
   };
+}
+
+/** What an earlier run left, oldest first. Called before this run makes files of its own. */
+function findFiles(journalFolder: string, ending: string): string[] {
+  return fs
+    .readdirSync(journalFolder, { recursive: true, encoding: 'utf8' })
+    .filter((name) => name.endsWith(ending))
+    .sort()
+    .map((name) => path.join(journalFolder, name));
 }

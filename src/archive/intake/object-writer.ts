@@ -3,7 +3,7 @@
  * Called by scp/storage.ts (DIMSE) and web-thread.ts (STOW), on the thread that owns the journal.
  * finish() returns once the bytes are durable; from there the settler takes them to the store and the index.
  */
-import { createHash, randomUUID } from 'node:crypto';
+import { type createHash, randomUUID } from 'node:crypto';
 import fs from 'node:fs';
 import path from 'node:path';
 import { HeaderScan } from '../../dicom/header-scan.ts';
@@ -136,7 +136,12 @@ class JournalObjectWriter implements ObjectWriter {
       this.#open = false;
       this.#journal.expect(bodyLength);
       this.#journal.advance(segment);
-      const durable = { ...identity, segment: segment.path, nonce: segment.nonce.toString('hex'), end: segment.end };
+      const durable = {
+        ...identity,
+        segment: segment.path,
+        nonce: segment.nonce.toString('hex'),
+        end: segment.end,
+      };
       this.#journal.giveBack(segment);
       return durable;
     } catch (thrown) {
@@ -200,8 +205,15 @@ class JournalObjectWriter implements ObjectWriter {
     const copy = Buffer.allocUnsafe(STAGE_BYTES);
     const from = this.#segment.end + RECORD_HEADER_BYTES;
     for (let at = 0; at < this.#written; ) {
-      const read = fs.readSync(this.#segment.fd, copy, 0, Math.min(copy.length, this.#written - at), from + at);
-      if (read === 0) throw new Failure('internal', 'the journal segment is shorter than what was written to it');
+      const read = fs.readSync(
+        this.#segment.fd,
+        copy,
+        0,
+        Math.min(copy.length, this.#written - at),
+        from + at,
+      );
+      if (read === 0)
+        throw new Failure('internal', 'the journal segment is shorter than what was written to it');
       writeAll(fd, copy, read, at);
       at += read;
     }
@@ -209,8 +221,7 @@ class JournalObjectWriter implements ObjectWriter {
 }
 
 function writeAll(fd: number, bytes: Buffer, length: number, position: number): void {
-  for (let done = 0; done < length; )
-    done += fs.writeSync(fd, bytes, done, length - done, position + done);
+  for (let done = 0; done < length; ) done += fs.writeSync(fd, bytes, done, length - done, position + done);
 }
 
 /** Closes once: a descriptor closed twice may by then be another file's. */

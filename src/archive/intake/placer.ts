@@ -9,9 +9,9 @@ import path from 'node:path';
 import { asFailure } from '../../failure.ts';
 import type { Log } from '../../log.ts';
 import type { Database } from '../database/database.ts';
+import { objectKey } from '../object-key.ts';
 import type { FileStore } from '../object-store/file-store.ts';
 import type { ObjectStore } from '../object-store/object-store.ts';
-import { objectKey } from '../object-key.ts';
 import type { IncomingObject, ObjectPlace } from '../study-index.ts';
 import { HeaderReading } from './prepare-object.ts';
 import { type JournalRecord, type RecordBody, readBody } from './segment-reader.ts';
@@ -96,7 +96,7 @@ function createUploadPlacer(parts: PlacerParts): Placer {
   const waiting: { placed: Placed; done: () => void }[] = [];
   let active = 0;
   let stopped = false;
-  let idle: (() => void)[] = [];
+  const idle: (() => void)[] = [];
 
   const finish = async (item: { placed: Placed; done: () => void }): Promise<void> => {
     const { object, upload } = item.placed;
@@ -126,7 +126,9 @@ function createUploadPlacer(parts: PlacerParts): Placer {
     }
   };
   const emptied = (): Promise<void> =>
-    active + waiting.length === 0 || stopped ? Promise.resolve() : new Promise((resolve) => idle.push(resolve));
+    active + waiting.length === 0 || stopped
+      ? Promise.resolve()
+      : new Promise((resolve) => idle.push(resolve));
 
   return {
     async place(record) {
@@ -202,7 +204,12 @@ function keyOf({ header }: JournalRecord): string {
   return objectKey({ ...header.meta, contentHash: header.contentHash });
 }
 
-function incoming(record: JournalRecord, key: string, read: RecordReading, place: ObjectPlace): IncomingObject {
+function incoming(
+  record: JournalRecord,
+  key: string,
+  read: RecordReading,
+  place: ObjectPlace,
+): IncomingObject {
   const { meta, contentHash } = record.header;
   return {
     sopClassUid: meta.sopClassUid,

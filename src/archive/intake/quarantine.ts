@@ -15,7 +15,11 @@ export interface Quarantine {
 }
 
 /** The same record twice makes one file and one row. */
-export async function quarantineRecord(quarantine: Quarantine, record: JournalRecord, failure: Failure): Promise<void> {
+export async function quarantineRecord(
+  quarantine: Quarantine,
+  record: JournalRecord,
+  failure: Failure,
+): Promise<void> {
   const { meta, contentHash } = record.header;
   const name = `${meta.sopInstanceUid}_${contentHash.toString('hex').slice(0, 32)}.dcm`;
   const file = path.join(quarantine.folder, name);

@@ -61,11 +61,9 @@ export class SegmentReader {
     this.nonce = nonce.toString('hex');
   }
 
-  /** The next whole record, or undefined: the segment ends here (for now, when it is live). */
+  /** The next record, or undefined: the segment ends here (for now, when it is live). */
   next(): JournalRecord | undefined {
-    const block = Buffer.allocUnsafe(RECORD_HEADER_BYTES);
-    if (fs.readSync(this.#fd, block, 0, block.length, this.at) < block.length) return undefined;
-    const header = decodeRecordHeader(block, this.#nonce);
+    const header = this.#headerAt();
     if (!header) return undefined;
     const start = this.at;
     this.at += recordSpan(header);
@@ -87,6 +85,17 @@ export class SegmentReader {
             external: true,
           };
     return { header, body, start, end: this.at };
+  }
+
+  /** Whether another record follows: then the one before it was acknowledged. */
+  hasNext(): boolean {
+    return this.#headerAt() !== undefined;
+  }
+
+  #headerAt(): RecordHeader | undefined {
+    const block = Buffer.allocUnsafe(RECORD_HEADER_BYTES);
+    if (fs.readSync(this.#fd, block, 0, block.length, this.at) < block.length) return undefined;
+    return decodeRecordHeader(block, this.#nonce);
   }
 
   /** Marks the segment as settled, so that a restart does not replay it. */

@@ -3,7 +3,6 @@
  * Started by intake.ts, which hears of replay, state and faults over parentPort.
  */
 import fs from 'node:fs';
-import path from 'node:path';
 import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
 import type pg from 'pg';
 import { createLog } from '../../log.ts';
@@ -19,6 +18,9 @@ export interface SettlerThreadData {
   nodeName: string;
   dataFolder: string;
   journalFolder: string;
+  /** segments of an earlier run, listed before any journal of this one was made */
+  found: string[];
+  foundSpills: string[];
   quarantineFolder: string;
   budgetCounter: SharedArrayBuffer;
   limitBytes: number;
@@ -33,7 +35,10 @@ export type ToSettlerThread =
   | { type: 'detach'; name: string }
   | { type: 'stop'; limitMs: number };
 
-export type FromSettlerThread = { type: 'replayed' } | { type: 'stopped' } | ({ type: 'state' } & SettlerState);
+export type FromSettlerThread =
+  | { type: 'replayed' }
+  | { type: 'stopped' }
+  | ({ type: 'state' } & SettlerState);
 
 const STATE_EVERY_MS = 1000;
 
@@ -63,17 +68,14 @@ const settler = createSettler({
 const say = (message: FromSettlerThread): void => parent.postMessage(message);
 const startedAt = new Date();
 
-/** Journals that wrote nothing yet have no segments here: this runs before any of them is attached. */
-const found = fs
-  .readdirSync(data.journalFolder, { recursive: true, encoding: 'utf8' })
-  .filter((name) => name.endsWith('.seg'))
-  .sort()
-  .map((name) => path.join(data.journalFolder, name));
-
 // A thread that cannot settle must not pretend to: what run() throws ends the thread, and the process with it.
 const running = settler.run();
 settler
-  .replay(found)
+  .replay(data.found)
+  .then(() => {
+    // Objects that outgrew a segment and were never finished: no record names them.
+    for (const file of data.foundSpills) fs.rmSync(file, { force: true });
+  })
   .then(() => closeLostReceptions(database, data.nodeName, startedAt))
   .then(() => say({ type: 'replayed' }))
   .catch((err: unknown) => log.error({ err }, 'the receptions of the last run could not be closed'));

@@ -82,6 +82,8 @@ interface Source {
 interface Work {
   source: Source;
   record: JournalRecord;
+  /** acknowledged, and its bytes no longer hold */
+  damaged: boolean;
 }
 
 export function createSettler(parts: SettlerParts): Settler {
@@ -115,12 +117,14 @@ export function createSettler(parts: SettlerParts): Settler {
       while (batch.length < BATCH_OBJECTS && bytes < BATCH_BYTES && !source.exhausted) {
         if (!source.found && source.reader.at >= source.end) break;
         const record = source.reader.next();
-        if (!record || (source.found && !accountFor(record))) {
+        if (!record) {
           endOf(source);
           break;
         }
+        const state = source.found ? foundState(source, record) : 'whole';
+        if (state === 'torn') continue;
         source.outstanding.set(record.start, record.end);
-        batch.push({ source, record });
+        batch.push({ source, record, damaged: state === 'damaged' });
         bytes += record.body.length;
       }
     }
@@ -128,19 +132,25 @@ export function createSettler(parts: SettlerParts): Settler {
     return batch;
   };
 
-  /** A found record counts while its bytes hold; the first one that does not was never acknowledged. */
-  const accountFor = (record: JournalRecord): boolean => {
+  /**
+   * What a crash left of a record. Bytes that do not hold are a write that was never acknowledged, when nothing
+   * follows in the segment; otherwise the record was acknowledged and the disk has damaged it.
+   */
+  const foundState = (source: Source, record: JournalRecord): 'whole' | 'torn' | 'damaged' => {
     // A spill file that has gone was settled before the crash: it is removed only after its store copy is synced.
-    if (record.body.external && !fs.existsSync(record.body.path)) return true;
-    if (!bodyIsWhole(record)) return false;
+    if (isSettledSpill(record)) return 'whole';
     if (record.body.external) budget.count(spilledClaim(record.body.length));
-    return true;
+    if (bodyIsWhole(record)) return 'whole';
+    return source.reader.hasNext() ? 'damaged' : 'torn';
   };
 
   const endOf = (source: Source): void => {
     source.exhausted = true;
     if (!source.found)
-      log.error({ segment: source.reader.path, at: source.reader.at }, 'a journal record cannot be read back; kept for a person');
+      log.error(
+        { segment: source.reader.path, at: source.reader.at },
+        'a journal record cannot be read back; kept for a person',
+      );
   };
 
   /** Tries until it works, the settler stops, or the fault is of a kind that waiting does not mend. */
@@ -171,7 +181,12 @@ export function createSettler(parts: SettlerParts): Settler {
     await indexAll(placed);
     for (const source of new Set(batch.map((work) => work.source))) {
       source.indexedTo = source.reader.at;
-      source.owner?.({ type: 'indexed', path: source.reader.path, nonce: source.reader.nonce, to: source.indexedTo });
+      source.owner?.({
+        type: 'indexed',
+        path: source.reader.path,
+        nonce: source.reader.nonce,
+        to: source.indexedTo,
+      });
     }
     for (const { work, placed: done } of placed) placer.follow(done, () => synced(work));
     if (parts.ackAfter === 'store') await placer.flush();
@@ -180,8 +195,12 @@ export function createSettler(parts: SettlerParts): Settler {
   /** Undefined when nothing is left to index: quarantined, or settled before a crash. */
   const prepare = async (work: Work): Promise<Placed | undefined> => {
     const { record } = work;
-    if (record.body.external && !fs.existsSync(record.body.path)) {
+    if (work.source.found && isSettledSpill(record)) {
       synced(work);
+      return undefined;
+    }
+    if (work.damaged) {
+      await setAside(work, new Failure('internal', 'the bytes in the journal are no longer those that came'));
       return undefined;
     }
     try {
@@ -372,4 +391,8 @@ export function createSettler(parts: SettlerParts): Settler {
       await placer.stop();
     },
   };
+}
+
+function isSettledSpill({ body }: JournalRecord): boolean {
+  return body.external && !fs.existsSync(body.path);
 }

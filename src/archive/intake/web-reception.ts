@@ -2,8 +2,9 @@
  * STOW's way in, as the web door sees it: one WebReception a request, one WebObject a part.
  * Each call crosses to web-thread.ts and waits for its answer, which is the back-pressure.
  */
-import type { MessagePort } from 'node:worker_threads';
+
 import { randomUUID } from 'node:crypto';
+import type { MessagePort } from 'node:worker_threads';
 import { Failure } from '../../failure.ts';
 import { fromPlain } from './messages.ts';
 import type { Provenance } from './record.ts';
@@ -15,7 +16,11 @@ export interface WebReception {
    * Begins one object; the bytes that follow are of the data set alone, the archive makes the File Meta.
    * @throws Failure 'no-space' | 'unavailable'
    */
-  begin(object: { sopClassUid: string; sopInstanceUid: string; transferSyntaxUid: string }): Promise<WebObject>;
+  begin(object: {
+    sopClassUid: string;
+    sopInstanceUid: string;
+    transferSyntaxUid: string;
+  }): Promise<WebObject>;
   /** Counts a part that was refused before it could begin. */
   refused(): void;
   /** Resolves when everything finished here is indexed. @throws Failure 'unavailable' with retryAfterS */
@@ -44,11 +49,18 @@ const INDEX_LIMIT_MS = 5000;
 export function createWebDoor(port: MessagePort): WebDoor {
   let calls = 0;
   let gone = false;
-  const pending = new Map<number, { resolve: (value: unknown) => void; reject: (failure: Failure) => void }>();
+  const pending = new Map<
+    number,
+    { resolve: (value: unknown) => void; reject: (failure: Failure) => void }
+  >();
   const lost = (): Failure =>
-    new Failure('unavailable', 'the intake is restarting; nothing of this request was lost that was answered', {
-      retryAfterS: 5,
-    });
+    new Failure(
+      'unavailable',
+      'the intake is restarting; nothing of this request was lost that was answered',
+      {
+        retryAfterS: 5,
+      },
+    );
 
   port.on('message', ({ id, result, failure }: WebAnswer) => {
     const waiting = pending.get(id);

@@ -39,7 +39,8 @@ const receptions = new Map<string, { reception: Reception; objects: Map<number, 
 data.webPort.on('message', ({ id, ...call }: WebCall & { id: number }) => {
   void answer(call as WebCall).then(
     (result) => data.webPort.postMessage({ id, result } satisfies WebAnswer),
-    (thrown: unknown) => data.webPort.postMessage({ id, failure: toPlain(asFailure(thrown)) } satisfies WebAnswer),
+    (thrown: unknown) =>
+      data.webPort.postMessage({ id, failure: toPlain(asFailure(thrown)) } satisfies WebAnswer),
   );
 });
 

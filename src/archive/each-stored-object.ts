@@ -1,0 +1,36 @@
+/**
+ * Walks the stored objects of a study, series or instance, page by page, so that no list is held whole.
+ * Called by WADO retrieval and series-metadata.ts.
+ */
+import type { Queryable } from './database/database.ts';
+import { findStoredObjects, type ObjectQuery, type StoredObject } from './stored-object.ts';
+
+/** A row carries the places of up to 65,536 fragments, so a page is small. */
+const PAGE = 64;
+
+/** In the order of findStoredObjects: series, instance number, id. */
+export async function* eachStoredObject(db: Queryable, where: ObjectQuery): AsyncGenerator<StoredObject> {
+  let after: StoredObject | undefined;
+  for (;;) {
+    const page = await findStoredObjects(db, where, { limit: PAGE, ...(after && { after }) });
+    yield* page;
+    after = page.at(-1);
+    if (page.length < PAGE || !after) return;
+  }
+}
+
+/** How many current instances lie in which transfer syntax; empty when there is no such study, series or instance. */
+export async function countByTransferSyntax(
+  db: Queryable,
+  where: Pick<ObjectQuery, 'studyUid' | 'seriesUid' | 'sopUid'>,
+): Promise<Map<string, number>> {
+  const { rows } = await db.query<{ syntax: string; count: number }>(
+    `select o.transfer_syntax as syntax, count(*) as count
+     from instance i join object o on o.id = i.object join series e on e.id = i.series join study s on s.id = e.study
+     where ($1::text is null or s.study_uid = $1) and ($2::text is null or e.series_uid = $2)
+       and ($3::text is null or i.sop_uid = $3)
+     group by 1`,
+    [where.studyUid ?? null, where.seriesUid ?? null, where.sopUid ?? null],
+  );
+  return new Map(rows.map((row) => [row.syntax, row.count]));
+}
