@@ -12,10 +12,13 @@ import {
   WindowLevelTool,
   ZoomTool,
 } from '@cornerstonejs/tools';
+import { text } from './dataset.ts';
 import type { Frame } from './image-stack.ts';
 
 /** Decoded frames kept in memory. A 600-slice CT of 512 x 512 takes 315 MB as it is shown. */
 export const CACHE_BYTES = 768 * 1024 * 1024;
+
+type WadorsMetadata = Parameters<typeof wadors.metaDataManager.add>[1];
 
 let started = false;
 
@@ -32,8 +35,13 @@ export function startCornerstone(): void {
 
 /** Lays the frames' data sets where the loader looks for them when it decodes. */
 export function describeFrames(frames: readonly Frame[]): void {
-  // The loader's type asks for a mutable record of elements; it only reads them.
-  for (const frame of frames) wadors.metaDataManager.add(frame.imageId, { ...frame.dataset } as never);
+  for (const { imageId, dataset } of frames) {
+    // Cornerstone reads the modality without asking whether there is one; OT is what an object without one is.
+    const modality = text(dataset, '00080060') || 'OT';
+    const described = { ...dataset, '00080060': { vr: 'CS', Value: [modality] } };
+    // The loader's type names a few elements it may find; a data set holds any.
+    wadors.metaDataManager.add(imageId, described as unknown as WadorsMetadata);
+  }
 }
 
 /** Gives back what a study held: decoded frames and their data sets. */

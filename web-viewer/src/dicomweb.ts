@@ -57,7 +57,7 @@ export async function middleInstance(
   signal: AbortSignal,
 ): Promise<Dataset | undefined> {
   const offset = Math.floor((series.instanceCount ?? 1) / 2);
-  const path = `${seriesPath(studyUid, series.seriesInstanceUid)}/instances?includefield=00280008&limit=1&offset=${offset}`;
+  const path = `${seriesPath(studyUid, series.seriesInstanceUid)}/instances?includefield=00280008,00280010,00280011,00280100&limit=1&offset=${offset}`;
   return (await getJson(path, signal))[0];
 }
 
@@ -67,14 +67,16 @@ export function frameUrl(studyUid: string, seriesUid: string, sopUid: string, fr
 }
 
 /** A small picture of one frame, rendered by the server (PS3.18 10.4.1.1.3). */
-export function renderedUrl(
+export async function renderedFrame(
   studyUid: string,
   seriesUid: string,
   sopUid: string,
   frame: number,
   size: number,
-): string {
-  return `${ROOT}${instancePath(studyUid, seriesUid, sopUid)}/frames/${frame}/rendered?viewport=${size},${size}`;
+  signal: AbortSignal,
+): Promise<Blob> {
+  const path = `${instancePath(studyUid, seriesUid, sopUid)}/frames/${frame}/rendered?viewport=${size},${size}`;
+  return (await get(ROOT + path, 'image/jpeg', signal)).blob();
 }
 
 /** The bytes behind a BulkDataURI. Only this origin's are fetched: the page may connect to no other. */
@@ -82,7 +84,7 @@ export async function bulkData(uri: string, signal: AbortSignal): Promise<ArrayB
   const url = new URL(uri, `${location.origin}${ROOT}/`);
   const response = await get(
     `${url.pathname}${url.search}`,
-    'application/octet-stream, multipart/related; type="application/octet-stream"',
+    'multipart/related; type="application/octet-stream"',
     signal,
   );
   const body = await response.arrayBuffer();
@@ -130,7 +132,7 @@ async function get(path: string, accept: string, signal: AbortSignal): Promise<R
 function sentenceFor(status: number): string {
   if (status === 401 || status === 403) return 'You are not signed in, or not allowed to see this.';
   if (status === 404 || status === 410) return 'The archive does not hold this.';
-  if (status === 400) return 'The archive did not understand the search. Check the fields above.';
+  if (status === 400) return 'The archive could not make sense of what was asked for (HTTP 400).';
   if (status === 503) return 'The archive is busy or starting. Try again in a moment.';
   return `The archive could not answer (HTTP ${status}).`;
 }

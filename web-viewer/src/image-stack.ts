@@ -13,10 +13,10 @@ export interface Frame extends Placed {
   dataset: Dataset;
 }
 
-/** An object of the series that cannot be shown as a picture, and why. */
+/** Objects of the series that cannot be shown as pictures: what they are, and how many. */
 export interface NotShown {
-  sopInstanceUid: string;
   words: string;
+  count: number;
 }
 
 export interface ImageStack {
@@ -31,12 +31,12 @@ export function createImageStack(
   frameUrl: (sopUid: string, frame: number) => string,
 ): ImageStack {
   const frames: Frame[] = [];
-  const notShown: NotShown[] = [];
+  const notShown = new Map<string, number>();
   for (const instance of instances) {
     const sopInstanceUid = text(instance, '00080018');
     const words = whyNotShown(instance);
     if (words !== undefined) {
-      notShown.push({ sopInstanceUid, words });
+      notShown.set(words, (notShown.get(words) ?? 0) + 1);
       continue;
     }
     const count = Math.max(1, number(instance, '00280008') ?? 1);
@@ -57,19 +57,28 @@ export function createImageStack(
     }
   }
   const modality = instances[0] ? text(instances[0], '00080060') : '';
-  return { modality, frames: inReadingOrder(frames), notShown };
+  return {
+    modality,
+    frames: inReadingOrder(frames),
+    notShown: [...notShown].map(([words, count]) => ({ words, count })),
+  };
 }
 
 /** Transfer syntaxes that carry a film, which browsers play but the decoders of pictures do not (PS3.5 10.8 to 10.11). */
 const VIDEO = /^1\.2\.840\.10008\.1\.2\.4\.10[0-8](\.1)?$/;
 const PARAMETRIC_MAP = '1.2.840.10008.5.1.4.1.1.30';
+/** Segmentation and Label Map Segmentation: masks that mean something only over the images they belong to. */
+const SEGMENTATION = /^1\.2\.840\.10008\.5\.1\.4\.1\.1\.66\.[47]$/;
 
-function whyNotShown(instance: Dataset): string | undefined {
-  const name = sopClassName(text(instance, '00080016'));
+/** What an object is, when it is no picture that can be shown; undefined when it is. */
+export function whyNotShown(instance: Dataset): string | undefined {
+  const sopClass = text(instance, '00080016');
+  const name = sopClassName(sopClass);
   if (number(instance, '00280010') === undefined || number(instance, '00280011') === undefined) return name;
-  if (text(instance, '00080016') === PARAMETRIC_MAP) return `${name} (floating point values, not shown)`;
-  if (number(instance, '00280100') === 1) return `${name} (one bit a pixel, not shown)`;
-  if (VIDEO.test(text(instance, '00083002'))) return `${name} (video, not shown)`;
+  if (SEGMENTATION.test(sopClass)) return name;
+  if (sopClass === PARAMETRIC_MAP) return `${name} (floating point values)`;
+  if (number(instance, '00280100') === 1) return 'Image of one bit a pixel';
+  if (VIDEO.test(text(instance, '00083002'))) return 'Video';
   return undefined;
 }
 

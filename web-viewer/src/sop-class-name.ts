@@ -11,6 +11,7 @@ const NAMES: Readonly<Record<string, string>> = {
   '1.2.840.10008.5.1.4.1.1.66.1': 'Spatial registration',
   '1.2.840.10008.5.1.4.1.1.66.3': 'Deformable registration',
   '1.2.840.10008.5.1.4.1.1.66.4': 'Segmentation',
+  '1.2.840.10008.5.1.4.1.1.66.7': 'Segmentation (label map)',
   '1.2.840.10008.5.1.4.1.1.66.5': 'Surface segmentation',
   '1.2.840.10008.5.1.4.1.1.88.11': 'Report (basic text)',
   '1.2.840.10008.5.1.4.1.1.88.22': 'Report (enhanced)',

@@ -20,6 +20,7 @@ import {
   WindowLevelTool,
   ZoomTool,
 } from '@cornerstonejs/tools';
+import { createCine, frameRate } from './cine.ts';
 import { CACHE_BYTES, describeFrames, startCornerstone } from './cornerstone.ts';
 import { text, texts } from './dataset.ts';
 import type { Frame, ImageStack } from './image-stack.ts';
@@ -36,10 +37,14 @@ export interface StageState {
   window: { width: number; center: number } | undefined;
   /** Screen pixels (CSS) for one pixel of the image. */
   zoom: number | undefined;
+  /** Relative to how the image asks to be shown. */
   inverted: boolean;
   letters: EdgeLetters | undefined;
   /** Why the wanted frame is not there, in a sentence. */
   failure: string | undefined;
+  /** How many frames the stack has. */
+  count: number;
+  playing: boolean;
 }
 
 export interface Stage {
@@ -50,6 +55,7 @@ export interface Stage {
   toggleInvert(): void;
   zoomBy(factor: number): void;
   reset(): void;
+  togglePlay(): void;
   state(): StageState;
   /** Calls back after each change of state; answers how to stop. */
   subscribe(listener: () => void): () => void;
@@ -71,6 +77,8 @@ const EMPTY: StageState = {
   inverted: false,
   letters: undefined,
   failure: undefined,
+  count: 0,
+  playing: false,
 };
 
 /** No more frames than this are fetched ahead, and no more bytes than half the cache. */
@@ -97,6 +105,11 @@ export function createStage(element: HTMLDivElement): Stage {
     }),
   );
 
+  const cine = createCine(() => {
+    const busy = state.shown !== state.wanted && state.failure === undefined;
+    if (!busy) viewport.scroll(1, false, true);
+  });
+
   let frames: Frame[] = [];
   let state = EMPTY;
   const listeners = new Set<() => void>();
@@ -111,7 +124,7 @@ export function createStage(element: HTMLDivElement): Stage {
     const level = voiRange && utilities.windowLevel.toWindowLevel(voiRange.lower, voiRange.upper);
     return {
       window: level && { width: level.windowWidth, center: level.windowCenter },
-      inverted: invert ?? false,
+      inverted: (invert ?? false) !== isMonochrome1(frames[viewport.getCurrentImageIdIndex()]),
       zoom: zoomOf(viewport),
       letters: lettersOf(viewport, frames[viewport.getCurrentImageIdIndex()]),
     };
@@ -137,14 +150,9 @@ export function createStage(element: HTMLDivElement): Stage {
   }
 
   function onLoadError(event: Event): void {
-    const { imageId } = (event as CustomEvent<{ imageId: string }>).detail;
-    if (imageId === frames[viewport.getCurrentImageIdIndex()]?.imageId) {
-      change({
-        wanted: viewport.getCurrentImageIdIndex(),
-        failure:
-          'This image could not be shown: the archive did not send it, or its pixels cannot be decoded.',
-      });
-    }
+    const { imageId, error } = (event as CustomEvent<{ imageId: string; error: unknown }>).detail;
+    const current = viewport.getCurrentImageIdIndex();
+    if (imageId === frames[current]?.imageId) change({ wanted: current, failure: sentenceFor(error) });
   }
 
   // The right button zooms.
@@ -164,12 +172,13 @@ export function createStage(element: HTMLDivElement): Stage {
     show(stack) {
       prefetch.stop();
       frames = stack.frames;
-      change(EMPTY);
+      cine.pause();
+      change({ ...EMPTY, count: frames.length });
       if (frames.length === 0) return;
       describeFrames(frames);
       const imageIds = frames.map((frame) => frame.imageId);
       // A frame that fails is told through IMAGE_LOAD_ERROR; the promise settles all the same.
-      void viewport.setStack(imageIds, Math.floor((frames.length - 1) / 2));
+      void viewport.setStack(imageIds, 0);
     },
     goTo(index) {
       const delta = Math.max(0, Math.min(frames.length - 1, index)) - viewport.getTargetImageIdIndex();
@@ -197,12 +206,19 @@ export function createStage(element: HTMLDivElement): Stage {
       viewport.render();
       onViewChanged();
     },
+    togglePlay() {
+      const frame = frames[state.wanted];
+      if (cine.playing()) cine.pause();
+      else if (frame !== undefined && frames.length > 1) cine.play(frameRate(frame.dataset));
+      change({ playing: cine.playing() });
+    },
     state: () => state,
     subscribe(listener) {
       listeners.add(listener);
       return () => listeners.delete(listener);
     },
     destroy() {
+      cine.pause();
       prefetch.stop();
       listeners.clear();
       resized.disconnect();
@@ -244,6 +260,18 @@ function createToolGroup(id: string): { chooseTool(tool: ToolName): void; destro
       ToolGroupManager.destroyToolGroup(id);
     },
   };
+}
+
+/** The loader fails with the XMLHttpRequest itself when the archive's answer was at fault, with an Error otherwise. */
+function sentenceFor(error: unknown): string {
+  const status = error instanceof XMLHttpRequest ? error.status : undefined;
+  if (status === undefined) return 'The pixels of this image could not be decoded.';
+  if (status === 0) return 'This image did not come: the archive cannot be reached.';
+  return `The archive did not send this image (HTTP ${status}).`;
+}
+
+function isMonochrome1(frame: Frame | undefined): boolean {
+  return frame !== undefined && text(frame.dataset, '00280004') === 'MONOCHROME1';
 }
 
 function preventDefault(event: Event): void {

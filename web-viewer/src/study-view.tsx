@@ -127,9 +127,9 @@ function OpenSeries({ studyUid, seriesUid, onStage }: OpenSeriesProps) {
       {notShown.length === 0
         ? 'The archive holds no objects of it.'
         : 'What it holds is kept by the archive, but the viewer does not show it:'}
-      {notShown.map((object) => (
-        <span key={object.sopInstanceUid} className="not-shown">
-          {object.words}
+      {notShown.map(({ words, count }) => (
+        <span key={words} className="not-shown">
+          {count === 1 ? words : `${words} (${count})`}
         </span>
       ))}
     </Notice>

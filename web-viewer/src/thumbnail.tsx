@@ -7,8 +7,8 @@ import { utilities } from '@cornerstonejs/core';
 import { useEffect, useRef, useState } from 'react';
 import { describeFrames, startCornerstone } from './cornerstone.ts';
 import { number, text } from './dataset.ts';
-import { frameUrl, instanceMetadata, middleInstance, renderedUrl } from './dicomweb.ts';
-import { createImageStack } from './image-stack.ts';
+import { ArchiveError, frameUrl, instanceMetadata, middleInstance, renderedFrame } from './dicomweb.ts';
+import { createImageStack, whyNotShown } from './image-stack.ts';
 import type { Series } from './study.ts';
 
 /** Twice the size on the page, for screens with two pixels to one of CSS. */
@@ -23,45 +23,65 @@ interface ThumbnailProps {
 
 type Picture =
   | { from: 'nowhere' }
-  | { from: 'server'; sopUid: string; frame: number }
+  | { from: 'words'; words: string }
+  | { from: 'server'; url: string }
   | { from: 'pixels'; sopUid: string };
 
 export function Thumbnail({ studyUid, series, words }: ThumbnailProps) {
   const box = useRef<HTMLSpanElement>(null);
   const seen = useInSight(box);
-  const [picture, setPicture] = useState<Picture>({ from: 'nowhere' });
+  const [picture, setPicture] = useState<Picture>(
+    words === undefined ? { from: 'nowhere' } : { from: 'words', words },
+  );
 
   useEffect(() => {
     if (!seen || words !== undefined) return;
     const controller = new AbortController();
-    middleInstance(studyUid, series, controller.signal).then(
-      (instance) => {
-        if (instance === undefined) return;
-        const frame = Math.ceil((number(instance, '00280008') ?? 1) / 2);
-        setPicture({ from: 'server', sopUid: text(instance, '00080018'), frame });
+    let url: string | undefined;
+    findPicture(studyUid, series, controller.signal).then(
+      (found) => {
+        if (controller.signal.aborted) return;
+        if (found.from === 'server') url = URL.createObjectURL(found.blob);
+        setPicture(found.from === 'server' ? { from: 'server', url: url ?? '' } : found);
       },
       // A card without a picture still opens its series, and opening it tells what is wrong in words.
       () => undefined,
     );
-    return () => controller.abort();
+    return () => {
+      controller.abort();
+      if (url !== undefined) URL.revokeObjectURL(url);
+    };
   }, [seen, words, studyUid, series]);
 
   return (
     <span ref={box} className="thumbnail">
-      {words !== undefined && <span className="thumbnail-words">{words}</span>}
-      {picture.from === 'server' && (
-        <img
-          src={renderedUrl(studyUid, series.seriesInstanceUid, picture.sopUid, picture.frame, SIZE)}
-          alt=""
-          decoding="async"
-          onError={() => setPicture({ from: 'pixels', sopUid: picture.sopUid })}
-        />
-      )}
+      {picture.from === 'words' && <span className="thumbnail-words">{picture.words}</span>}
+      {picture.from === 'server' && <img src={picture.url} alt="" decoding="async" />}
       {picture.from === 'pixels' && (
         <Decoded studyUid={studyUid} seriesUid={series.seriesInstanceUid} sopUid={picture.sopUid} />
       )}
     </span>
   );
+}
+
+async function findPicture(
+  studyUid: string,
+  series: Series,
+  signal: AbortSignal,
+): Promise<{ from: 'server'; blob: Blob } | Exclude<Picture, { from: 'server' }>> {
+  const instance = await middleInstance(studyUid, series, signal);
+  if (instance === undefined) return { from: 'nowhere' };
+  const words = whyNotShown(instance);
+  if (words !== undefined) return { from: 'words', words };
+  const sopUid = text(instance, '00080018');
+  const frame = Math.ceil((number(instance, '00280008') ?? 1) / 2);
+  try {
+    const blob = await renderedFrame(studyUid, series.seriesInstanceUid, sopUid, frame, SIZE, signal);
+    return { from: 'server', blob };
+  } catch (error) {
+    if (error instanceof ArchiveError) return { from: 'pixels', sopUid };
+    throw error;
+  }
 }
 
 function Decoded({ studyUid, seriesUid, sopUid }: { studyUid: string; seriesUid: string; sopUid: string }) {
@@ -74,7 +94,11 @@ function Decoded({ studyUid, seriesUid, sopUid }: { studyUid: string; seriesUid:
       if (frame === undefined || canvas.current === null) return;
       startCornerstone();
       describeFrames([frame]);
-      await utilities.loadImageToCanvas({ canvas: canvas.current, imageId: frame.imageId, thumbnail: true });
+      await utilities.loadImageToCanvas({
+        canvas: canvas.current,
+        imageId: frame.imageId,
+        imageAspect: true,
+      });
     }
     // As above: the card stays without a picture.
     draw().catch(() => undefined);

@@ -45,6 +45,16 @@ export function Toolbar({ stage, modality, tool, onTool }: ToolbarProps) {
           disabled={!stage}
           onClick={() => stage?.toggleInvert()}
         />
+        {state !== undefined && state.count > 1 && (
+          <ToolButton
+            icon={state.playing ? 'pause' : 'play'}
+            name={state.playing ? 'Pause' : 'Play'}
+            shortcut="space"
+            pressed={state.playing}
+            disabled={!stage}
+            onClick={() => stage?.togglePlay()}
+          />
+        )}
         <ToolButton icon="reset" name="Reset" shortcut="R" disabled={!stage} onClick={() => stage?.reset()} />
       </div>
       {presets.length > 0 && (

@@ -15,6 +15,8 @@ export function useShortcuts(
   useEffect(() => {
     function onKey(event: KeyboardEvent) {
       if (event.ctrlKey || event.metaKey || event.altKey || isTyping(event.target)) return;
+      // A focused button keeps the key that presses it.
+      if (event.key === ' ' && event.target instanceof HTMLButtonElement) return;
       if (act(event.key)) event.preventDefault();
     }
 
@@ -35,6 +37,7 @@ export function useShortcuts(
       else if (key === 'PageUp') stage.goTo(wanted - 10);
       else if (key === 'Home') stage.goTo(0);
       else if (key === 'End') stage.goTo(Number.MAX_SAFE_INTEGER);
+      else if (key === ' ') stage.togglePlay();
       else if (key === 'i' || key === 'I') stage.toggleInvert();
       else if (key === 'r' || key === 'R') stage.reset();
       else if (key === '+' || key === '=') stage.zoomBy(1.25);
