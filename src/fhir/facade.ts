@@ -26,7 +26,7 @@ export interface FacadeParts {
   log: Log;
 }
 
-const FHIR_JSON = 'application/fhir+json; fhirVersion=4.0';
+const FHIR_JSON = 'application/fhir+json';
 /** Parameters that say how to answer, not what to look for. */
 const IGNORED = new Set(['_format', '_pretty', '_count']);
 /** Alternatives of one identifier parameter (search.html#combining). */
@@ -58,6 +58,10 @@ export function createFacadeRoutes(parts: FacadeParts): Router {
       throw new Failure('conflict', 'This study is held until a person has settled its conflicts.');
     await disclose(parts, ctx, study);
     ctx.body = JSON.stringify(study);
+  });
+
+  router.all('/{*rest}', () => {
+    throw new Failure('not-found', 'This server has GET of metadata and ImagingStudy alone.');
   });
 
   return router;

@@ -98,6 +98,22 @@ describe('a stable study', () => {
     expect(writes()).toHaveLength(6);
   });
 
+  test('is left alone by a worker whose lease ran out while it asked', async () => {
+    await ehr.createPatient();
+    const studyUid = await stable();
+    once({ kind: 'delay', ms: 1500 }, ({ path }) => path.includes('/Patient'));
+    await ehr.fhir({ leaseMs: 300 }).start();
+    await until('the slow search', async () => ehr.requests().includes('GET Patient'));
+    await ehr.fhir().start();
+    await ehr.link(studyUid, 'linked');
+    await until('the end of the slow search', async () =>
+      ehr.proxy.requests.every(({ status }) => status !== undefined),
+    );
+    await ehr.fhir().stop();
+    expect(writes()).toEqual(['POST ImagingStudy']);
+    expect(await ehr.imagingStudies(studyUid)).toHaveLength(1);
+  });
+
   test('keeps what the EHR added to the resource', async () => {
     const patient = await ehr.createPatient();
     const studyUid = await stable({ more: { ReferringPhysicianName: { Alphabetic: 'King^Ada' } } });

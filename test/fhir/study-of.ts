@@ -19,7 +19,7 @@ import { attribute } from '../../src/dicom/attributes.ts';
 import { parseDataSet } from '../../src/dicom/data-set.ts';
 import { type DicomJson, toDicomJson } from '../../src/dicom/dicom-json.ts';
 import { readFileMeta } from '../../src/dicom/part10.ts';
-import { createUid } from '../../src/dicom/uid.ts';
+import { createUid, isUid } from '../../src/dicom/uid.ts';
 import type { MappedStudy } from '../../src/fhir/imaging-study.ts';
 
 /** DICOM JSON by keyword: `dicom({ StudyDate: '20240131' })`. */
@@ -102,6 +102,7 @@ export function studiesOf(folder: string, files: readonly string[]): MappedStudy
     );
     // The archive refuses these.
     if (!studyUid || !seriesUid || !sopUid || !text(header, '00080016')) continue;
+    if (![studyUid, seriesUid, sopUid].every(isUid)) continue;
     const study =
       studies.get(studyUid) ?? new Map<string, { header: DicomJson; sops: Map<string, DicomJson> }>();
     studies.set(studyUid, study);
