@@ -34,3 +34,22 @@ export async function countByTransferSyntax(
   );
   return new Map(rows.map((row) => [row.syntax, row.count]));
 }
+
+/** The image that stands for a study or series in a list: the middle one of those that have pixels. */
+export async function findRepresentative(
+  db: Queryable,
+  where: Pick<ObjectQuery, 'studyUid' | 'seriesUid'>,
+): Promise<StoredObject | undefined> {
+  const { rows } = await db.query<{ id: number }>(
+    `with images as (
+       select o.id, row_number() over (order by e.number, e.id, i.number, i.id) as place, count(*) over () as total
+       from instance i join object o on o.id = i.object join series e on e.id = i.series join study s on s.id = e.study
+       where ($1::text is null or s.study_uid = $1) and ($2::text is null or e.series_uid = $2)
+         and o.pixel is not null)
+     select id from images where place = (total + 1) / 2`,
+    [where.studyUid ?? null, where.seriesUid ?? null],
+  );
+  if (!rows[0]) return undefined;
+  const [object] = await findStoredObjects(db, { objectIds: [rows[0].id] }, { limit: 1 });
+  return object;
+}

@@ -1,0 +1,117 @@
+/**
+ * What the DICOMweb resources share in answering: what the client accepts, validators and 304, streaming with
+ * back-pressure, and the disclosure record that precedes the first byte.
+ */
+import { createHash } from 'node:crypto';
+import { Readable } from 'node:stream';
+import type { Context } from 'koa';
+import type { Database } from '../archive/database/database.ts';
+import { type Disclosure, recordDisclosure } from '../archive/disclosure.ts';
+import type { ObjectReader } from '../archive/read-object.ts';
+import type { Log } from '../log.ts';
+import { type AcceptedType, parseAccept } from './media-type.ts';
+import { checkUid } from './qido-query.ts';
+
+/** What every retrieving resource is made with. */
+export interface RetrieveParts {
+  readonly database: Database;
+  readonly reader: ObjectReader;
+  /** Where clients reach us, without trailing slash; undefined: as the request says. */
+  readonly publicUrl: string | undefined;
+  readonly log: Log;
+}
+
+export interface Target {
+  readonly studyUid: string;
+  readonly seriesUid?: string;
+  readonly sopUid?: string;
+}
+
+/** The UIDs of the path. @throws Failure 'invalid' naming the one that is none */
+export function targetOf(ctx: Context & { params: Record<string, string | undefined> }): Target {
+  const { study = '', series, instance } = ctx.params;
+  checkUid(study, '0020000D');
+  if (series !== undefined) checkUid(series, '0020000E');
+  if (instance !== undefined) checkUid(instance, '00080018');
+  return {
+    studyUid: study,
+    ...(series !== undefined && { seriesUid: series }),
+    ...(instance !== undefined && { sopUid: instance }),
+  };
+}
+
+/** The `accept` parameter of the query goes before the header (PS3.18 8.3.3.1): browsers cannot set the header. */
+export function acceptedBy(ctx: Context): AcceptedType[] {
+  const parameter = ctx.URL.searchParams.get('accept');
+  return parseAccept(parameter ?? ctx.get('Accept'));
+}
+
+/** The base of the URLs in answers. */
+export function serviceUrl(ctx: Context, publicUrl: string | undefined): string {
+  return `${publicUrl ?? ctx.origin}/dicom-web`;
+}
+
+/**
+ * Sets the validator of an answer made of these values; true when the client has that answer already, and the
+ * status is 304 then. Patient data is kept by nobody in between, and asked for again each time.
+ */
+export function isUnchanged(ctx: Context, ...values: (string | number | Buffer)[]): boolean {
+  const hash = createHash('sha256');
+  for (const value of values) hash.update(typeof value === 'number' ? String(value) : value).update('\0');
+  ctx.status = 200;
+  ctx.set('Cache-Control', 'private, no-cache');
+  ctx.vary('Accept');
+  ctx.etag = hash.digest('base64url').slice(0, 27);
+  if (!ctx.fresh) return false;
+  ctx.status = 304;
+  return true;
+}
+
+/** Writes the disclosure record of this request; HEAD lets nothing out. @throws Failure 'unavailable' */
+export async function disclose(
+  ctx: Context,
+  database: Database,
+  what: Omit<Disclosure, 'recipient' | 'address'>,
+): Promise<void> {
+  if (ctx.method === 'HEAD') return;
+  const actor = ctx.state.actor as { name: string; address: string } | undefined;
+  await recordDisclosure(database, {
+    ...what,
+    recipient: actor?.name ?? 'anonymous',
+    address: actor?.address ?? ctx.ip,
+  });
+}
+
+/**
+ * Streams bytes as the answer. The first piece is awaited, so that a failure before it still gets its status;
+ * a later one cuts the connection, which is the only way left to say that the answer is not whole.
+ */
+export async function stream(
+  ctx: Context,
+  log: Log,
+  answer: { type: string; length?: number; bytes: AsyncIterable<Uint8Array> },
+): Promise<void> {
+  ctx.status = 200;
+  ctx.set('Content-Type', answer.type);
+  if (answer.length !== undefined) ctx.length = answer.length;
+  if (ctx.method === 'HEAD') return;
+  const iterator = answer.bytes[Symbol.asyncIterator]();
+  const first = await iterator.next();
+  const body = Readable.from(withFirst(first, iterator), { objectMode: false, highWaterMark: 256 * 1024 });
+  body.on('error', (thrown) => {
+    log.error({ err: thrown, route: ctx.routerPath }, 'an answer broke off after its first byte');
+    ctx.res.destroy();
+  });
+  ctx.body = body;
+}
+
+async function* withFirst(
+  first: IteratorResult<Uint8Array>,
+  rest: AsyncIterator<Uint8Array>,
+): AsyncGenerator<Uint8Array> {
+  try {
+    for (let next = first; !next.done; next = await rest.next()) yield next.value;
+  } finally {
+    await rest.return?.();
+  }
+}

@@ -1,0 +1,158 @@
+/**
+ * Chooses the form of an answer from what the client accepts and what is stored (PS3.18 8.7). Pure.
+ * Called by the DICOMweb resources before their first byte; a form nobody can give is 'not-acceptable' with a
+ * sentence that says what there is.
+ */
+import { EXPLICIT_BE, EXPLICIT_LE, IMPLICIT_LE, transferSyntax } from '../dicom/transfer-syntax.ts';
+import { Failure } from '../failure.ts';
+import { type AcceptedType, covers } from './media-type.ts';
+
+const DICOM = 'application/dicom';
+const DICOM_JSON = 'application/dicom+json';
+const OCTET_STREAM = 'application/octet-stream';
+const MULTIPART = 'multipart/related';
+
+/** The media types of encapsulated frames (PS3.18 tables 8.7.3-4 and -5). */
+const FRAME_TYPES: Readonly<Record<string, string>> = {
+  '1.2.840.10008.1.2.4.50': 'image/jpeg',
+  '1.2.840.10008.1.2.4.51': 'image/jpeg',
+  '1.2.840.10008.1.2.4.57': 'image/jpeg',
+  '1.2.840.10008.1.2.4.70': 'image/jpeg',
+  '1.2.840.10008.1.2.4.80': 'image/jls',
+  '1.2.840.10008.1.2.4.81': 'image/jls',
+  '1.2.840.10008.1.2.4.90': 'image/jp2',
+  '1.2.840.10008.1.2.4.91': 'image/jp2',
+  '1.2.840.10008.1.2.4.92': 'image/jpx',
+  '1.2.840.10008.1.2.4.93': 'image/jpx',
+  '1.2.840.10008.1.2.4.110': 'image/jxl',
+  '1.2.840.10008.1.2.4.111': 'image/jxl',
+  '1.2.840.10008.1.2.4.112': 'image/jxl',
+  '1.2.840.10008.1.2.4.201': 'image/jphc',
+  '1.2.840.10008.1.2.4.202': 'image/jphc',
+  '1.2.840.10008.1.2.4.203': 'image/jphc',
+  '1.2.840.10008.1.2.5': 'image/dicom-rle',
+};
+
+/** DICOM JSON under its own name or, for clients that ask so, as plain JSON. */
+export function chooseJson(accepted: readonly AcceptedType[]): 'application/dicom+json' | 'application/json' {
+  for (const range of accepted) {
+    if (covers(range, DICOM_JSON)) return DICOM_JSON;
+    if (range.type === 'application/json') return 'application/json';
+  }
+  throw new Failure('not-acceptable', `This resource is given as ${DICOM_JSON} or application/json`);
+}
+
+export interface DicomForm {
+  readonly multipart: boolean;
+  /** Transfer syntaxes the client takes, or any. */
+  readonly syntaxes: ReadonlySet<string> | 'any';
+}
+
+/**
+ * How whole instances are given. A range that names no transfer syntax means Explicit VR Little Endian
+ * (PS3.18 8.7.3.5.2); one that names no media type takes whatever is stored.
+ * @param single the resource is one instance, so that it can come without multipart
+ */
+export function chooseDicom(accepted: readonly AcceptedType[], single: boolean): DicomForm {
+  const syntaxes = new Set<string>();
+  let multipart: boolean | undefined;
+  for (const range of accepted) {
+    const inner =
+      range.type === MULTIPART ? (range.parameters.get('type') ?? DICOM).toLowerCase() : range.type;
+    if (!covers({ ...range, type: inner }, DICOM) && range.type !== 'multipart/*') continue;
+    const isMultipart = range.type !== DICOM || !single;
+    multipart ??= isMultipart;
+    if (isMultipart !== multipart) continue;
+    const named = inner === DICOM;
+    syntaxes.add(range.parameters.get('transfer-syntax') ?? (named ? EXPLICIT_LE : '*'));
+  }
+  if (multipart === undefined)
+    throw new Failure(
+      'not-acceptable',
+      `Instances are given as ${MULTIPART}; type="${DICOM}"${single ? ` or ${DICOM}` : ''}`,
+    );
+  return { multipart, syntaxes: syntaxes.has('*') ? 'any' : syntaxes };
+}
+
+export type InstanceWay = 'as-stored' | 'to-explicit-little-endian';
+
+/**
+ * How an object of this stored syntax reaches a client that takes these; undefined when it cannot.
+ * DICOMweb knows no Implicit VR and no Big Endian (PS3.18 8.7.3.5.2), so those are converted even for "any".
+ */
+export function instanceWay(stored: string, syntaxes: DicomForm['syntaxes']): InstanceWay | undefined {
+  const { encapsulated, deflated } = transferSyntax(stored);
+  const barred = stored === IMPLICIT_LE || stored === EXPLICIT_BE;
+  if (syntaxes !== 'any' && syntaxes.has(stored) && !barred) return 'as-stored';
+  if (syntaxes === 'any' && !barred && !deflated) return 'as-stored';
+  if (!encapsulated && (syntaxes === 'any' || syntaxes.has(EXPLICIT_LE)))
+    return stored === EXPLICIT_LE ? 'as-stored' : 'to-explicit-little-endian';
+  return undefined;
+}
+
+export interface FrameForm {
+  readonly multipart: boolean;
+  readonly mediaType: string;
+  readonly transferSyntax: string;
+  /** stored: the bytes as they lie (Big Endian swapped); decoded: run through the codec. */
+  readonly bytes: 'stored' | 'decoded';
+}
+
+/**
+ * How frames of an object of this stored syntax are given. As stored wins over decoded among equally wanted forms.
+ * `application/octet-stream; transfer-syntax=*`, which viewers send, takes the stored form under its own media type.
+ * @param single one frame is asked for, so that it can come without multipart
+ */
+export function chooseFrames(stored: string, accepted: readonly AcceptedType[], single: boolean): FrameForm {
+  const syntax = transferSyntax(stored);
+  const storedType = syntax.encapsulated ? (FRAME_TYPES[stored] ?? OCTET_STREAM) : OCTET_STREAM;
+  const storedSyntax = syntax.encapsulated ? stored : EXPLICIT_LE;
+  let best: (FrameForm & { q: number }) | undefined;
+  for (const range of accepted) {
+    const named =
+      range.type === MULTIPART ? (range.parameters.get('type') ?? '*/*').toLowerCase() : range.type;
+    const inner = { ...range, type: range.type === 'multipart/*' ? '*/*' : named };
+    const multipart = range.type !== named || !single || range.type.endsWith('/*');
+    const wanted = range.parameters.get('transfer-syntax');
+    const uncompressed = wanted === EXPLICIT_LE || wanted === IMPLICIT_LE;
+    const takesStored = syntax.encapsulated
+      ? (covers(inner, storedType) && (wanted === undefined || wanted === '*' || wanted === stored)) ||
+        (inner.type === OCTET_STREAM && (wanted === '*' || wanted === stored))
+      : covers(inner, OCTET_STREAM) && (wanted === undefined || wanted === '*' || uncompressed);
+    const takesDecoded =
+      syntax.encapsulated && covers(inner, OCTET_STREAM) && (wanted === undefined || uncompressed);
+    const form: FrameForm | undefined = takesStored
+      ? { multipart, mediaType: storedType, transferSyntax: storedSyntax, bytes: 'stored' }
+      : takesDecoded
+        ? { multipart, mediaType: OCTET_STREAM, transferSyntax: EXPLICIT_LE, bytes: 'decoded' }
+        : undefined;
+    if (!form) continue;
+    const better =
+      best === undefined ||
+      range.q > best.q ||
+      (range.q === best.q && form.bytes === 'stored' && best.bytes === 'decoded');
+    if (better) best = { ...form, q: range.q };
+  }
+  if (!best)
+    throw new Failure(
+      'not-acceptable',
+      `The frames can be had as ${storedType} with transfer syntax ${storedSyntax}` +
+        (syntax.encapsulated ? `, or decoded as ${OCTET_STREAM} with transfer syntax ${EXPLICIT_LE}` : ''),
+    );
+  const { q: _weight, ...form } = best;
+  return form;
+}
+
+export type RenderedType = 'image/jpeg' | 'image/png' | 'image/webp';
+const RENDERED: readonly RenderedType[] = ['image/jpeg', 'image/png', 'image/webp'];
+
+/** The consumer format of a rendered image (PS3.18 8.7.4); JPEG where several will do. */
+export function chooseRendered(accepted: readonly AcceptedType[]): RenderedType {
+  for (const range of accepted) {
+    const inner =
+      range.type === MULTIPART ? (range.parameters.get('type') ?? '*/*').toLowerCase() : range.type;
+    const type = RENDERED.find((candidate) => covers({ ...range, type: inner }, candidate));
+    if (type) return type;
+  }
+  throw new Failure('not-acceptable', `Rendered images are given as ${RENDERED.join(', ')}`);
+}

@@ -1,0 +1,183 @@
+/**
+ * WADO-RS of whole instances and their metadata (PS3.18 10.4.1.1.1 and .3).
+ * Instances leave as they are stored wherever the client takes that; what DICOMweb bars (Implicit VR, Big Endian) is
+ * converted value for value by dicom/explicit-little-endian.ts on its way out. Bytes come from archive/read-object.ts.
+ */
+import type { Context } from 'koa';
+import { countByTransferSyntax, eachStoredObject } from '../archive/each-stored-object.ts';
+import { seriesMetadata } from '../archive/series-metadata.ts';
+import { findStoredObjects, type StoredObject } from '../archive/stored-object.ts';
+import { findStudy } from '../archive/study.ts';
+import { ExplicitLittleEndianConversion } from '../dicom/explicit-little-endian.ts';
+import { buildFileMeta } from '../dicom/part10.ts';
+import { EXPLICIT_LE } from '../dicom/transfer-syntax.ts';
+import { Failure } from '../failure.ts';
+import {
+  acceptedBy,
+  disclose,
+  isUnchanged,
+  type RetrieveParts,
+  serviceUrl,
+  stream,
+  type Target,
+  targetOf,
+} from './answer.ts';
+import { type OutgoingPart, writeMultipart } from './multipart-writer.ts';
+import { chooseDicom, chooseJson, type DicomForm, type InstanceWay, instanceWay } from './negotiate.ts';
+
+type Params = { params: Record<string, string | undefined> };
+
+/** GET of a study, series or instance as DICOM. */
+export function retrieveInstances(parts: RetrieveParts) {
+  return async (ctx: Context & Params): Promise<void> => {
+    const target = targetOf(ctx);
+    const form = chooseDicom(acceptedBy(ctx), target.sopUid !== undefined);
+    const counts = await countByTransferSyntax(parts.database, target);
+    if (counts.size === 0) throw notFound(target);
+    refuseUngivable(counts, form);
+    const base = serviceUrl(ctx, parts.publicUrl);
+    const object = target.sopUid === undefined ? undefined : await findOne(parts, target);
+    const version = object?.contentHash ?? (await studyVersion(parts, target));
+    if (isUnchanged(ctx, 'instances', version, base, formKey(target, form))) return;
+    const instances = [...counts.values()].reduce((sum, count) => sum + count, 0);
+    await disclose(ctx, parts.database, { channel: 'wado', ...target, instances });
+    if (object && !form.multipart) {
+      const way = wayOf(object, form);
+      await stream(ctx, parts.log, {
+        type: contentTypeOf(object, way),
+        ...(way === 'as-stored' && { length: object.length }),
+        bytes: fileOf(parts, object, way),
+      });
+      return;
+    }
+    const { contentType, body } = writeMultipart('application/dicom', partsOf(parts, target, form, base));
+    await stream(ctx, parts.log, { type: contentType, bytes: body });
+  };
+}
+
+/** GET of …/metadata. */
+export function retrieveMetadata(parts: RetrieveParts) {
+  return async (ctx: Context & Params): Promise<void> => {
+    const target = targetOf(ctx);
+    const type = chooseJson(acceptedBy(ctx));
+    const counts = await countByTransferSyntax(parts.database, target);
+    if (counts.size === 0) throw notFound(target);
+    const base = serviceUrl(ctx, parts.publicUrl);
+    if (isUnchanged(ctx, 'metadata', await studyVersion(parts, target), base, JSON.stringify(target), type))
+      return;
+    const instances = [...counts.values()].reduce((sum, count) => sum + count, 0);
+    await disclose(ctx, parts.database, {
+      channel: 'wado',
+      ...target,
+      instances,
+      detail: { what: 'metadata' },
+    });
+    const texts = seriesMetadata(
+      { ...parts, bulkDataUri: (object, path) => `${instanceUrl(base, object)}/bulkdata/${path}` },
+      target,
+    );
+    await stream(ctx, parts.log, { type, bytes: jsonList(texts) });
+  };
+}
+
+/** The instance of a path. @throws Failure 'not-found' */
+export async function findOne(parts: RetrieveParts, target: Target): Promise<StoredObject> {
+  const [object] = await findStoredObjects(parts.database, target, { limit: 1 });
+  if (!object) throw notFound(target);
+  return object;
+}
+
+export function instanceUrl(base: string, object: StoredObject): string {
+  return `${base}/studies/${object.studyUid}/series/${object.seriesUid}/instances/${object.sopUid}`;
+}
+
+export function notFound(target: Target): Failure {
+  const { studyUid, seriesUid, sopUid } = target;
+  if (sopUid !== undefined)
+    return new Failure('not-found', `There is no instance ${sopUid} in that study and series`);
+  if (seriesUid !== undefined)
+    return new Failure('not-found', `There is no series ${seriesUid} in that study`);
+  return new Failure('not-found', `There is no study ${studyUid}`);
+}
+
+function formKey(target: Target, { multipart, syntaxes }: DicomForm): string {
+  return JSON.stringify([target, multipart, syntaxes === 'any' ? syntaxes : [...syntaxes].sort()]);
+}
+
+function refuseUngivable(counts: ReadonlyMap<string, number>, form: DicomForm): void {
+  const ungivable = [...counts.keys()].filter((stored) => instanceWay(stored, form.syntaxes) === undefined);
+  if (ungivable.length === 0) return;
+  throw new Failure(
+    'not-acceptable',
+    `What is asked for is stored with transfer syntax ${ungivable.join(', ')} and is not given with another: ` +
+      'ask for application/dicom with that transfer-syntax or with transfer-syntax=*',
+  );
+}
+
+/** A study's version moves with all that it holds. */
+async function studyVersion(parts: RetrieveParts, target: Target): Promise<string> {
+  const study = await findStudy(parts.database, target.studyUid);
+  if (!study) throw notFound(target);
+  return `${study.firstReceivedAt.getTime()} ${study.version}`;
+}
+
+async function* partsOf(
+  parts: RetrieveParts,
+  target: Target,
+  form: DicomForm,
+  base: string,
+): AsyncGenerator<OutgoingPart> {
+  for await (const object of eachStoredObject(parts.database, target)) {
+    const way = wayOf(object, form);
+    yield {
+      contentType: contentTypeOf(object, way),
+      contentLocation: instanceUrl(base, object),
+      body: fileOf(parts, object, way),
+    };
+  }
+}
+
+function wayOf(object: StoredObject, form: DicomForm): InstanceWay {
+  const way = instanceWay(object.transferSyntax, form.syntaxes);
+  // An instance that came between the counting and now; the answer breaks off rather than leave it out in silence.
+  if (!way)
+    throw new Failure(
+      'conflict',
+      `${object.sopUid} came with transfer syntax ${object.transferSyntax} meanwhile`,
+    );
+  return way;
+}
+
+function contentTypeOf(object: StoredObject, way: InstanceWay): string {
+  return `application/dicom; transfer-syntax=${way === 'as-stored' ? object.transferSyntax : EXPLICIT_LE}`;
+}
+
+async function* fileOf(
+  parts: RetrieveParts,
+  object: StoredObject,
+  way: InstanceWay,
+): AsyncGenerator<Uint8Array> {
+  if (way === 'as-stored') {
+    yield* parts.reader.read(object);
+    return;
+  }
+  yield buildFileMeta({
+    sopClassUid: object.sopClass,
+    sopInstanceUid: object.sopUid,
+    transferSyntaxUid: EXPLICIT_LE,
+    ...(object.sourceAe !== null && { sourceAeTitle: object.sourceAe }),
+  });
+  const conversion = new ExplicitLittleEndianConversion(object.transferSyntax);
+  const range = { offset: object.dataSetOffset, length: object.length - object.dataSetOffset };
+  for await (const chunk of parts.reader.read(object, range)) yield* conversion.push(chunk);
+  yield* conversion.end();
+}
+
+async function* jsonList(texts: AsyncIterable<string>): AsyncGenerator<Uint8Array> {
+  let separator = '[';
+  for await (const text of texts) {
+    yield Buffer.from(separator + text);
+    separator = ',\n';
+  }
+  yield Buffer.from(']');
+}

@@ -1,0 +1,66 @@
+/**
+ * The DICOMweb door (PS3.18): QIDO-RS, WADO-RS and STOW-RS under /dicom-web, and the stored files under /api/instances.
+ * Made by http.ts with the archive's parts; bytes and rows come from the archive, pictures from pixels/.
+ */
+import Router from '@koa/router';
+import type { Archive } from '../archive/archive.ts';
+import type { Log } from '../log.ts';
+import { createPixelWorkers, type PixelWorkers } from '../pixels/pixel-workers.ts';
+import { retrieveBulkData } from './bulk-data.ts';
+import { retrieveFrames } from './frames.ts';
+import { retrieveOriginal } from './original.ts';
+import { searchFor } from './qido.ts';
+import { retrieveRendered, retrieveThumbnail } from './rendered.ts';
+import { retrieveInstances, retrieveMetadata } from './retrieve.ts';
+import { answerFailures } from './status.ts';
+import { store } from './stow.ts';
+
+export interface DicomwebParts {
+  readonly archive: Pick<Archive, 'database' | 'reader' | 'openReception'>;
+  /** Where clients reach us, without trailing slash; undefined: as each request says. */
+  readonly publicUrl: string | undefined;
+  readonly log: Log;
+}
+
+export interface DicomwebDoor {
+  readonly router: Router;
+  /** Ends the worker threads, after the last request. */
+  stop(): Promise<void>;
+}
+
+const STUDY = '/dicom-web/studies/:study';
+const SERIES = `${STUDY}/series/:series`;
+const INSTANCE = `${SERIES}/instances/:instance`;
+
+export function createDicomwebRoutes({ archive, publicUrl, log }: DicomwebParts): DicomwebDoor {
+  const workers: PixelWorkers = createPixelWorkers();
+  const { database, reader } = archive;
+  const parts = { database, reader, publicUrl, log, workers };
+  const stowParts = { database, publicUrl, log, openReception: archive.openReception };
+  const router = new Router();
+  router.use(answerFailures(log));
+
+  router.get('/dicom-web/studies', searchFor(parts, 'study'));
+  router.get('/dicom-web/series', searchFor(parts, 'series'));
+  router.get('/dicom-web/instances', searchFor(parts, 'instance'));
+  router.get(`${STUDY}/series`, searchFor(parts, 'series'));
+  router.get(`${STUDY}/instances`, searchFor(parts, 'instance'));
+  router.get(`${SERIES}/instances`, searchFor(parts, 'instance'));
+
+  for (const resource of [STUDY, SERIES, INSTANCE]) {
+    router.get(resource, retrieveInstances(parts));
+    router.get(`${resource}/metadata`, retrieveMetadata(parts));
+    router.get(`${resource}/thumbnail`, retrieveThumbnail(parts));
+  }
+  router.get(`${INSTANCE}/rendered`, retrieveRendered(parts));
+  router.get(`${INSTANCE}/frames/:frames`, retrieveFrames(parts));
+  router.get(`${INSTANCE}/frames/:frames/rendered`, retrieveRendered(parts));
+  router.get(`${INSTANCE}/frames/:frames/thumbnail`, retrieveThumbnail(parts));
+  router.get(`${INSTANCE}/bulkdata/*path`, retrieveBulkData(parts));
+
+  router.post('/dicom-web/studies', store(stowParts));
+  router.post(STUDY, store(stowParts));
+
+  router.get('/api/instances/:instance/original', retrieveOriginal(parts));
+  return { router, stop: () => workers.stop() };
+}

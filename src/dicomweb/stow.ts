@@ -1,0 +1,246 @@
+/**
+ * STOW-RS (PS3.18 10.5): stores the Part 10 files of a multipart/related request.
+ * Each part's bytes go on into archive/intake as they arrive, its File Meta left out (the archive makes its own);
+ * the answer waits until all of them are durable and indexed. A part that cannot be stored fails alone.
+ */
+import type { Context } from 'koa';
+import type { Database } from '../archive/database/database.ts';
+import type { WebObject, WebReception } from '../archive/intake/web-reception.ts';
+import { recordRefusal } from '../archive/refusal.ts';
+import { dicomJsonText } from '../dicom/dicom-json.ts';
+import { HeaderScan, scanUid } from '../dicom/header-scan.ts';
+import { type FileMeta, readFileMeta } from '../dicom/part10.ts';
+import { isUid } from '../dicom/uid.ts';
+import { asFailure, Failure } from '../failure.ts';
+import type { Log } from '../log.ts';
+import { serviceUrl } from './answer.ts';
+import { parseMediaType } from './media-type.ts';
+import { checkBoundary, type Part, parseMultipart } from './multipart-parser.ts';
+import { checkUid } from './qido-query.ts';
+import { answerFailure, HTTP_STATUS } from './status.ts';
+import {
+  type FailedPart,
+  reasonOf,
+  responseOf,
+  type StoredPart,
+  statusOf,
+  warningOf,
+} from './stow-response.ts';
+
+export interface StowParts {
+  readonly database: Database;
+  readonly openReception: (from: { actor?: string; address?: string }) => Promise<WebReception>;
+  readonly publicUrl: string | undefined;
+  readonly log: Log;
+}
+
+const DICOM = 'application/dicom';
+const STUDY_INSTANCE_UID = '0020000D';
+/** Room for a preamble and any File Meta we know; readFileMeta needs it whole. */
+const MAX_META_BYTES = 65_536;
+/** Enough for the File Meta of nearly every writer: asked for first. */
+const META_BYTES = 4096;
+/** Each costs a few hundred bytes of the answer until it is sent. */
+const MAX_PARTS = 50_000;
+
+/** POST of /studies and /studies/{study}. */
+export function store(parts: StowParts) {
+  return async (ctx: Context & { params: Record<string, string | undefined> }): Promise<void> => {
+    const study = ctx.params.study;
+    if (study !== undefined) checkUid(study, STUDY_INSTANCE_UID);
+    const refusal = mediaRefusal(ctx.get('Content-Type'));
+    if (refusal) {
+      answerFailure(ctx, 415, { kind: 'unsupported', message: refusal });
+      return;
+    }
+    const actor = ctx.state.actor as { name: string; address: string } | undefined;
+    const address = actor?.address ?? ctx.ip;
+    const reception = await parts.openReception({ actor: actor?.name ?? 'anonymous', address });
+    let outcome: 'answered' | 'aborted' = 'aborted';
+    try {
+      const { stored, failed } = await storeAll(bodyParts(ctx), reception, study);
+      for (const part of failed) {
+        await recordRefusal(parts.database, {
+          what: 'part',
+          address,
+          status: part.reason,
+          reason: part.sentence,
+          ...(part.sopInstanceUid !== undefined && { sopUid: part.sopInstanceUid }),
+        });
+      }
+      if (stored.length + failed.length === 0) throw new Failure('invalid', 'The request holds no part');
+      await reception.indexed();
+      outcome = 'answered';
+      answer(ctx, serviceUrl(ctx, parts.publicUrl), study, stored, failed);
+    } finally {
+      await reception.close(outcome);
+    }
+  };
+}
+
+/** Why this Content-Type is not taken; undefined when it is. */
+function mediaRefusal(header: string): string | undefined {
+  const media = parseMediaType(header);
+  if (media?.type === DICOM) return undefined;
+  if (media?.type !== 'multipart/related')
+    return `STOW-RS takes multipart/related; type="${DICOM}" (PS3.18 10.5.2)`;
+  const type = (media.parameters.get('type') ?? DICOM).toLowerCase();
+  if (type === DICOM) return undefined;
+  return `This server stores parts of ${DICOM}; metadata with bulk data (application/dicom+json, application/dicom+xml) is not taken`;
+}
+
+/** The parts of the body; a body that is one DICOM file is one part. */
+async function* bodyParts(ctx: Context): AsyncGenerator<Part> {
+  const media = parseMediaType(ctx.get('Content-Type'))!;
+  if (media.type === DICOM) yield { headers: new Map(), body: ctx.req };
+  else yield* parseMultipart(ctx.req, checkBoundary(media.parameters.get('boundary')));
+}
+
+async function storeAll(
+  incoming: AsyncIterable<Part>,
+  reception: WebReception,
+  study: string | undefined,
+): Promise<{ stored: StoredPart[]; failed: FailedPart[] }> {
+  const stored: StoredPart[] = [];
+  const failed: FailedPart[] = [];
+  for await (const part of incoming) {
+    if (stored.length + failed.length === MAX_PARTS)
+      throw new Failure(
+        'too-large',
+        `The request holds more than ${MAX_PARTS} parts: what came before is stored`,
+      );
+    const outcome = await storePart(part, reception, study);
+    if ('kind' in outcome) failed.push(outcome);
+    else stored.push(outcome);
+  }
+  return { stored, failed };
+}
+
+async function storePart(
+  part: Part,
+  reception: WebReception,
+  study: string | undefined,
+): Promise<StoredPart | FailedPart> {
+  const bytes = new PartBytes(part.body);
+  let meta: FileMeta | undefined;
+  let object: WebObject | undefined;
+  try {
+    const media = parseMediaType(part.headers.get('content-type') ?? DICOM);
+    if (media?.type !== DICOM) throw new Failure('invalid', `A part is not ${DICOM} by its own Content-Type`);
+    meta = await readMeta(bytes);
+    const { sopClassUid, sopInstanceUid, transferSyntaxUid } = meta;
+    if (sopClassUid === undefined || !isUid(sopClassUid)) throw noUid('(0002,0002) MediaStorageSOPClassUID');
+    if (sopInstanceUid === undefined || !isUid(sopInstanceUid))
+      throw noUid('(0002,0003) MediaStorageSOPInstanceUID');
+    object = await reception.begin({ sopClassUid, sopInstanceUid, transferSyntaxUid });
+    const scan = study === undefined ? undefined : new HeaderScan(transferSyntaxUid);
+    for await (const chunk of bytes.rest(meta.dataSetOffset)) {
+      scan?.push(chunk);
+      await object.write(chunk);
+    }
+    if (scan && scanUid(scan.end(), STUDY_INSTANCE_UID) !== study)
+      throw new Failure(
+        'mismatch',
+        'the (0020,000D) StudyInstanceUID of the object is not the one in the URL',
+      );
+    const { studyUid, seriesUid } = await object.finish();
+    object = undefined;
+    return { sopClassUid, sopInstanceUid, studyUid, seriesUid };
+  } catch (thrown) {
+    await object?.abort();
+    // The body itself is broken or gone: no later part can be read either.
+    if (bytes.failed) throw thrown;
+    const failure = asFailure(thrown);
+    if (!object) reception.refused();
+    return {
+      ...(meta?.sopClassUid !== undefined && isUid(meta.sopClassUid) && { sopClassUid: meta.sopClassUid }),
+      ...(meta?.sopInstanceUid !== undefined &&
+        isUid(meta.sopInstanceUid) && { sopInstanceUid: meta.sopInstanceUid }),
+      kind: failure.kind,
+      reason: reasonOf(failure.kind),
+      sentence:
+        failure.kind === 'internal' ? 'Something went wrong here while a part was stored' : failure.message,
+    };
+  }
+}
+
+/** A part's bytes: the head can be looked at before everything is passed on. */
+class PartBytes {
+  readonly #source: AsyncIterator<Uint8Array>;
+  #head: Buffer = Buffer.alloc(0);
+  #done = false;
+  /** The source threw: the request is broken, not the part. */
+  failed = false;
+
+  constructor(source: AsyncIterable<Uint8Array>) {
+    this.#source = source[Symbol.asyncIterator]();
+  }
+
+  /** At least so many first bytes, or all there are. */
+  async head(length: number): Promise<Buffer> {
+    while (this.#head.length < length && !this.#done) {
+      const next = await this.#next();
+      if (next) this.#head = Buffer.concat([this.#head, next]);
+    }
+    return this.#head;
+  }
+
+  get ended(): boolean {
+    return this.#done;
+  }
+
+  /** Everything from `offset` on, once. */
+  async *rest(offset: number): AsyncGenerator<Uint8Array> {
+    const first = this.#head.subarray(offset);
+    this.#head = Buffer.alloc(0);
+    if (first.length > 0) yield first;
+    while (!this.#done) {
+      const next = await this.#next();
+      if (next) yield next;
+    }
+  }
+
+  async #next(): Promise<Uint8Array | undefined> {
+    try {
+      const next = await this.#source.next();
+      if (!next.done) return next.value;
+      this.#done = true;
+      return undefined;
+    } catch (thrown) {
+      this.failed = true;
+      throw thrown;
+    }
+  }
+}
+
+/** Tries with a little first, so that a part need not be large to be read at once. */
+async function readMeta(bytes: PartBytes): Promise<FileMeta> {
+  const head = await bytes.head(META_BYTES);
+  try {
+    const meta = readFileMeta(head);
+    if (bytes.ended || meta.dataSetOffset < head.length) return meta;
+  } catch (thrown) {
+    if (bytes.ended || head.length >= MAX_META_BYTES) throw thrown;
+  }
+  return readFileMeta(await bytes.head(MAX_META_BYTES));
+}
+
+function noUid(attribute: string): Failure {
+  return new Failure('invalid', `The File Meta of a part has no UID in ${attribute}`, { attribute });
+}
+
+function answer(
+  ctx: Context,
+  base: string,
+  study: string | undefined,
+  stored: readonly StoredPart[],
+  failed: readonly FailedPart[],
+): void {
+  ctx.status = statusOf(stored, failed);
+  if (ctx.status === HTTP_STATUS.unavailable) ctx.set('Retry-After', '5');
+  const warning = warningOf(failed);
+  if (warning !== undefined) ctx.set('Warning', warning);
+  ctx.set('Cache-Control', 'no-store');
+  ctx.type = 'application/dicom+json';
+  ctx.body = dicomJsonText(responseOf(base, study, stored, failed));
+}

@@ -1,0 +1,104 @@
+/**
+ * Colour samples to interleaved eight-bit RGB (PS3.3 C.7.6.3.1.2). Called by render-frame.ts in a worker.
+ */
+import { Failure } from '../failure.ts';
+import { lookedUp, storedValues } from './grayscale.ts';
+import type { ImagePixel } from './image-pixel.ts';
+import type { LookupTable, Presentation } from './presentation.ts';
+
+/** @throws Failure 'unsupported' for colour spaces that are not rendered */
+export function toRgb(samples: Uint8Array, pixel: ImagePixel, palette: Presentation['palette']): Buffer {
+  switch (pixel.photometricInterpretation) {
+    case 'PALETTE COLOR':
+      if (!palette) throw new Failure('invalid', 'PALETTE COLOR without a palette');
+      return fromPalette(storedValues(samples, pixel), palette);
+    case 'RGB':
+      return interleaved(eightBit(samples, pixel), pixel);
+    case 'YBR_FULL':
+      return fromYbr(interleaved(eightBit(samples, pixel), pixel), 'full');
+    case 'YBR_FULL_422':
+      return fromYbr(spread422(samples, pixel), 'full');
+    case 'YBR_PARTIAL_422':
+      return fromYbr(spread422(samples, pixel), 'partial');
+    default:
+      throw new Failure(
+        'unsupported',
+        `(0028,0004) PhotometricInterpretation is ${/^[A-Z0-9_ ]{1,16}$/.test(pixel.photometricInterpretation) ? pixel.photometricInterpretation : 'no defined term'}, which cannot be rendered`,
+      );
+  }
+}
+
+function fromPalette(
+  values: ArrayLike<number>,
+  { red, green, blue }: NonNullable<Presentation['palette']>,
+): Buffer {
+  const rgb = Buffer.allocUnsafe(values.length * 3);
+  const shiftOf = (table: LookupTable): number =>
+    // Some writers say 16 bits and fill eight: then nothing above a byte appears.
+    table.bits > 8 && table.entries.some((entry) => entry > 255) ? table.bits - 8 : 0;
+  const shifts = [shiftOf(red), shiftOf(green), shiftOf(blue)] as const;
+  for (let at = 0; at < values.length; at++) {
+    const value = values[at]!;
+    rgb[at * 3] = lookedUp(red, value) >> shifts[0];
+    rgb[at * 3 + 1] = lookedUp(green, value) >> shifts[1];
+    rgb[at * 3 + 2] = lookedUp(blue, value) >> shifts[2];
+  }
+  return rgb;
+}
+
+/** Samples of up to 16 bits, as bytes in the same order. */
+function eightBit(samples: Uint8Array, pixel: ImagePixel): Uint8Array {
+  if (pixel.samplesPerPixel !== 3)
+    throw new Failure('invalid', '(0028,0002) SamplesPerPixel must be 3 for a colour image');
+  const count = pixel.rows * pixel.columns * 3;
+  if (pixel.bitsAllocated === 8) return samples.subarray(0, count);
+  const values = storedValues(samples, pixel);
+  const bytes = new Uint8Array(count);
+  const shift = Math.max(0, pixel.bitsStored - 8);
+  for (let at = 0; at < count; at++) bytes[at] = values[at]! >> shift;
+  return bytes;
+}
+
+function interleaved(bytes: Uint8Array, pixel: ImagePixel): Buffer {
+  if (pixel.planarConfiguration === 0) return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
+  const plane = pixel.rows * pixel.columns;
+  const result = Buffer.allocUnsafe(plane * 3);
+  for (let at = 0; at < plane; at++) {
+    result[at * 3] = bytes[at]!;
+    result[at * 3 + 1] = bytes[at + plane]!;
+    result[at * 3 + 2] = bytes[at + 2 * plane]!;
+  }
+  return result;
+}
+
+/** Y1 Y2 Cb Cr for two neighbours (C.7.6.3.1.2), or three samples a pixel where a writer did not share them. */
+function spread422(samples: Uint8Array, pixel: ImagePixel): Buffer {
+  const count = pixel.rows * pixel.columns;
+  if (pixel.bitsAllocated !== 8)
+    throw new Failure('unsupported', 'YBR with shared samples is rendered with 8 bits only');
+  if (samples.length >= count * 3) return interleaved(samples.subarray(0, count * 3), pixel);
+  const ybr = Buffer.allocUnsafe(count * 3);
+  for (let at = 0; at < count; at++) {
+    const pair = (at >> 1) * 4;
+    ybr[at * 3] = samples[pair + (at & 1)]!;
+    ybr[at * 3 + 1] = samples[pair + 2]!;
+    ybr[at * 3 + 2] = samples[pair + 3]!;
+  }
+  return ybr;
+}
+
+function fromYbr(ybr: Buffer, range: 'full' | 'partial'): Buffer {
+  const rgb = Buffer.allocUnsafe(ybr.length);
+  for (let at = 0; at + 2 < ybr.length; at += 3) {
+    const y = range === 'full' ? ybr[at]! : (ybr[at]! - 16) * 1.1644;
+    const scale = range === 'full' ? 1 : 1.1384;
+    const b = (ybr[at + 1]! - 128) * scale;
+    const r = (ybr[at + 2]! - 128) * scale;
+    rgb[at] = clamped(y + 1.402 * r);
+    rgb[at + 1] = clamped(y - 0.344136 * b - 0.714136 * r);
+    rgb[at + 2] = clamped(y + 1.772 * b);
+  }
+  return rgb;
+}
+
+const clamped = (value: number): number => (value <= 0 ? 0 : value >= 255 ? 255 : Math.round(value));

@@ -1,0 +1,171 @@
+/**
+ * One compressed frame into native samples, little endian. Runs in pixel-worker.ts only: codecs are synchronous.
+ * The bytes come from the archive as they lie; the samples go to the renderer or, for clients that take nothing
+ * compressed, out as they are.
+ */
+import codecs from 'dcmjs-codecs';
+import { Failure } from '../failure.ts';
+import { type CodestreamSize, jpeg2000Size, jpegSize } from './codestream.ts';
+import type { ImagePixel } from './image-pixel.ts';
+import { decodeRle } from './rle.ts';
+
+const { Context, NativeCodecs } = codecs;
+
+/** More than this is not decoded: a frame of a whole-slide image has 1 MB, the largest mammogram 60 MB. */
+export const MAX_DECODED_BYTES = 512 * 1024 * 1024;
+
+export interface DecodedFrame {
+  readonly samples: Uint8Array;
+  /** What the samples are now: decoders give RGB for what JPEG and JPEG 2000 transform. */
+  readonly photometricInterpretation: string;
+  readonly planarConfiguration: 0 | 1;
+}
+
+type Codec = 'native' | 'rle' | 'jpeg' | 'jpeg-ls' | 'jpeg-2000' | 'htj2k' | 'jpeg-xl';
+
+const CODECS: Readonly<Record<string, Codec>> = {
+  '1.2.840.10008.1.2': 'native',
+  '1.2.840.10008.1.2.1': 'native',
+  '1.2.840.10008.1.2.1.98': 'native',
+  '1.2.840.10008.1.2.1.99': 'native',
+  '1.2.840.10008.1.2.2': 'native',
+  '1.2.840.10008.1.2.5': 'rle',
+  '1.2.840.10008.1.2.4.50': 'jpeg',
+  '1.2.840.10008.1.2.4.51': 'jpeg',
+  '1.2.840.10008.1.2.4.57': 'jpeg',
+  '1.2.840.10008.1.2.4.70': 'jpeg',
+  '1.2.840.10008.1.2.4.80': 'jpeg-ls',
+  '1.2.840.10008.1.2.4.81': 'jpeg-ls',
+  '1.2.840.10008.1.2.4.90': 'jpeg-2000',
+  '1.2.840.10008.1.2.4.91': 'jpeg-2000',
+  '1.2.840.10008.1.2.4.110': 'jpeg-xl',
+  '1.2.840.10008.1.2.4.112': 'jpeg-xl',
+  '1.2.840.10008.1.2.4.201': 'htj2k',
+  '1.2.840.10008.1.2.4.202': 'htj2k',
+  '1.2.840.10008.1.2.4.203': 'htj2k',
+};
+
+/** Whether frames of this syntax can be decoded at all. */
+export function isDecodable(transferSyntaxUid: string): boolean {
+  return transferSyntaxUid in CODECS;
+}
+
+/** To be awaited once before decodeFrame. */
+export async function loadCodecs(): Promise<void> {
+  codecs.log.setLevel('silent');
+  await NativeCodecs.initializeAsync();
+}
+
+/**
+ * @throws Failure 'unsupported' for a syntax without a codec, 'too-large' beyond MAX_DECODED_BYTES, 'invalid' when the
+ * frame does not decode to what the Image Pixel module says
+ */
+export function decodeFrame(pixel: ImagePixel, frame: Uint8Array): DecodedFrame {
+  const codec = CODECS[pixel.transferSyntaxUid];
+  if (!codec)
+    throw new Failure(
+      'unsupported',
+      `Frames of transfer syntax ${pixel.transferSyntaxUid} cannot be decoded here`,
+    );
+  checkImagePixel(pixel);
+  const { photometricInterpretation, planarConfiguration } = pixel;
+  if (codec === 'native') {
+    checkNativeLength(pixel, frame);
+    return { samples: frame, photometricInterpretation, planarConfiguration };
+  }
+  if (codec === 'rle')
+    return { samples: decodeRle(frame, pixel), photometricInterpretation, planarConfiguration };
+  checkSize(codec, pixel, frame);
+  const decoded = runCodec(codec, pixel, frame);
+  const samples = decoded.getDecodedBuffer() ?? new Uint8Array(0);
+  if (samples.length !== decodedLength(pixel))
+    throw new Failure(
+      'invalid',
+      `The frame decodes to ${samples.length} bytes where its dimensions need ${decodedLength(pixel)}`,
+    );
+  return { samples, photometricInterpretation: colourAfter(codec, pixel), planarConfiguration: 0 };
+}
+
+/** Bytes of one frame once decoded. */
+export function decodedLength(pixel: ImagePixel): number {
+  return Math.ceil((pixel.rows * pixel.columns * pixel.samplesPerPixel * pixel.bitsAllocated) / 8);
+}
+
+function checkImagePixel(pixel: ImagePixel): void {
+  const { rows, columns, samplesPerPixel, bitsAllocated, bitsStored } = pixel;
+  const faults: [boolean, string][] = [
+    [rows < 1 || rows > 65_535, '(0028,0010) Rows'],
+    [columns < 1 || columns > 65_535, '(0028,0011) Columns'],
+    [samplesPerPixel < 1 || samplesPerPixel > 4, '(0028,0002) SamplesPerPixel'],
+    [![1, 8, 16, 32, 64].includes(bitsAllocated), '(0028,0100) BitsAllocated'],
+    [bitsStored < 1 || bitsStored > bitsAllocated, '(0028,0101) BitsStored'],
+  ];
+  const fault = faults.find(([bad]) => bad);
+  if (fault)
+    throw new Failure('invalid', `${fault[1]} is missing or out of its range`, { attribute: fault[1] });
+  if (decodedLength(pixel) > MAX_DECODED_BYTES)
+    throw new Failure(
+      'too-large',
+      `The frame has ${decodedLength(pixel)} bytes decoded; ${MAX_DECODED_BYTES} can be worked on`,
+    );
+}
+
+/** YBR_FULL_422 shares colour samples between two neighbours, so two samples a pixel are enough. */
+function checkNativeLength(pixel: ImagePixel, frame: Uint8Array): void {
+  const shared = /_422$/.test(pixel.photometricInterpretation);
+  const needed = shared ? Math.ceil((decodedLength(pixel) * 2) / 3) : decodedLength(pixel);
+  if (frame.length < needed)
+    throw new Failure('invalid', `The frame has ${frame.length} bytes where its dimensions need ${needed}`);
+}
+
+function checkSize(codec: Codec, pixel: ImagePixel, frame: Uint8Array): void {
+  if (codec === 'jpeg-xl') return;
+  const size: CodestreamSize | undefined =
+    codec === 'jpeg' || codec === 'jpeg-ls' ? jpegSize(frame) : jpeg2000Size(frame);
+  if (!size) throw new Failure('invalid', 'The frame is no codestream of its transfer syntax');
+  if (size.width !== pixel.columns || size.height !== pixel.rows || size.components !== pixel.samplesPerPixel)
+    throw new Failure(
+      'invalid',
+      `The frame's codestream has ${size.width} columns, ${size.height} rows and ${size.components} components, ` +
+        `but the object says ${pixel.columns}, ${pixel.rows} and ${pixel.samplesPerPixel}`,
+    );
+}
+
+function runCodec(codec: Codec, pixel: ImagePixel, frame: Uint8Array): InstanceType<typeof Context> {
+  const context = new Context({
+    width: pixel.columns,
+    height: pixel.rows,
+    bitsAllocated: pixel.bitsAllocated,
+    bitsStored: pixel.bitsStored,
+    samplesPerPixel: pixel.samplesPerPixel,
+    pixelRepresentation: pixel.signed ? 1 : 0,
+    planarConfiguration: 0,
+    photometricInterpretation: pixel.photometricInterpretation,
+    encodedBuffer: frame,
+  });
+  switch (codec) {
+    case 'jpeg':
+      return NativeCodecs.decodeJpeg(context, { convertColorspaceToRgb: true });
+    case 'jpeg-ls':
+      return NativeCodecs.decodeJpegLs(context);
+    case 'jpeg-2000':
+      return NativeCodecs.decodeJpeg2000(context);
+    case 'htj2k':
+      return NativeCodecs.decodeHtJpeg2000(context);
+    case 'jpeg-xl':
+      return NativeCodecs.decodeJpegXl(context);
+    default:
+      throw new Failure(
+        'unsupported',
+        `Frames of transfer syntax ${pixel.transferSyntaxUid} cannot be decoded here`,
+      );
+  }
+}
+
+/** JPEG and JPEG 2000 turn their colour transform back themselves; JPEG-LS and RLE know none. */
+function colourAfter(codec: Codec, pixel: ImagePixel): string {
+  const transforms = codec !== 'jpeg-ls' && pixel.samplesPerPixel === 3;
+  return transforms && pixel.photometricInterpretation.startsWith('YBR')
+    ? 'RGB'
+    : pixel.photometricInterpretation;
+}

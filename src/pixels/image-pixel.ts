@@ -1,0 +1,40 @@
+/**
+ * What the Image Pixel module (PS3.3 C.7.6.3) says of an object's pixels: a plain value that can go to a worker.
+ * Read from the header by dicomweb before frames are located, decoded or rendered.
+ */
+import { type DataSet, int, text } from '../dicom/data-set.ts';
+
+export interface ImagePixel {
+  readonly transferSyntaxUid: string;
+  readonly numberOfFrames: number;
+  readonly rows: number;
+  readonly columns: number;
+  readonly samplesPerPixel: number;
+  readonly bitsAllocated: number;
+  readonly bitsStored: number;
+  readonly highBit: number;
+  readonly signed: boolean;
+  /** 0: samples of a pixel stand together; 1: each sample has a plane. */
+  readonly planarConfiguration: 0 | 1;
+  readonly photometricInterpretation: string;
+}
+
+/** Missing numbers come as 0 where there is no sensible default; frameLocations and the decoder refuse them by name. */
+export function imagePixelOf(header: DataSet, transferSyntaxUid: string): ImagePixel {
+  const samplesPerPixel = int(header, '00280002') ?? 1;
+  const bitsAllocated = int(header, '00280100') ?? 0;
+  const bitsStored = int(header, '00280101') ?? bitsAllocated;
+  return {
+    transferSyntaxUid,
+    numberOfFrames: int(header, '00280008') ?? 1,
+    rows: int(header, '00280010') ?? 0,
+    columns: int(header, '00280011') ?? 0,
+    samplesPerPixel,
+    bitsAllocated,
+    bitsStored,
+    highBit: int(header, '00280102') ?? bitsStored - 1,
+    signed: int(header, '00280103') === 1,
+    planarConfiguration: int(header, '00280006') === 1 ? 1 : 0,
+    photometricInterpretation: text(header, '00280004') ?? (samplesPerPixel === 3 ? 'RGB' : 'MONOCHROME2'),
+  };
+}

@@ -1,0 +1,136 @@
+/**
+ * The threads that decode and render, so that no frame holds up HTTP: a few workers, a bounded queue, a time limit.
+ * Made by dicomweb's routes. A worker whose codec failed or that ran too long is replaced; its memory goes with it.
+ */
+import { availableParallelism } from 'node:os';
+import { Worker } from 'node:worker_threads';
+import { Failure, type FailureKind } from '../failure.ts';
+import type { ImagePixel } from './image-pixel.ts';
+import type { PixelAnswer, PixelTask } from './pixel-worker.ts';
+import type { Presentation } from './presentation.ts';
+import type { PictureOptions } from './render-frame.ts';
+
+export interface PixelWorkers {
+  /** Native samples of a frame, little endian; the frame's memory is given away. */
+  decode(pixel: ImagePixel, frame: Uint8Array): Promise<Uint8Array>;
+  /** The picture file. */
+  render(
+    pixel: ImagePixel,
+    frame: Uint8Array,
+    presentation: Presentation,
+    options: PictureOptions,
+  ): Promise<Uint8Array>;
+  /** Ends the threads; tasks still waiting fail as 'unavailable'. */
+  stop(): Promise<void>;
+}
+
+export interface PixelWorkersOptions {
+  threads?: number;
+  /** Tasks waiting beyond this are refused as 'unavailable'. */
+  maxWaiting?: number;
+  taskLimitMs?: number;
+}
+
+interface Job {
+  readonly task: PixelTask;
+  readonly resolve: (bytes: Uint8Array) => void;
+  readonly reject: (failure: Failure) => void;
+}
+
+/** Threads start when there is work. */
+export function createPixelWorkers(options: PixelWorkersOptions = {}): PixelWorkers {
+  const threads = options.threads ?? Math.max(1, Math.min(4, availableParallelism()));
+  const { maxWaiting = 64, taskLimitMs = 30_000 } = options;
+  const waiting: Job[] = [];
+  const idle: Worker[] = [];
+  const all = new Set<Worker>();
+  let stopped = false;
+
+  function submit(task: PixelTask): Promise<Uint8Array> {
+    if (stopped || waiting.length >= maxWaiting)
+      return Promise.reject(
+        new Failure('unavailable', 'More pictures are asked for than can be made at once', {
+          retryAfterS: 2,
+        }),
+      );
+    return new Promise((resolve, reject) => {
+      waiting.push({ task, resolve, reject });
+      next();
+    });
+  }
+
+  function next(): void {
+    if (waiting.length === 0) return;
+    const worker = idle.pop() ?? (all.size < threads ? started() : undefined);
+    if (worker) run(worker, waiting.shift()!);
+  }
+
+  function started(): Worker {
+    const worker = new Worker(new URL('./pixel-worker.ts', import.meta.url), {
+      resourceLimits: { maxOldGenerationSizeMb: 1024 },
+    });
+    worker.unref();
+    all.add(worker);
+    return worker;
+  }
+
+  function run(worker: Worker, job: Job): void {
+    const settle = (keep: boolean, finish: () => void): void => {
+      clearTimeout(timer);
+      worker.off('message', onMessage).off('error', onError).off('exit', onExit);
+      if (keep && !stopped) idle.push(worker);
+      else discard(worker);
+      finish();
+      next();
+    };
+    const onMessage = (answer: PixelAnswer): void => {
+      if ('bytes' in answer) settle(true, () => job.resolve(answer.bytes));
+      else
+        settle(!answer.broken, () =>
+          job.reject(new Failure(answer.failure.kind as FailureKind, answer.failure.message)),
+        );
+    };
+    const onError = (cause: unknown): void =>
+      settle(false, () =>
+        job.reject(new Failure('invalid', 'The frame cannot be decoded: its codec gave up', { cause })),
+      );
+    const onExit = (): void =>
+      settle(false, () =>
+        job.reject(new Failure('unavailable', 'The picture was given up', { retryAfterS: 2 })),
+      );
+    const timer = setTimeout(
+      () =>
+        settle(false, () =>
+          job.reject(
+            new Failure('too-large', `The frame took longer than ${taskLimitMs / 1000} s and was given up`),
+          ),
+        ),
+      taskLimitMs,
+    );
+    worker.on('message', onMessage).on('error', onError).on('exit', onExit);
+    const { frame } = job.task;
+    // A frame that shares its memory with others is copied; one of its own changes hands.
+    const own = frame.byteLength === frame.buffer.byteLength ? frame : new Uint8Array(frame);
+    worker.postMessage({ ...job.task, frame: own }, [own.buffer as ArrayBuffer]);
+  }
+
+  function discard(worker: Worker): void {
+    all.delete(worker);
+    // Late errors of a thread that is ending have nobody waiting for them.
+    worker.on('error', () => undefined);
+    void worker.terminate();
+  }
+
+  return {
+    decode: (pixel, frame) => submit({ kind: 'decode', pixel, frame }),
+    render: (pixel, frame, presentation, pictureOptions) =>
+      submit({ kind: 'render', pixel, frame, presentation, options: pictureOptions }),
+    async stop() {
+      stopped = true;
+      for (const job of waiting.splice(0))
+        job.reject(new Failure('unavailable', 'The server is stopping', { retryAfterS: 5 }));
+      await Promise.all([...all].map((worker) => worker.terminate()));
+      all.clear();
+    },
+  };
+}

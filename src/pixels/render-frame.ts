@@ -1,0 +1,90 @@
+/**
+ * One frame, as it lies in the object, to a picture a browser shows. Runs in pixel-worker.ts.
+ * Decode, grey or colour to eight bits, then sharp for cropping, scaling and the file format (PS3.18 8.3.5, 8.7.4).
+ */
+import sharp, { type Sharp } from 'sharp';
+import { Failure } from '../failure.ts';
+import { toRgb } from './colour.ts';
+import { decodeFrame } from './decode-frame.ts';
+import { storedValues, toGray } from './grayscale.ts';
+import type { ImagePixel } from './image-pixel.ts';
+import type { Presentation, Window } from './presentation.ts';
+
+export interface Viewport {
+  readonly width: number;
+  readonly height: number;
+  /** The part of the image that is shown; negative sizes flip it (PS3.18 8.3.5.1.3). */
+  readonly source?: {
+    readonly x: number;
+    readonly y: number;
+    readonly width: number;
+    readonly height: number;
+  };
+}
+
+export interface PictureOptions {
+  readonly type: 'image/jpeg' | 'image/png' | 'image/webp';
+  /** 1 to 100; has no meaning for PNG. */
+  readonly quality: number;
+  readonly viewport?: Viewport;
+  /** Instead of the object's own. */
+  readonly window?: Window;
+}
+
+// One thread of libvips a picture: the workers are the parallelism.
+sharp.concurrency(1);
+sharp.cache(false);
+
+/** @throws Failure of decodeFrame, and 'unsupported' for pixels that are not shown */
+export async function renderFrame(
+  pixel: ImagePixel,
+  frame: Uint8Array,
+  presentation: Presentation,
+  options: PictureOptions,
+): Promise<Buffer> {
+  const decoded = decodeFrame(pixel, frame);
+  const now: ImagePixel = {
+    ...pixel,
+    photometricInterpretation: decoded.photometricInterpretation,
+    planarConfiguration: decoded.planarConfiguration,
+  };
+  const isGray = now.photometricInterpretation.startsWith('MONOCHROME');
+  if (isGray && (now.samplesPerPixel !== 1 || now.bitsAllocated > 32))
+    throw new Failure('unsupported', 'Grey images are rendered with one sample a pixel, of up to 32 bits');
+  const bytes = isGray
+    ? toGray(storedValues(decoded.samples, now), presentation, options.window)
+    : toRgb(decoded.samples, now, presentation.palette);
+  let picture = sharp(bytes, {
+    raw: { width: now.columns, height: now.rows, channels: isGray ? 1 : 3 },
+    limitInputPixels: false,
+  });
+  picture = inViewport(picture, now, options.viewport);
+  if (isGray) picture = picture.toColourspace('b-w');
+  switch (options.type) {
+    case 'image/png':
+      return picture.png({ compressionLevel: 6 }).toBuffer();
+    case 'image/webp':
+      return picture.webp({ quality: options.quality }).toBuffer();
+    case 'image/jpeg':
+      return picture.jpeg({ quality: options.quality, chromaSubsampling: '4:4:4' }).toBuffer();
+  }
+}
+
+function inViewport(picture: Sharp, pixel: ImagePixel, viewport: Viewport | undefined): Sharp {
+  if (!viewport) return picture;
+  const { source } = viewport;
+  let shown = picture;
+  if (source) {
+    const left = Math.min(source.x, pixel.columns - 1);
+    const top = Math.min(source.y, pixel.rows - 1);
+    shown = shown.extract({
+      left,
+      top,
+      width: Math.max(1, Math.min(Math.abs(source.width) || pixel.columns, pixel.columns - left)),
+      height: Math.max(1, Math.min(Math.abs(source.height) || pixel.rows, pixel.rows - top)),
+    });
+    if (source.width < 0) shown = shown.flop();
+    if (source.height < 0) shown = shown.flip();
+  }
+  return shown.resize({ width: viewport.width, height: viewport.height, fit: 'inside' });
+}
