@@ -1,6 +1,6 @@
 /**
  * An HTTP proxy that does what networks and busy servers do: refuses, answers 409 or 503, loses the answer after the
- * request was carried out, delays. It stands between Isocenter and a FHIR or STOW peer, and keeps a list of requests.
+ * request was carried out, delays. It stands between Isocenter and a FHIR, STOW or S3 peer, and keeps a list of requests.
  */
 import { createServer, request as httpRequest, type IncomingMessage, type ServerResponse } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -66,7 +66,8 @@ export async function startFaultProxy(targetUrl: string): Promise<FaultProxy> {
         port: target.port,
         method: request.method,
         path: request.url,
-        headers: { ...request.headers, host: target.host },
+        // The Host header stays the client's: an S3 request is signed with it.
+        headers: request.headers,
       },
       (answer) => {
         if (lose) {

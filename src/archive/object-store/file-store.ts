@@ -5,19 +5,7 @@
  */
 import { createHash } from 'node:crypto';
 import type { Dir, Dirent } from 'node:fs';
-import {
-  access,
-  constants,
-  type FileHandle,
-  link,
-  lstat,
-  mkdir,
-  open,
-  opendir,
-  rename,
-  rm,
-  stat,
-} from 'node:fs/promises';
+import { type FileHandle, link, lstat, mkdir, open, opendir, rename, rm, stat } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { Failure } from '../../failure.ts';
 import { fileFailure, isCode } from './file-failure.ts';
@@ -43,10 +31,7 @@ export function createFileStore(parts: { folder: string }): FileStore {
   async function start(): Promise<void> {
     try {
       await mkdir(incoming, { recursive: true, mode: folderMode });
-      const probe = layout.temporaryPath();
-      const handle = await open(probe, 'wx', fileMode);
-      await handle.sync().finally(() => handle.close());
-      await rm(probe);
+      await writeProbe();
       await removeLeftovers();
       for (const path of [folder, dirname(folder)]) await syncPath(path, 'sync');
     } catch (thrown) {
@@ -66,10 +51,16 @@ export function createFileStore(parts: { folder: string }): FileStore {
 
   async function check(): Promise<void> {
     try {
-      await access(incoming, constants.R_OK | constants.W_OK | constants.X_OK);
+      await writeProbe();
     } catch (thrown) {
-      throw new Failure('unavailable', `The object folder ${folder} cannot be written.`, { cause: thrown });
+      throw fileFailure(`write to the object folder ${folder}`, thrown);
     }
+  }
+
+  async function writeProbe(): Promise<void> {
+    const path = layout.temporaryPath();
+    await (await open(path, 'wx', fileMode)).close();
+    await rm(path);
   }
 
   async function put(key: string, source: ObjectSource): Promise<void> {
