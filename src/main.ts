@@ -9,6 +9,7 @@ import { openDataFolder } from './archive/data-folder.ts';
 import { openConfiguredDatabase } from './archive/database/connect.ts';
 import { migrate } from './archive/database/migrate.ts';
 import type { Config } from './config.ts';
+import { createDicomwebRoutes } from './dicomweb/routes.ts';
 import type { Failure } from './failure.ts';
 import { createHttpDoor, type Readiness } from './http.ts';
 import { createLog } from './log.ts';
@@ -87,6 +88,13 @@ export async function startIsocenter(
     opened('the DICOM listener', () => scp.stop(config.drainS * 1000));
     await scp.start();
 
+    const dicomweb = createDicomwebRoutes({
+      archive,
+      publicUrl: config.publicUrl,
+      log: createLog(config.logLevel, 'dicomweb'),
+    });
+    opened('the picture workers', () => dicomweb.stop());
+
     let replayed = false;
     const replay = archive.replayed().then(() => {
       replayed = true;
@@ -98,7 +106,7 @@ export async function startIsocenter(
       port: config.http.port,
       publicUrl: config.publicUrl,
       allowedHosts: config.allowedHosts,
-      routers: [],
+      routers: [dicomweb.router],
       readiness: () => readiness(archive, () => replayed),
       metrics,
       viewerFolder: VIEWER_FOLDER,
