@@ -6,6 +6,7 @@ import { randomBytes, randomUUID } from 'node:crypto';
 import { link, mkdir, open, readdir, readFile, rename, rm, unlink, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { Failure } from '../failure.ts';
+import { isPresent, pidNamespace, showPresence } from './presence.ts';
 import { identifyProcess, isRunning, type ProcessIdentity } from './running-process.ts';
 
 export interface DataFolder {
@@ -24,13 +25,20 @@ export interface DataFolder {
   close(): Promise<void>;
 }
 
-interface LockRecord extends Partial<ProcessIdentity> {
+interface LockRecord extends ProcessIdentity {
+  pidNamespace: string;
+  /** Of the holder's presence in the folder, for those to whom its pid says nothing. */
+  socket: string | undefined;
   since: string;
-  released: boolean;
+}
+
+interface Lock {
+  release(): Promise<void>;
 }
 
 const LOCK = /^lock\.(\d+)$/;
-const CLAIM = /^claim\.[0-9a-f-]+$/;
+const CLAIM = /^claim\.[0-9a-f-]+(\.sock)?$/;
+const RELEASED = 'released';
 /** Older generations kept, so that a reader of the folder that overlaps with a writer still meets one. */
 const GENERATIONS_KEPT = 4;
 
@@ -42,10 +50,10 @@ const GENERATIONS_KEPT = 4;
 export async function openDataFolder(folder: string): Promise<DataFolder> {
   const root = path.resolve(folder);
   const inside = (name: string): string => path.join(root, name);
-  let generation: number;
+  let lock: Lock;
   try {
     await mkdir(root, { recursive: true, mode: 0o700 });
-    generation = await takeLock(root);
+    lock = await takeLock(root);
   } catch (error) {
     throw folderFailure(root, error);
   }
@@ -66,11 +74,11 @@ export async function openDataFolder(folder: string): Promise<DataFolder> {
       async close() {
         if (!held) return;
         held = false;
-        await releaseLock(root, generation);
+        await lock.release();
       },
     };
   } catch (error) {
-    await releaseLock(root, generation);
+    await lock.release();
     throw folderFailure(root, error);
   }
 }
@@ -82,88 +90,115 @@ export async function openDataFolder(folder: string): Promise<DataFolder> {
  * can at most create a generation that is no longer the highest, which it sees afterwards.
  * The record is complete before it gets its name, so nobody ever reads half of one.
  */
-async function takeLock(root: string): Promise<number> {
+async function takeLock(root: string): Promise<Lock> {
   const self = identifyProcess(process.pid);
   if (self === undefined)
     throw new Failure('internal', `The process table does not show process ${process.pid}`);
-  const claim = path.join(root, `claim.${randomUUID()}`);
-  const record: LockRecord = { ...self, since: new Date().toISOString(), released: false };
-  await writeFile(claim, JSON.stringify(record), { flag: 'wx', mode: 0o600 });
+  const claim = `claim.${randomUUID()}`;
+  // Shown before the record can be read: there is no moment in which a holder looks dead.
+  const presence = await showPresence(root, `${claim}.sock`);
+  const record: LockRecord = {
+    ...self,
+    pidNamespace: await pidNamespace(),
+    socket: presence?.name,
+    since: new Date().toISOString(),
+  };
   try {
-    // Each turn that does not return was won by another starter, who then holds the lock or has let it go.
-    for (let turn = 0; turn < 100; turn++) {
-      const newest = await newestLock(root);
-      const holder = await readLock(root, newest);
-      if (holder !== undefined && isHeld(holder))
-        throw new Failure(
-          'conflict',
-          `The data folder ${root} is in use by process ${holder.pid}, started at ${holder.since}. ` +
-            'Stop that process first, or set ISOCENTER_DATA to another folder.',
-        );
-      const mine = newest + 1;
-      try {
-        await link(claim, path.join(root, `lock.${mine}`));
-      } catch (error) {
-        if (codeOf(error) === 'EEXIST') continue;
-        throw error;
-      }
-      if ((await newestLock(root)) > mine) {
-        await unlink(path.join(root, `lock.${mine}`));
-        continue;
-      }
-      await tidy(root, mine);
-      return mine;
-    }
-    throw new Failure(
-      'conflict',
-      `The data folder ${root} is being opened by many processes at once; start one.`,
-    );
+    await writeFile(path.join(root, claim), JSON.stringify(record), { flag: 'wx', mode: 0o600 });
+    const generation = await raceForLock(root, claim);
+    await tidy(root, generation);
+    return {
+      async release() {
+        await writeFile(path.join(root, claim), RELEASED, { flag: 'wx', mode: 0o600 });
+        await rename(path.join(root, claim), path.join(root, `lock.${generation}`));
+        await presence?.close();
+      },
+    };
+  } catch (error) {
+    await presence?.close();
+    throw error;
   } finally {
-    await rm(claim, { force: true });
+    await rm(path.join(root, claim), { force: true });
   }
 }
 
+/** @returns the generation won */
+async function raceForLock(root: string, claim: string): Promise<number> {
+  // Each turn that does not return was won by another starter, who then holds the lock or has let it go.
+  for (let turn = 0; turn < 100; turn++) {
+    const newest = await newestLock(root);
+    const holder = await readRecord(path.join(root, `lock.${newest}`));
+    if (holder !== undefined && (await isHeld(root, holder)))
+      throw new Failure(
+        'conflict',
+        `The data folder ${root} is in use by process ${holder.pid}, started at ${holder.since}. ` +
+          'Stop that process first, or set ISOCENTER_DATA to another folder.',
+      );
+    const mine = newest + 1;
+    const file = path.join(root, `lock.${mine}`);
+    if (!(await linkNew(path.join(root, claim), file))) continue;
+    if ((await newestLock(root)) === mine) return mine;
+    await unlink(file);
+  }
+  throw new Failure(
+    'conflict',
+    `The data folder ${root} is being opened by many processes at once; start one.`,
+  );
+}
+
+/** @returns false when the name is taken */
+async function linkNew(existing: string, name: string): Promise<boolean> {
+  try {
+    await link(existing, name);
+    return true;
+  } catch (error) {
+    if (codeOf(error) === 'EEXIST') return false;
+    if (['EPERM', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS'].includes(codeOf(error) ?? ''))
+      throw new Failure(
+        'invalid',
+        `The file system of ${path.dirname(name)} has no hard links, which the lock needs. Set ISOCENTER_DATA to a folder on a local disk.`,
+        { cause: error },
+      );
+    throw error;
+  }
+}
+
+/** 0 when the folder was never opened. */
 async function newestLock(root: string): Promise<number> {
   const names = await readdir(root);
   return Math.max(0, ...names.map((name) => Number(LOCK.exec(name)?.[1] ?? 0)));
 }
 
-/** The record of one generation. A damaged one comes from a machine that lost power: its holder is gone. */
-async function readLock(root: string, generation: number): Promise<LockRecord | undefined> {
-  return generation === 0 ? undefined : readRecord(path.join(root, `lock.${generation}`));
-}
-
+/** A lock's holder; undefined when it was released, is not there, or is damaged (by a power cut: the holder is gone). */
 async function readRecord(file: string): Promise<LockRecord | undefined> {
   try {
-    return JSON.parse(await readFile(file, 'utf8')) as LockRecord;
+    const text = await readFile(file, 'utf8');
+    return text === RELEASED ? undefined : (JSON.parse(text) as LockRecord);
   } catch (error) {
     if (error instanceof SyntaxError || codeOf(error) === 'ENOENT') return undefined;
     throw error;
   }
 }
 
-function isHeld(record: LockRecord): boolean {
-  const { pid, startTime, bootId, released } = record;
-  if (released || pid === undefined || startTime === undefined || bootId === undefined) return false;
-  return isRunning({ pid, startTime, bootId });
+async function isHeld(root: string, record: LockRecord): Promise<boolean> {
+  if (record.pidNamespace === (await pidNamespace())) return isRunning(record);
+  return record.socket !== undefined && isPresent(root, record.socket);
 }
 
-/** What killed starters left: old generations, and claims whose process is gone. Done by the holder alone. */
+/** What killed starters left: old generations, claims and sockets. Done by the holder alone. */
 async function tidy(root: string, mine: number): Promise<void> {
   for (const name of await readdir(root)) {
     const generation = Number(LOCK.exec(name)?.[1] ?? mine);
-    const old = generation < mine - GENERATIONS_KEPT;
-    if (!old && !CLAIM.test(name)) continue;
-    const record = await readRecord(path.join(root, name));
-    if (old || record === undefined || !isHeld(record)) await rm(path.join(root, name), { force: true });
+    if (generation < mine - GENERATIONS_KEPT) await rm(path.join(root, name), { force: true });
+    else if (name.endsWith('.sock') && CLAIM.test(name)) {
+      if (!(await isPresent(root, name))) await rm(path.join(root, name), { force: true });
+    } else if (CLAIM.test(name)) {
+      // Its maker may be racing still, and would only find out later that it lost.
+      const record = await readRecord(path.join(root, name));
+      if (record === undefined || !(await isHeld(root, record)))
+        await rm(path.join(root, name), { force: true });
+    }
   }
-}
-
-async function releaseLock(root: string, generation: number): Promise<void> {
-  const record: LockRecord = { since: new Date().toISOString(), released: true };
-  const next = path.join(root, `claim.${randomUUID()}`);
-  await writeFile(next, JSON.stringify(record), { flag: 'wx', mode: 0o600 });
-  await rename(next, path.join(root, `lock.${generation}`));
 }
 
 async function readNodeName(root: string): Promise<string> {

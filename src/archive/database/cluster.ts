@@ -5,8 +5,9 @@
  * Called by embedded-postgres.ts, which holds the data folder's lock.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
+import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
-import { open, readFile, rename, rm } from 'node:fs/promises';
+import { open, readdir, readFile, rename, rm } from 'node:fs/promises';
 import path from 'node:path';
 import { Failure } from '../../failure.ts';
 import type { PostgresBinaries } from './postgres-binaries.ts';
@@ -24,6 +25,7 @@ export async function ensureCluster(
   binaries: PostgresBinaries,
   user: PostgresUser,
 ): Promise<void> {
+  await removeUnfinished(data);
   const version = await readVersion(data);
   if (version === undefined) return createCluster(data, binaries, user);
   if (version !== binaries.major)
@@ -45,8 +47,8 @@ async function readVersion(data: string): Promise<string | undefined> {
 }
 
 async function createCluster(data: string, { initdb }: PostgresBinaries, user: PostgresUser): Promise<void> {
-  const fresh = `${data}.new`;
-  await rm(fresh, { recursive: true, force: true });
+  // A name of its own each time: the initdb of a killed parent may still be at work in the last one.
+  const fresh = `${data}.new-${randomUUID()}`;
   const child = spawnPostgres(initdb, user, path.dirname(data), [
     `--pgdata=${fresh}`,
     `--username=${ROLE}`,
@@ -76,6 +78,13 @@ async function createCluster(data: string, { initdb }: PostgresBinaries, user: P
   } finally {
     await parent.close();
   }
+}
+
+async function removeUnfinished(data: string): Promise<void> {
+  const folder = path.dirname(data);
+  for (const name of await readdir(folder))
+    if (name.startsWith(`${path.basename(data)}.new-`))
+      await rm(path.join(folder, name), { recursive: true, force: true, maxRetries: 10 });
 }
 
 /**

@@ -172,7 +172,7 @@ export async function startEmbeddedPostgres({
   }
 
   try {
-    await bringUpPastBackends(bringUp, () => serverLog.lastLines(), log);
+    await bringUpPastRests(bringUp, () => serverLog.lastLines(), log);
     await createDatabase(connection);
   } catch (error) {
     await stop();
@@ -221,10 +221,11 @@ async function end(server: Server): Promise<void> {
 }
 
 /**
- * When a postmaster was killed alone, a backend of it that is busy lives on until its statement ends, and a new
- * postmaster refuses to share the memory with it. Statements have a timeout, so waiting for them is bounded.
+ * Two rests of a killed run pass by themselves. A busy backend outlives its postmaster until its statement ends, and
+ * a new postmaster refuses to share the memory with it; statements have a timeout, so waiting is bounded. And a
+ * postmaster that was only just started when its parent was killed shows itself after we have looked for it.
  */
-async function bringUpPastBackends(
+async function bringUpPastRests(
   bringUp: () => Promise<void>,
   lastLines: () => string[],
   log: Log,
@@ -234,9 +235,9 @@ async function bringUpPastBackends(
       await bringUp();
       return;
     } catch (error) {
-      if (turn === 60 || !lastLines().some((line) => line.includes('pre-existing shared memory block')))
-        throw error;
-      if (turn === 0) log.warn('waiting for the last backends of a killed Postgres');
+      const rest = /pre-existing shared memory block|lock file .* already exists/;
+      if (turn === 60 || !lastLines().some((line) => rest.test(line))) throw error;
+      if (turn === 0) log.warn('waiting for what is left of a killed Postgres');
       await sleep(1000);
     }
   }
