@@ -48,7 +48,7 @@ export function acceptedBy(ctx: Context): AcceptedType[] {
 
 /** The base of the URLs in answers. */
 export function serviceUrl(ctx: Context, publicUrl: string | undefined): string {
-  return `${publicUrl ?? ctx.origin}/dicom-web`;
+  return `${publicUrl ?? `${ctx.protocol}://${ctx.host}`}/dicom-web`;
 }
 
 /**
