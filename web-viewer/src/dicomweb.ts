@@ -3,6 +3,7 @@
  * (PS3.18 10.4 and 10.6). Called by the pages; frames are fetched by Cornerstone's loader from the URLs made here.
  */
 import type { Dataset } from './dataset.ts';
+import { onlyPart, type Part } from './multipart.ts';
 import { readSeries, readStudy, type Series, type Study } from './study.ts';
 
 const ROOT = '/dicom-web';
@@ -79,16 +80,18 @@ export async function renderedFrame(
   return (await get(ROOT + path, 'image/jpeg', signal)).blob();
 }
 
+/** The bytes of one frame and their media type, as they are stored (PS3.18 10.4.1.1.6). `url` comes from frameUrl. */
+export async function fetchFrame(url: string): Promise<Part> {
+  const { pathname, search } = new URL(url);
+  // The quotes matter to strict servers: a slash is no token character (RFC 9110 5.6.2).
+  return getPart(pathname + search, 'multipart/related; type="application/octet-stream"; transfer-syntax=*');
+}
+
 /** The bytes behind a BulkDataURI. Only this origin's are fetched: the page may connect to no other. */
-export async function bulkData(uri: string, signal: AbortSignal): Promise<ArrayBuffer> {
-  const url = new URL(uri, `${location.origin}${ROOT}/`);
-  const response = await get(
-    `${url.pathname}${url.search}`,
-    'multipart/related; type="application/octet-stream"',
-    signal,
-  );
-  const body = await response.arrayBuffer();
-  return /multipart\/related/i.test(response.headers.get('Content-Type') ?? '') ? firstPart(body) : body;
+export async function bulkData(uri: string, signal: AbortSignal): Promise<Uint8Array<ArrayBuffer>> {
+  const { pathname, search } = new URL(uri, `${location.origin}${ROOT}/`);
+  return (await getPart(pathname + search, 'multipart/related; type="application/octet-stream"', signal))
+    .bytes;
 }
 
 function seriesPath(studyUid: string, seriesUid: string): string {
@@ -103,22 +106,46 @@ async function getJson(path: string, signal: AbortSignal): Promise<Dataset[]> {
   const response = await get(ROOT + path, 'application/dicom+json', signal);
   // QIDO-RS answers "nothing matched" with 204 and no body (PS3.18 8.3.4 and 10.6.3).
   if (response.status === 204) return [];
-  try {
-    const body: unknown = await response.json();
-    if (Array.isArray(body)) return body;
-  } catch (cause) {
-    signal.throwIfAborted();
-    throw new ArchiveError('The archive sent an answer that the viewer cannot read.', response.status, cause);
-  }
-  throw new ArchiveError('The archive sent an answer that the viewer cannot read.', response.status);
+  const words = await readBody(() => response.text(), signal);
+  const body = parseJson(words, response.status);
+  if (!Array.isArray(body))
+    throw new ArchiveError('The archive sent an answer that the viewer cannot read.', response.status);
+  return body;
 }
 
-async function get(path: string, accept: string, signal: AbortSignal): Promise<Response> {
+function parseJson(words: string, status: number): unknown {
+  try {
+    return JSON.parse(words);
+  } catch (cause) {
+    throw new ArchiveError('The archive sent an answer that the viewer cannot read.', status, cause);
+  }
+}
+
+async function getPart(path: string, accept: string, signal?: AbortSignal): Promise<Part> {
+  const response = await get(path, accept, signal);
+  const body = await readBody(() => response.arrayBuffer(), signal);
+  const part = onlyPart(response.headers.get('Content-Type') ?? '', body);
+  if (part === undefined)
+    throw new ArchiveError('The archive sent an answer that is cut short.', response.status);
+  return part;
+}
+
+/** A connection that breaks in the middle of an answer is the archive's failure as well. */
+async function readBody<T>(read: () => Promise<T>, signal?: AbortSignal): Promise<T> {
+  try {
+    return await read();
+  } catch (cause) {
+    signal?.throwIfAborted();
+    throw new ArchiveError('The archive broke off in the middle of its answer.', undefined, cause);
+  }
+}
+
+async function get(path: string, accept: string, signal?: AbortSignal): Promise<Response> {
   let response: Response;
   try {
-    response = await fetch(path, { headers: { Accept: accept }, signal });
+    response = await fetch(path, { headers: { Accept: accept }, ...(signal && { signal }) });
   } catch (cause) {
-    signal.throwIfAborted();
+    signal?.throwIfAborted();
     throw new ArchiveError(
       'The archive cannot be reached. Check the connection, then try again.',
       undefined,
@@ -135,14 +162,4 @@ function sentenceFor(status: number): string {
   if (status === 400) return 'The archive could not make sense of what was asked for (HTTP 400).';
   if (status === 503) return 'The archive is busy or starting. Try again in a moment.';
   return `The archive could not answer (HTTP ${status}).`;
-}
-
-/** The body of a multipart answer's first part (RFC 2046 5.1): what lies between its header and the next boundary. */
-function firstPart(body: ArrayBuffer): ArrayBuffer {
-  const bytes = new Uint8Array(body);
-  const latin1 = new TextDecoder('latin1').decode(bytes);
-  const boundary = latin1.slice(latin1.indexOf('--'), latin1.indexOf('\r\n', latin1.indexOf('--')));
-  const start = latin1.indexOf('\r\n\r\n') + 4;
-  const end = latin1.indexOf(`\r\n${boundary}`, start);
-  return body.slice(start, end < 0 ? undefined : end);
 }

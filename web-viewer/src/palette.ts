@@ -14,7 +14,7 @@ const TABLES = [
 /** The same data set with its tables as numbers; any other data set as it is. */
 export async function withPalette(
   dataset: Dataset,
-  fetchBytes: (uri: string) => Promise<ArrayBuffer>,
+  fetchBytes: (uri: string) => Promise<Uint8Array>,
 ): Promise<Dataset> {
   if (text(dataset, '00280004') !== 'PALETTE COLOR') return dataset;
   const tables: Record<string, { vr: string; Value: number[] }> = {};
@@ -31,12 +31,12 @@ export async function withPalette(
 }
 
 /** Little endian words, or bytes where the descriptor says that an entry has eight bits. */
-function entries(bytes: ArrayBuffer, bits: number): number[] {
-  if (bits === 8) return [...new Uint8Array(bytes)];
-  const view = new DataView(bytes);
+function entries(bytes: Uint8Array, bits: number): number[] {
+  if (bits === 8) return [...bytes];
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   return Array.from({ length: Math.floor(bytes.byteLength / 2) }, (_, i) => view.getUint16(i * 2, true));
 }
 
-function fromBase64(base64: string): ArrayBuffer {
-  return Uint8Array.from(atob(base64), (character) => character.charCodeAt(0)).buffer;
+function fromBase64(base64: string): Uint8Array {
+  return Uint8Array.from(atob(base64), (character) => character.charCodeAt(0));
 }

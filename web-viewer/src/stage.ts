@@ -21,8 +21,10 @@ import {
   ZoomTool,
 } from '@cornerstonejs/tools';
 import { createCine, frameRate } from './cine.ts';
-import { CACHE_BYTES, describeFrames, startCornerstone } from './cornerstone.ts';
+import { CACHE_BYTES, startCornerstone } from './cornerstone.ts';
 import { text, texts } from './dataset.ts';
+import { ArchiveError } from './dicomweb.ts';
+import { describeFrames } from './frame-loader.ts';
 import type { Frame, ImageStack } from './image-stack.ts';
 import { type EdgeLetters, lettersFromDirections, lettersFromPatientOrientation } from './orientation.ts';
 import { createPrefetch, prefetchOrder } from './prefetch.ts';
@@ -262,12 +264,8 @@ function createToolGroup(id: string): { chooseTool(tool: ToolName): void; destro
   };
 }
 
-/** The loader fails with the XMLHttpRequest itself when the archive's answer was at fault, with an Error otherwise. */
 function sentenceFor(error: unknown): string {
-  const status = error instanceof XMLHttpRequest ? error.status : undefined;
-  if (status === undefined) return 'The pixels of this image could not be decoded.';
-  if (status === 0) return 'This image did not come: the archive cannot be reached.';
-  return `The archive did not send this image (HTTP ${status}).`;
+  return error instanceof ArchiveError ? error.message : 'The pixels of this image could not be decoded.';
 }
 
 function isMonochrome1(frame: Frame | undefined): boolean {

@@ -5,9 +5,9 @@
 import { useCallback, useEffect, useState } from 'react';
 import { About } from './about.tsx';
 import { Brand } from './brand.tsx';
-import { forgetFrames } from './cornerstone.ts';
 import { formatDate } from './dicom-date.ts';
 import { findSeries, findStudy } from './dicomweb.ts';
+import { forgetFrames } from './frame-loader.ts';
 import { ImageViewport } from './image-viewport.tsx';
 import { Notice } from './notice.tsx';
 import { navigate, studyAddress } from './route.ts';

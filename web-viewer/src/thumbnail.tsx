@@ -5,9 +5,10 @@
  */
 import { utilities } from '@cornerstonejs/core';
 import { useEffect, useRef, useState } from 'react';
-import { describeFrames, startCornerstone } from './cornerstone.ts';
+import { startCornerstone } from './cornerstone.ts';
 import { number, text } from './dataset.ts';
 import { ArchiveError, frameUrl, instanceMetadata, middleInstance, renderedFrame } from './dicomweb.ts';
+import { describeFrames } from './frame-loader.ts';
 import { createImageStack, whyNotShown } from './image-stack.ts';
 import type { Series } from './study.ts';
 
