@@ -145,7 +145,7 @@ export function startIntake(parts: IntakeParts): IntakeThreads {
     state: () => state,
     async stop(limitMs) {
       stopping = true;
-      await web.end();
+      web.end();
       await webEnded;
       tell({ type: 'stop', limitMs });
       await stopped.promise;

@@ -40,7 +40,8 @@ export interface WebDoor {
   open(from: { actor?: string; address?: string }): Promise<WebReception>;
   /** Answers everything under way with a Failure: the thread is gone. */
   fail(): void;
-  end(): Promise<void>;
+  /** The thread seals its journal and exits. */
+  end(): void;
 }
 
 /** How long a STOW waits for the index (DESIGN promise 1). */
@@ -133,10 +134,9 @@ export function createWebDoor(port: MessagePort): WebDoor {
       for (const { reject } of pending.values()) reject(lost());
       pending.clear();
     },
-    async end() {
-      if (!gone) await call({ call: 'end' });
-      gone = true;
-      port.close();
+    end() {
+      // No answer to wait for: the thread ends, and its exit is the answer.
+      port.postMessage({ call: 'end', id: 0 });
     },
   };
 }

@@ -52,7 +52,7 @@ async function answer(call: WebCall): Promise<unknown> {
   if (call.call === 'end') {
     intake.close();
     data.settlerPort.close();
-    setImmediate(() => data.webPort.close());
+    data.webPort.close();
     return undefined;
   }
   const known = receptions.get(call.reception);
