@@ -28,6 +28,7 @@ import {
   vrCode,
   vrName,
 } from './element-header.ts';
+import { ElementWriter } from './element-writer.ts';
 import { transferSyntax } from './transfer-syntax.ts';
 
 type Kind = 'items' | 'elements' | 'fragments';
@@ -47,14 +48,13 @@ const UN = vrCode('UN');
 const PIXEL_REPRESENTATION = tagNumber('00280103');
 /** The longest value that fits a 16-bit length field. */
 const MAX_SHORT_LENGTH = 0xfffe;
-const SMALL = 4096;
 
 export class ExplicitLittleEndianConversion {
   /** The compressed bytes of a deflated data set, which has to be inflated first. */
   readonly #deflated: Uint8Array[] | undefined;
   #held = 0;
   readonly #stack: Container[];
-  readonly #out = new Output();
+  readonly #out = new ElementWriter();
   readonly #carry = new Uint8Array(12);
   #carried = 0;
   /** Source bytes whose header or value has been dealt with. */
@@ -287,61 +287,6 @@ export class ExplicitLittleEndianConversion {
     const known = attribute(tagText(tag));
     if (!known) return UN;
     return vrCode(this.#signed && known.vr === 'US' && known.orVr?.includes('SS') ? 'SS' : known.vr);
-  }
-}
-
-/** Gathers headers and short values, so that a header part does not become thousands of little writes. */
-class Output {
-  #parts: Uint8Array[] = [];
-  #small = Buffer.allocUnsafe(SMALL);
-  #used = 0;
-
-  /** An element's header in Explicit VR Little Endian; `vr` 0 for items and delimiters. */
-  header(tag: number, vr: number, length: number): void {
-    this.#reserve(12);
-    const small = this.#small;
-    small.writeUInt16LE(tag >>> 16, this.#used);
-    small.writeUInt16LE(tag & 0xffff, this.#used + 2);
-    this.#used += 4;
-    if (vr !== 0) {
-      small.writeUInt16BE(vr, this.#used);
-      this.#used += 2;
-      if (!isLongForm(vr, 0)) {
-        this.#used = small.writeUInt16LE(length, this.#used);
-        return;
-      }
-      this.#used = small.writeUInt16LE(0, this.#used);
-    }
-    this.#used = small.writeUInt32LE(length, this.#used);
-  }
-
-  value(bytes: Uint8Array): void {
-    if (bytes.length > SMALL / 4) {
-      this.#flush();
-      this.#parts.push(bytes);
-      return;
-    }
-    this.#reserve(bytes.length);
-    this.#small.set(bytes, this.#used);
-    this.#used += bytes.length;
-  }
-
-  take(): Uint8Array[] {
-    this.#flush();
-    const parts = this.#parts;
-    this.#parts = [];
-    return parts;
-  }
-
-  #reserve(length: number): void {
-    if (this.#used + length > SMALL) this.#flush();
-  }
-
-  #flush(): void {
-    if (this.#used === 0) return;
-    this.#parts.push(this.#small.subarray(0, this.#used));
-    this.#small = Buffer.allocUnsafe(SMALL);
-    this.#used = 0;
   }
 }
 

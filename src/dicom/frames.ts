@@ -4,7 +4,7 @@
  */
 
 import { Failure } from '../failure.ts';
-import type { PixelLocation } from './header-scan.ts';
+import type { PixelLocation } from './scan.ts';
 
 export interface FrameRange {
   /** From the start of the data set. */

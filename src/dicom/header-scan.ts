@@ -28,47 +28,11 @@ import {
   vrCode,
   vrName,
 } from './element-header.ts';
+import type { PixelLocation, Scan } from './scan.ts';
 import { EXPLICIT_LE, transferSyntax } from './transfer-syntax.ts';
 
-export { scanText, scanUid } from './scanned-value.ts';
-
-export interface PixelLocation {
-  /** 7FE00010, 7FE00008 (float) or 7FE00009 (double). */
-  readonly tag: string;
-  /** As written; 'OW' in Implicit VR. */
-  readonly vr: string;
-  /** Where the element's header begins: the header part of the object ends here. */
-  readonly elementOffset: number;
-  /** Its first value byte; for encapsulated pixels the item header of the Basic Offset Table. */
-  readonly offset: number;
-  /** Value length in bytes; undefined when encapsulated. */
-  readonly length: number | undefined;
-  readonly encapsulated: boolean;
-  /**
-   * Value bytes of each fragment, item headers and Basic Offset Table left out.
-   * Undefined when there are more than MAX_FRAGMENTS.
-   */
-  fragments?: { offsets: number[]; lengths: number[] };
-  /** PS3.5 A.4: counted from the first fragment's item header (fragments.offsets[0] - 8). Empty when it is empty. */
-  basicOffsetTable?: number[];
-}
-
-export interface Scan {
-  /** Raw value bytes of the kept root elements by tag; of a repeated element the first. */
-  readonly elements: ReadonlyMap<string, Uint8Array>;
-  /** Bytes seen. */
-  readonly length: number;
-  /** Offsets count from the start of the data set; in a deflated one, from the start of the inflated bytes. */
-  readonly pixelData?: PixelLocation;
-  /** The walk reached the end of the data set exactly, without a fault. */
-  readonly complete: boolean;
-  /** One sentence without patient data. */
-  readonly fault?: string;
-  /** Kept root elements that came more than once. */
-  readonly repeated: readonly string[];
-  /** Deflated only: the object is longer than the part that is inflated, and was checked so far. */
-  readonly partial: boolean;
-}
+export type { PixelLocation, Scan } from './scan.ts';
+export { scanText, scanUid } from './scan.ts';
 
 export interface HeaderScanOptions {
   keep?: ReadonlySet<string> | 'identity';
