@@ -55,7 +55,7 @@ export const peers: Readonly<Record<PeerName, PeerEntry>> = {
   'redis-server': { debian: 'redis-server', programs: [['redis-server']] },
   s3: {
     debian: 'ceph-mon ceph-osd radosgw ceph-common',
-    programs: [['ceph-mon', 'ceph-osd', 'radosgw', 'radosgw-admin', 'monmaptool', 'ceph'], ['minio']],
+    programs: [['minio'], ['ceph-mon', 'ceph-osd', 'radosgw', 'radosgw-admin', 'monmaptool', 'ceph']],
   },
   orthanc: {
     debian: 'orthanc orthanc-dicomweb',

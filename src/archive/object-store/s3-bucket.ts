@@ -21,7 +21,7 @@ export async function ensureBucket({ client, bucket, region }: S3Client, log: Lo
   try {
     await client.setBucketLifecycle(bucket, settings.lifecycle);
   } catch (thrown) {
-    // MinIO knows no such rule and clears unfinished uploads by itself after a day.
-    log.warn({ bucket, err: thrown }, 'the S3 server did not take the rule that aborts unfinished uploads');
+    // MinIO refuses this rule (InvalidArgument) and clears unfinished uploads by itself after a day.
+    log.info({ bucket, code: s3Code(thrown) }, 'unfinished uploads are left to the S3 server to clear');
   }
 }
