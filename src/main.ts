@@ -4,20 +4,25 @@
  */
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
+import packageJson from '../package.json' with { type: 'json' };
 import { type Archive, createArchive } from './archive/archive.ts';
 import { openDataFolder } from './archive/data-folder.ts';
 import { openConfiguredDatabase } from './archive/database/connect.ts';
 import { migrate } from './archive/database/migrate.ts';
 import type { Config } from './config.ts';
-import { createDicomwebRoutes } from './dicomweb/routes.ts';
+import { createDicomwebRoutes, createDicomwebRoutes } from './dicomweb/routes.ts';
 import type { Failure } from './failure.ts';
+import { createFhir } from './fhir/fhir.ts';
+import { createFhirRoutes } from './fhir/routes.ts';
 import { createHttpDoor, type Readiness } from './http.ts';
-import { createLog } from './log.ts';
+import { createLog, type Log } from './log.ts';
 import { createMetrics, type Metrics } from './metrics.ts';
+import { createRouting } from './routing/routing.ts';
 import { createScp, type Scp } from './scp/scp.ts';
 
 export const PROJECT_FOLDER = path.join(path.dirname(fileURLToPath(import.meta.url)), '..');
 export const MIGRATIONS_FOLDER = path.join(PROJECT_FOLDER, 'storage', 'migrations');
+const VERSION: string = packageJson.version;
 const VIEWER_FOLDER = path.join(PROJECT_FOLDER, 'web-viewer', 'dist');
 
 /** Share of the drain that the settler gets after the doors are closed. */
@@ -42,13 +47,13 @@ export async function startIsocenter(
   config: Config,
   onFatal: (failure: Failure) => void,
 ): Promise<Isocenter> {
-  const log = createLog(config.logLevel, 'main');
+  const log = (room: string): Log => createLog(config.logLevel, room);
   /** What is open, to be closed in reverse: by stop(), or by a start that fails half way. */
   const closers: { what: string; close: () => Promise<void> }[] = [];
   const opened = (what: string, close: () => Promise<void>): void => void closers.push({ what, close });
   const closeAll = async (): Promise<void> => {
     for (const { what, close } of closers.splice(0).reverse())
-      await close().catch((err: unknown) => log.error({ err }, `${what} did not close as it should`));
+      await close().catch((err: unknown) => log('main').error({ err }, `${what} did not close as it should`));
   };
 
   try {
@@ -56,7 +61,7 @@ export async function startIsocenter(
     opened('the data folder', () => dataFolder.close());
     const db = await openConfiguredDatabase(
       { databaseUrl: config.databaseUrl, dataFolder },
-      createLog(config.logLevel, 'database'),
+      log('database'),
     );
     opened('the database', () => db.stop());
     await migrate(db.database, MIGRATIONS_FOLDER);
@@ -70,30 +75,44 @@ export async function startIsocenter(
       ackAfter: config.ackAfter,
       journal: config.journal,
       logLevel: config.logLevel,
-      log: createLog(config.logLevel, 'archive'),
+      log: log('archive'),
       onFatal,
     });
     opened('the archive', () => archive.stop(SETTLE_LIMIT_MS));
     await archive.start();
 
+    const routing = createRouting({
+      database: db.database,
+      reader: archive.reader,
+      nodeName: dataFolder.nodeName,
+      stableAgeS: config.stableAgeS,
+      log: log('routing'),
+    });
+    opened('routing', () => routing.stop());
+    await routing.start();
+
     const scp = createScp({
       archive,
-      host: config.dicom.host,
-      port: config.dicom.port,
-      receivers: config.dicom.receivers,
+      ...config.dicom,
       policy: config.dicom,
       logLevel: config.logLevel,
-      log: createLog(config.logLevel, 'scp'),
+      log: log('scp'),
     });
     opened('the DICOM listener', () => scp.stop(config.drainS * 1000));
     await scp.start();
 
-    const dicomweb = createDicomwebRoutes({
-      archive,
-      publicUrl: config.publicUrl,
-      log: createLog(config.logLevel, 'dicomweb'),
-    });
+    const dicomweb = createDicomwebRoutes({ archive, publicUrl: config.publicUrl, log: log('dicomweb') });
     opened('the picture workers', () => dicomweb.stop());
+
+    /** Where the EHR and viewers reach us; the port may be the system's choice, so it is asked for late. */
+    const publicUrl = (): string => config.publicUrl ?? `http://${shownHost(config.http.host)}:${http.port}`;
+    const fhirRoutes = createFhirRoutes({
+      database: db.database,
+      publicUrl,
+      patientSystem: config.fhir?.patientSystem,
+      version: VERSION,
+      log: log('fhir'),
+    });
 
     let replayed = false;
     const replay = archive.replayed().then(() => {
@@ -102,18 +121,23 @@ export async function startIsocenter(
     const metrics = createMetrics();
     defineMetrics(metrics, archive, scp);
     const http = createHttpDoor({
-      host: config.http.host,
-      port: config.http.port,
+      ...config.http,
       publicUrl: config.publicUrl,
       allowedHosts: config.allowedHosts,
-      routers: [dicomweb.router],
+      routers: [dicomweb.router, routing.routes, fhirRoutes],
       readiness: () => readiness(archive, () => replayed),
       metrics,
       viewerFolder: VIEWER_FOLDER,
-      log: createLog(config.logLevel, 'http'),
+      log: log('http'),
     });
     opened('the HTTP listener', () => http.stop(config.drainS * 1000));
     await http.start();
+
+    if (config.fhir) {
+      const fhir = createFhir({ database: db.database, ...config.fhir, publicUrl, log: log('fhir') });
+      opened('the EHR link', () => fhir.stop());
+      await fhir.start();
+    }
     await Promise.race([replay, new Promise((resolve) => setTimeout(resolve, REPLAY_WAIT_MS).unref())]);
 
     let stopping: Promise<void> | undefined;
@@ -131,6 +155,12 @@ export async function startIsocenter(
     await closeAll();
     throw thrown;
   }
+}
+
+/** A host name one can type; listening on every address is reached as localhost from here. */
+export function shownHost(host: string): string {
+  if (host === '0.0.0.0' || host === '::') return 'localhost';
+  return host.includes(':') ? `[${host}]` : host;
 }
 
 async function readiness(archive: Archive, replayed: () => boolean): Promise<Readiness> {

@@ -6,7 +6,7 @@
 import { parseConfig } from '../config.ts';
 import { asFailure } from '../failure.ts';
 import { createLog } from '../log.ts';
-import { PROJECT_FOLDER, startIsocenter } from '../main.ts';
+import { PROJECT_FOLDER, shownHost, startIsocenter } from '../main.ts';
 
 export async function start(): Promise<number> {
   const began = Date.now();
@@ -39,7 +39,6 @@ export async function start(): Promise<number> {
   if (signals > 0) end(0);
 
   const { aeTitle, host } = config.dicom;
-  const shownHost = (name: string): string => (name === '0.0.0.0' || name === '::' ? 'localhost' : name);
   const viewer = config.publicUrl ?? `http://${shownHost(config.http.host)}:${isocenter.httpPort}`;
   const node = `${aeTitle}@${shownHost(host)}:${isocenter.dicomPort}`;
   console.log(`Isocenter is ready (${((Date.now() - began) / 1000).toFixed(1)} s).
