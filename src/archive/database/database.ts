@@ -48,7 +48,7 @@ export interface Database extends Queryable {
    * it gets undefined whenever notifications may have been missed (at each connect), so that the follower looks itself.
    */
   listen(channel: string, onNotify: (payload: string | undefined) => void): Promise<Listening>;
-  /** Waits for the queries under way and ends the connections. Closing twice is allowed. */
+  /** Waits for the queries under way, as long as a statement may take, and ends the connections. Closing twice is allowed. */
   close(): Promise<void>;
 }
 
@@ -163,7 +163,9 @@ export function openDatabase(connection: pg.PoolConfig, options: DatabaseOptions
     listen: (channel, onNotify) => listener.listen(channel, onNotify),
 
     close() {
-      closing ??= Promise.all([listener.close(), pool.end()]).then(() => undefined);
+      // A server that went silent answers no goodbye either; by then every query has run out of its time.
+      const patience = sleep(statementTimeoutMs + GRACE_MS, undefined, { ref: false });
+      closing ??= Promise.race([Promise.all([listener.close(), pool.end()]), patience]).then(() => undefined);
       return closing;
     },
   };

@@ -98,7 +98,9 @@ export async function startEmbeddedPostgres({
     ssl: false,
   } as const;
 
-  const settings = { ...SETTINGS, unix_socket_directories: sockets.path };
+  // A list for Postgres: quoted, so that a comma or a space in the path stays in it.
+  const quoted = `"${sockets.path.replaceAll('"', '""')}"`;
+  const settings = { ...SETTINGS, unix_socket_directories: quoted };
   const args = [
     '-D',
     data,

@@ -149,6 +149,16 @@ test('syncs what it commits, listens on no network, and speaks UTF-8 with checks
   await database.query('create extension pg_trgm; create extension unaccent');
 });
 
+test.skipIf(process.platform !== 'linux')(
+  'stands in a session of its own, out of reach of Ctrl-C (needs /proc)',
+  async () => {
+    const { postgres } = await start();
+    const stat = readFileSync(`/proc/${postgres.pid()}/stat`, 'utf8');
+    const [, , processGroup, session] = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+    expect([processGroup, session]).toEqual([String(postgres.pid()), String(postgres.pid())]);
+  },
+);
+
 test('keeps its rows over a stop and a start, and stops with connections open', async () => {
   const first = await start();
   await first.database.query('create table t (n integer); insert into t values (7)');
@@ -240,7 +250,7 @@ test('a parent killed at any moment of the first start leaves nothing that the n
 });
 
 test('a second process over the same folder is turned away and disturbs nothing', async () => {
-  const folder = path.join(home, 'data');
+  const folder = path.join(home, `Dr. Müller's "data", new`);
   const first = await keep(folder);
   const second = await keep(folder);
   expect(second.said).toMatchObject({

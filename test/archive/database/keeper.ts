@@ -19,7 +19,7 @@ try {
   await database.query('insert into kept values ($1)', [process.pid]);
   const { rows } = await database.query<{ kept: number; postmaster: string; socket: string }>(
     `select count(*) as kept, pg_read_file('postmaster.pid') as postmaster,
-            current_setting('unix_socket_directories') as socket from kept`,
+            trim('"' from current_setting('unix_socket_directories')) as socket from kept`,
   );
   const { kept, postmaster, socket } = rows[0]!;
   console.log(JSON.stringify({ kept, postmaster: Number(postmaster.split('\n')[0]), socket, readyMs }));
