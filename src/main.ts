@@ -10,7 +10,7 @@ import { openDataFolder } from './archive/data-folder.ts';
 import { openConfiguredDatabase } from './archive/database/connect.ts';
 import { migrate } from './archive/database/migrate.ts';
 import type { Config } from './config.ts';
-import { createDicomwebRoutes, createDicomwebRoutes } from './dicomweb/routes.ts';
+import { createDicomwebRoutes } from './dicomweb/routes.ts';
 import type { Failure } from './failure.ts';
 import { createFhir } from './fhir/fhir.ts';
 import { createFhirRoutes } from './fhir/routes.ts';
@@ -59,10 +59,7 @@ export async function startIsocenter(
   try {
     const dataFolder = await openDataFolder(config.dataFolder);
     opened('the data folder', () => dataFolder.close());
-    const db = await openConfiguredDatabase(
-      { databaseUrl: config.databaseUrl, dataFolder },
-      log('database'),
-    );
+    const db = await openConfiguredDatabase({ databaseUrl: config.databaseUrl, dataFolder }, log('database'));
     opened('the database', () => db.stop());
     await migrate(db.database, MIGRATIONS_FOLDER);
 
