@@ -51,12 +51,14 @@ export interface Indexed {
 
 /**
  * @param node whose receptions these are
+ * @param options announce: false writes no changes (reindex)
  * @throws Failure 'unavailable' when Postgres is away; nothing of the batch is written then
  */
 export function indexObjects(
   database: Database,
   node: string,
   batch: readonly IncomingObject[],
+  { announce = true }: { announce?: boolean } = {},
 ): Promise<Indexed> {
   return database.transaction(async (tx) => {
     const studyUids = [...new Set(batch.map((object) => object.studyInstanceUid))].sort();
@@ -69,9 +71,23 @@ export function indexObjects(
     const items = batch.map((object, n) => ({ object, decision: decisions[n]! }));
     await writeReceptions(tx, node, items);
     const changes = await writeContent(tx, items);
-    await appendChanges(tx, changes);
+    if (announce) await appendChanges(tx, changes);
+    else await markStable(tx, studyUids);
     return { outcomes: decisions.map((decision) => decision.outcome) };
   });
+}
+
+/**
+ * What is not announced counts as announced before, for studies made here and for those that were stable;
+ * one that still waited to become stable goes on waiting.
+ */
+async function markStable(tx: Queryable, studyUids: string[]): Promise<void> {
+  await tx.query(
+    `update study set stable_version = version, stable_at = coalesce(stable_at, now())
+     where study_uid = any($1) and last_received_at = now()
+       and (first_received_at = now() or stable_version = version - 1)`,
+    [studyUids],
+  );
 }
 
 interface Item {

@@ -1,0 +1,101 @@
+/**
+ * Rebuilds the index from the stored objects alone. Called by `isocenter reindex` while the archive is stopped.
+ * What the index has already stays as it is; what is missing is added. Nothing is announced to routing or the EHR:
+ * these objects were delivered when they came, or their debts were lost with the index and are a person's decision.
+ */
+import { randomUUID } from 'node:crypto';
+import { readFileMeta } from '../dicom/part10.ts';
+import { asFailure, Failure } from '../failure.ts';
+import type { Log } from '../log.ts';
+import type { Database } from './database/database.ts';
+import { checkObject } from './intake/check-object.ts';
+import { HeaderReading } from './intake/prepare-object.ts';
+import { contentHash, type Provenance } from './intake/record.ts';
+import type { ObjectStore } from './object-store/object-store.ts';
+import { type IncomingObject, indexObjects } from './study-index.ts';
+
+const BATCH = 64;
+/** File Meta lies within this many bytes of the start (PS3.10 7.1). */
+const FILE_META_BYTES = 64 * 1024;
+
+export interface ReindexCounts {
+  objects: number;
+  added: number;
+  /** keys that are no readable object; left where they are */
+  unreadable: { key: string; reason: string }[];
+}
+
+/** @param onProgress called after each batch */
+export async function reindex(
+  parts: { database: Database; store: ObjectStore; nodeName: string; log: Log },
+  onProgress: (counts: ReindexCounts) => void,
+): Promise<ReindexCounts> {
+  const counts: ReindexCounts = { objects: 0, added: 0, unreadable: [] };
+  const from: Provenance = { reception: randomUUID(), kind: 'reindex', openedAt: new Date().toISOString() };
+  let batch: IncomingObject[] = [];
+  const flush = async (): Promise<void> => {
+    if (batch.length === 0) return;
+    const { outcomes } = await indexObjects(parts.database, parts.nodeName, batch, { announce: false });
+    counts.added += outcomes.filter((outcome) => outcome !== 'same').length;
+    batch = [];
+    onProgress(counts);
+  };
+  for await (const { key, length } of parts.store.list()) {
+    counts.objects++;
+    try {
+      batch.push(await readStored(parts.store, key, length, from));
+    } catch (thrown) {
+      const failure = asFailure(thrown);
+      if (failure.kind === 'unavailable') throw failure;
+      counts.unreadable.push({ key, reason: failure.message });
+    }
+    if (batch.length === BATCH) await flush();
+  }
+  await flush();
+  await parts.database.query("update reception set closed_at = now(), outcome = 'answered' where id = $1", [
+    from.reception,
+  ]);
+  return counts;
+}
+
+async function readStored(
+  store: ObjectStore,
+  key: string,
+  length: number,
+  from: Provenance,
+): Promise<IncomingObject> {
+  const head = await store.readRange(key, 0, Math.min(length, FILE_META_BYTES));
+  const meta = readFileMeta(head);
+  const { transferSyntaxUid, dataSetOffset } = meta;
+  const reading = new HeaderReading(transferSyntaxUid);
+  const hash = contentHash(transferSyntaxUid);
+  for await (const piece of store.read(key, { offset: dataSetOffset, length: length - dataSetOffset })) {
+    reading.push(piece);
+    hash.update(piece);
+  }
+  const { scan, header } = reading.end();
+  const identity = checkObject(
+    {
+      transferSyntaxUid,
+      sopClassUid: meta.sopClassUid ?? '',
+      sopInstanceUid: meta.sopInstanceUid ?? '',
+    },
+    scan,
+  );
+  const digest = hash.digest();
+  if (!key.includes(digest.toString('hex').slice(0, 32)))
+    throw new Failure('mismatch', 'its bytes are not those its name was made of: the file is damaged');
+  return {
+    ...identity,
+    transferSyntaxUid,
+    contentHash: digest,
+    length,
+    dataSetOffset,
+    pixel: scan.pixelData,
+    key,
+    place: { in: 'store' },
+    receivedAt: new Date().toISOString(),
+    from,
+    header,
+  };
+}
