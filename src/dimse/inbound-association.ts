@@ -78,6 +78,7 @@ const defaultIdleTimeoutMs = 60_000;
 const defaultArtimMs = 30_000;
 /** After A-ABORT or A-ASSOCIATE-RJ the peer gets this long to read it before the socket is destroyed. */
 const maxLingerMs = 5_000;
+const idleTicks = 2;
 
 type Phase = 'awaiting-request' | 'established' | 'releasing' | 'over';
 
@@ -101,6 +102,9 @@ class Acceptor implements InboundAssociation {
   #phase: Phase = 'awaiting-request';
   /** Armed while we wait for the peer to open or to close. */
   #artim: NodeJS.Timeout | undefined;
+  #idle: NodeJS.Timeout | undefined;
+  #silentTicks = 0;
+  #moved = 0;
   /** The last hold: what `drained` waits for besides the socket. */
   #atWork: Promise<void> = Promise.resolve();
   /** True while the reader waits for the peer to read its answers, not for us. */
@@ -163,22 +167,24 @@ class Acceptor implements InboundAssociation {
       clearTimeout(this.#artim);
       this.#over('lost', 'The peer closed the connection without a release');
     });
-    socket.setTimeout(idleMs, () => this.#idle(idleMs));
+    this.#idle = setInterval(() => this.#lookForSilence(idleMs), idleMs / idleTicks);
     this.#artim = setTimeout(() => {
       const sentence = `No A-ASSOCIATE-RQ came within ${artimMs} ms (PS3.8 9.1.5)`;
       this.#fail(abortSource.serviceProvider, abortReason.notSpecified, sentence);
     }, artimMs);
   }
 
-  #idle(idleMs: number): void {
-    // Our own slowness is not the peer's silence. Node counts from the last byte and fires once, so it is armed anew.
-    if (this.#reader.held && !this.#waitingForPeer) this.#socket.setTimeout(idleMs);
-    else
-      this.#fail(
-        abortSource.serviceProvider,
-        abortReason.notSpecified,
-        `The peer was silent for ${idleMs} ms`,
-      );
+  /**
+   * A look every half of the limit at what moved, instead of socket.setTimeout: that counts our own slowness as
+   * silence, and on Node 24 does not fire again when it is set anew from its own event.
+   */
+  #lookForSilence(idleMs: number): void {
+    const moved = this.#socket.bytesRead - this.#socket.writableLength;
+    const ourTurn = this.#reader.held && !this.#waitingForPeer;
+    this.#silentTicks = ourTurn || moved !== this.#moved ? 0 : this.#silentTicks + 1;
+    this.#moved = moved;
+    if (this.#silentTicks < idleTicks) return;
+    this.#fail(abortSource.serviceProvider, abortReason.notSpecified, `The peer was silent for ${idleMs} ms`);
   }
 
   #pdu(type: number, pdu: Buffer): Hold {
@@ -313,6 +319,7 @@ class Acceptor implements InboundAssociation {
     this.#phase = 'over';
     this.#reader.stop();
     clearTimeout(this.#artim);
+    clearInterval(this.#idle);
     this.#messages?.cut(detail);
     const socket = this.#socket;
     if (!socket.destroyed) {
