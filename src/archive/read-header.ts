@@ -1,29 +1,134 @@
 /**
  * The header of a stored object: everything before its pixels, read by range and parsed, within a bound.
  * Called by series-metadata.ts and by the DICOMweb door for frames, bulk data and rendering.
+ * Long values (an encapsulated document, a large table) are stepped over, so that a header stays small in memory.
  */
-import { type DataSet, parseDataSet } from '../dicom/data-set.ts';
+
+import { attribute } from '../dicom/attributes.ts';
+import { type DataSet, type Element, parseDataSet } from '../dicom/data-set.ts';
 import { inflateHead, MAX_INFLATED_BYTES } from '../dicom/deflated.ts';
+import {
+  isLongForm,
+  readTag,
+  readUint16,
+  readUint32,
+  tagText,
+  UNDEFINED_LENGTH,
+  vrName,
+} from '../dicom/element-header.ts';
 import { EXPLICIT_LE, transferSyntax } from '../dicom/transfer-syntax.ts';
 import { Failure } from '../failure.ts';
 import type { ObjectReader } from './read-object.ts';
 import type { StoredObject } from './stored-object.ts';
 
-/** A header with more than this is no header; each request holds one at a time. */
-export const MAX_HEADER_BYTES = 64 * 1024 * 1024;
+export interface ObjectHeader {
+  /** Without the long values. Places of elements count from where their piece was read, not from the data set's start. */
+  readonly dataSet: DataSet;
+  /** Root elements whose values were stepped over, by tag. */
+  readonly longValues: ReadonlyMap<string, LongValue>;
+}
 
-/** @throws Failure 'too-large' when more than 64 MB stand before the pixels; what the reader throws */
-export async function readHeader(reader: ObjectReader, object: StoredObject): Promise<DataSet> {
-  if (transferSyntax(object.transferSyntax).deflated)
-    return parseDataSet(await inflatedDataSet(reader, object), EXPLICIT_LE, { stopAtPixelData: true });
+export interface LongValue {
+  readonly vr: string;
+  /** From the start of the data set, as in PixelLocation. */
+  readonly offset: number;
+  readonly length: number;
+}
+
+/** Read at once; a header that fits is parsed in one go. */
+const PIECE_BYTES = 2 * 1024 * 1024;
+/** A root value longer than this is stepped over in a header of several pieces. */
+const LONG_VALUE_BYTES = 256 * 1024;
+/** A sequence has to be held whole to be read. */
+const MAX_SEQUENCE_BYTES = 64 * 1024 * 1024;
+/** Elements that change how later ones are read: they go before each piece. */
+const INHERITED = ['00080005', '00280103'];
+
+/** @throws Failure 'too-large' for a sequence of more than 64 MB; what the reader throws */
+export async function readHeader(reader: ObjectReader, object: StoredObject): Promise<ObjectHeader> {
+  const options = { stopAtPixelData: true };
+  if (transferSyntax(object.transferSyntax).deflated) {
+    const dataSet = parseDataSet(await inflatedDataSet(reader, object), EXPLICIT_LE, options);
+    return { dataSet, longValues: new Map() };
+  }
   const length = object.pixel?.elementOffset ?? object.length - object.dataSetOffset;
-  if (length > MAX_HEADER_BYTES)
-    throw new Failure(
-      'too-large',
-      `The header of ${object.sopUid} has ${length} bytes; ${MAX_HEADER_BYTES} can be read`,
-    );
+  if (length > PIECE_BYTES) return readLongHeader(reader, object, length);
   const bytes = await reader.readRange(object, object.dataSetOffset, length);
-  return parseDataSet(bytes, object.transferSyntax, { stopAtPixelData: true });
+  return { dataSet: parseDataSet(bytes, object.transferSyntax, options), longValues: new Map() };
+}
+
+/**
+ * Reads piece by piece: what a piece holds whole is taken; at the element it cuts, a long value is stepped over and
+ * anything else is read again from its own start.
+ */
+async function readLongHeader(
+  reader: ObjectReader,
+  object: StoredObject,
+  length: number,
+): Promise<ObjectHeader> {
+  const elements = new Map<string, Element>();
+  const longValues = new Map<string, LongValue>();
+  const { bigEndian } = transferSyntax(object.transferSyntax);
+  const prefix = new Map<string, Uint8Array>();
+  let characterSet: DataSet['characterSet'];
+  let at = 0;
+  let size = PIECE_BYTES;
+  while (at < length) {
+    const take = Math.min(size, length - at);
+    const read = await reader.readRange(object, object.dataSetOffset + at, take);
+    const before = Buffer.concat([...prefix.values()]);
+    const bytes = Buffer.concat([before, read]);
+    const piece = parseDataSet(bytes, object.transferSyntax, { stopAtPixelData: true });
+    characterSet = piece.characterSet;
+    const isLast = at + take === length;
+    const whole = [...piece.elements.values()].filter((element) => element.start >= before.length);
+    // A sequence without length that the piece cuts looks whole; it is read again, in a larger piece.
+    const tail = whole.at(-1);
+    if (!isLast && piece.fault !== undefined && (tail?.items || tail?.fragments)) whole.pop();
+    for (const element of whole) {
+      if (!elements.has(element.tag)) elements.set(element.tag, element);
+      if (INHERITED.includes(element.tag))
+        prefix.set(element.tag, bytes.subarray(element.start, element.offset + element.length));
+    }
+    if (isLast) break;
+    const last = whole.at(-1);
+    const cut = last ? last.offset + last.length - before.length : 0;
+    const long = longValueAt(read, cut, object.transferSyntax);
+    if (long) {
+      longValues.set(long.tag, { vr: long.vr, offset: at + cut + long.headerSize, length: long.length });
+      at += cut + long.headerSize + long.length;
+      size = PIECE_BYTES;
+    } else if (cut > 0) {
+      at += cut;
+      size = PIECE_BYTES;
+    } else {
+      size *= 4;
+      if (size > MAX_SEQUENCE_BYTES)
+        throw new Failure(
+          'too-large',
+          `The header of ${object.sopUid} holds a sequence of more than ${MAX_SEQUENCE_BYTES / 4} bytes`,
+        );
+    }
+  }
+  return { dataSet: { elements, bigEndian, characterSet }, longValues };
+}
+
+/** The element at `at` when its value is long and can be stepped over. */
+function longValueAt(
+  bytes: Buffer,
+  at: number,
+  transferSyntaxUid: string,
+): { tag: string; vr: string; headerSize: number; length: number } | undefined {
+  if (at + 12 > bytes.length) return undefined;
+  const { explicit, bigEndian } = transferSyntax(transferSyntaxUid);
+  const tag = tagText(readTag(bytes, at, bigEndian));
+  const code = readUint16(bytes, at + 4, true);
+  const long = explicit && isLongForm(code, readUint16(bytes, at + 6, true));
+  if (explicit && !long) return undefined;
+  const vr = explicit ? vrName(code) : (attribute(tag)?.vr ?? 'UN');
+  const length = readUint32(bytes, at + (explicit ? 8 : 4), bigEndian);
+  if (length === UNDEFINED_LENGTH || length < LONG_VALUE_BYTES || vr === 'SQ') return undefined;
+  return { tag, vr, headerSize: explicit ? 12 : 8, length };
 }
 
 /**

@@ -38,11 +38,12 @@ export async function* seriesMetadata(parts: MetadataParts, where: ObjectQuery):
 }
 
 async function metadataOf(parts: MetadataParts, object: StoredObject): Promise<string> {
-  const header = await readHeader(parts.reader, object);
-  const json = toDicomJson(header, {
+  const { dataSet, longValues } = await readHeader(parts.reader, object);
+  const json = toDicomJson(dataSet, {
     bulkDataUri: (path) => parts.bulkDataUri(object, path),
     ...(object.pixel && { pixelData: { tag: object.pixel.tag, vr: object.pixel.vr } }),
   });
+  for (const [tag, { vr }] of longValues) json[tag] = { vr, BulkDataURI: parts.bulkDataUri(object, tag) };
   // AvailableTransferSyntaxUID tells a viewer what the frames come in (PS3.18 10.4.1.1.2).
   json['00083002'] = { vr: 'UI', Value: [object.transferSyntax] };
   return dicomJsonText(json);

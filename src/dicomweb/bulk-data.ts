@@ -4,6 +4,7 @@
  */
 import type { Context } from 'koa';
 import { readDataSet, readHeader } from '../archive/read-header.ts';
+import type { StoredObject } from '../archive/stored-object.ts';
 import { swapWords, wordSize } from '../dicom/byte-order.ts';
 import { elementAt } from '../dicom/data-set.ts';
 import { EXPLICIT_LE, transferSyntax } from '../dicom/transfer-syntax.ts';
@@ -32,7 +33,7 @@ export function retrieveBulkData(parts: FrameParts) {
     const isPixels = path === object.pixel?.tag;
     if (isPixels && syntax.encapsulated) {
       const form = chooseFrames(object.transferSyntax, accepted, false);
-      const image = await locateFrames(parts, object);
+      const image = await locateFrames(parts, object, form.bytes === 'decoded' ? 'whole' : 'places');
       if (isUnchanged(ctx, 'bulk', object.contentHash, base, JSON.stringify(form))) return;
       await disclose(ctx, parts.database, {
         channel: 'wado',
@@ -55,7 +56,9 @@ export function retrieveBulkData(parts: FrameParts) {
         'not-acceptable',
         `Bulk data is given as ${OCTET_STREAM}, alone or in multipart/related`,
       );
-    const bytes = isPixels ? pixelValue(parts, object) : await headerValue(parts, object, path);
+    const bytes = isPixels
+      ? littleEndian(parts, object, object.pixel!)
+      : await headerValue(parts, object, path);
     if (isUnchanged(ctx, 'bulk', object.contentHash, path, range.type)) return;
     await disclose(ctx, parts.database, {
       channel: 'wado',
@@ -81,12 +84,12 @@ function isOctetStream(type: string, inner: string | undefined): boolean {
   return covers({ type: wanted, parameters: new Map() }, OCTET_STREAM);
 }
 
-/** Native Pixel Data as it lies, in pieces of whole words. */
-async function* pixelValue(
+/** A value of any size, its words turned round piece by piece where they are big endian. */
+async function* littleEndian(
   parts: FrameParts,
-  object: Awaited<ReturnType<typeof findOne>>,
+  object: StoredObject,
+  { vr, offset, length = 0 }: { vr: string; offset: number; length: number | undefined },
 ): AsyncGenerator<Uint8Array> {
-  const { offset, length = 0, vr } = object.pixel!;
   const { bigEndian } = transferSyntax(object.transferSyntax);
   const size = wordSize(vr);
   let rest: Buffer = Buffer.alloc(0);
@@ -105,10 +108,13 @@ async function* pixelValue(
 
 async function headerValue(
   parts: FrameParts,
-  object: Awaited<ReturnType<typeof findOne>>,
+  object: StoredObject,
   path: string,
 ): Promise<AsyncIterable<Uint8Array>> {
-  const found = elementAt(await readHeader(parts.reader, object), path);
+  const { dataSet, longValues } = await readHeader(parts.reader, object);
+  const long = longValues.get(path);
+  if (long) return littleEndian(parts, object, long);
+  const found = elementAt(dataSet, path);
   if (!found || found.element.items)
     throw new Failure('not-found', `${object.sopUid} has no binary value at that path`);
   const { value, vr } = found.element;

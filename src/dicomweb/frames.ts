@@ -8,9 +8,10 @@ import { readDataSet, readHeader } from '../archive/read-header.ts';
 import type { StoredObject } from '../archive/stored-object.ts';
 import { swapWords, wordSize } from '../dicom/byte-order.ts';
 import { type FrameRange, frameLocations } from '../dicom/frames.ts';
+import type { PixelLocation } from '../dicom/header-scan.ts';
 import { transferSyntax } from '../dicom/transfer-syntax.ts';
 import { Failure } from '../failure.ts';
-import { type ImagePixel, imagePixelOf } from '../pixels/image-pixel.ts';
+import { type ImagePixel, imagePixelOf, imagePixelOfJson } from '../pixels/image-pixel.ts';
 import type { PixelWorkers } from '../pixels/pixel-workers.ts';
 import {
   acceptedBy,
@@ -41,7 +42,7 @@ export function retrieveFrames(parts: FrameParts) {
     const accepted = acceptedBy(ctx);
     const object = await findOne(parts, target);
     const form = chooseFrames(object.transferSyntax, accepted, numbers.length === 1);
-    const image = await locateFrames(parts, object);
+    const image = await locateFrames(parts, object, form.bytes === 'decoded' ? 'whole' : 'places');
     for (const number of numbers)
       if (number > image.frames.length)
         throw new Failure(
@@ -78,13 +79,21 @@ export interface LocatedFrames {
 }
 
 /**
- * Where the frames of the object lie. The row usually says enough; the header is read only for what it lacks.
+ * Where the frames of the object lie. For the places alone the row says enough as a rule, and no header is read.
+ * @param need 'whole': `pixel` is to be decoded or rendered by
  * @throws Failure 'not-found' for an object without pixels; what frameLocations throws
  */
-export async function locateFrames(parts: RetrieveParts, object: StoredObject): Promise<LocatedFrames> {
+export async function locateFrames(
+  parts: RetrieveParts,
+  object: StoredObject,
+  need: 'places' | 'whole',
+): Promise<LocatedFrames> {
   if (!object.pixel)
     throw new Failure('not-found', `${object.sopUid} has no (7FE0,0010) PixelData, so it has no frames`);
-  const header = await readHeader(parts.reader, object);
+  const known = need === 'places' ? imagePixelOfJson(object.attributes, object.transferSyntax) : undefined;
+  if (known && saysItsFrames(object.pixel, known.numberOfFrames))
+    return { pixel: known, frames: frameLocations({ ...known, pixel: object.pixel }) };
+  const header = (await readHeader(parts.reader, object)).dataSet;
   const pixel = imagePixelOf(header, object.transferSyntax);
   const offsets = header.elements.get('7FE00001')?.value;
   const lengths = header.elements.get('7FE00002')?.value;
@@ -94,6 +103,19 @@ export async function locateFrames(parts: RetrieveParts, object: StoredObject): 
     ...(offsets && lengths && { extendedOffsetTable: { offsets, lengths } }),
   });
   return { pixel, frames };
+}
+
+/** Whether no Extended Offset Table, which only the header has, can be needed. */
+function saysItsFrames(
+  { encapsulated, fragments, basicOffsetTable }: PixelLocation,
+  frames: number,
+): boolean {
+  return (
+    !encapsulated ||
+    frames === 1 ||
+    basicOffsetTable?.length === frames ||
+    fragments?.offsets.length === frames
+  );
 }
 
 export async function* framesAsParts(

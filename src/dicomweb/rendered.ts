@@ -72,8 +72,8 @@ async function answerPictures(
       `Images of transfer syntax ${object.transferSyntax} cannot be rendered here`,
     );
   if (isUnchanged(ctx, 'rendered', object.contentHash, type, JSON.stringify([numbers, query]))) return;
-  const image = await locateFrames(parts, object);
-  const header = await readHeader(parts.reader, object);
+  const image = await locateFrames(parts, object, 'whole');
+  const header = (await readHeader(parts.reader, object)).dataSet;
   const picture = async (number: number): Promise<Uint8Array> => {
     const presentation = presentationOf(header, number, image.pixel.signed);
     const frame = await heldFrame(parts, object, image, number);

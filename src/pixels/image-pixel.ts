@@ -3,6 +3,7 @@
  * Read from the header by dicomweb before frames are located, decoded or rendered.
  */
 import { type DataSet, int, text } from '../dicom/data-set.ts';
+import type { DicomJson } from '../dicom/dicom-json.ts';
 
 export interface ImagePixel {
   readonly transferSyntaxUid: string;
@@ -36,5 +37,32 @@ export function imagePixelOf(header: DataSet, transferSyntaxUid: string): ImageP
     signed: int(header, '00280103') === 1,
     planarConfiguration: int(header, '00280006') === 1 ? 1 : 0,
     photometricInterpretation: text(header, '00280004') ?? (samplesPerPixel === 3 ? 'RGB' : 'MONOCHROME2'),
+  };
+}
+
+/**
+ * The same from the attributes the index keeps, which lack PlanarConfiguration: enough to locate frames, not to
+ * decode them. undefined when the index lacks the dimensions.
+ */
+export function imagePixelOfJson(attributes: DicomJson, transferSyntaxUid: string): ImagePixel | undefined {
+  const value = (tag: string): number | undefined => {
+    const first = attributes[tag]?.Value?.[0];
+    return typeof first === 'number' && Number.isSafeInteger(first) ? first : undefined;
+  };
+  const [rows, columns, bitsAllocated] = [value('00280010'), value('00280011'), value('00280100')];
+  if (rows === undefined || columns === undefined || bitsAllocated === undefined) return undefined;
+  const bitsStored = value('00280101') ?? bitsAllocated;
+  return {
+    transferSyntaxUid,
+    numberOfFrames: value('00280008') ?? 1,
+    rows,
+    columns,
+    samplesPerPixel: value('00280002') ?? 1,
+    bitsAllocated,
+    bitsStored,
+    highBit: value('00280102') ?? bitsStored - 1,
+    signed: value('00280103') === 1,
+    planarConfiguration: 0,
+    photometricInterpretation: String(attributes['00280004']?.Value?.[0] ?? 'MONOCHROME2'),
   };
 }

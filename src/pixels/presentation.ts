@@ -70,10 +70,10 @@ function windowIn(dataSet: DataSet): Window | undefined {
   const width = number(dataSet, '00281051');
   if (center === undefined || width === undefined) return undefined;
   const shape = text(dataSet, '00281056');
-  // Widths the function is not defined for (C.11.2.1.2) mean there is no usable window.
-  if (width < 1 && (shape === undefined || shape === 'LINEAR')) return undefined;
   if (width <= 0) return undefined;
-  return { center, width, shape: shape === 'LINEAR_EXACT' || shape === 'SIGMOID' ? shape : 'LINEAR' };
+  if (shape === 'LINEAR_EXACT' || shape === 'SIGMOID') return { center, width, shape };
+  // LINEAR is not defined below 1 (C.11.2.1.2); images with small rescale slopes say it and mean the exact one.
+  return { center, width, shape: width < 1 ? 'LINEAR_EXACT' : 'LINEAR' };
 }
 
 function tableIn(dataSet: DataSet, sequence: string, signed: boolean): LookupTable | undefined {
