@@ -5,10 +5,10 @@
  */
 import type { Queryable } from '../archive/database/database.ts';
 import { INSTANCE_LEVEL, SERIES_LEVEL, STUDY_LEVEL } from '../archive/indexed-attributes.ts';
+import { readHeader } from '../archive/read-header.ts';
 import type { ObjectReader } from '../archive/read-object.ts';
 import { findStoredObjects, type StoredObject } from '../archive/stored-object.ts';
 import type { StudyRecord } from '../archive/study.ts';
-import { parseDataSet } from '../dicom/data-set.ts';
 import { type DicomJson, toDicomJson } from '../dicom/dicom-json.ts';
 import { asFailure } from '../failure.ts';
 import type { Log } from '../log.ts';
@@ -31,8 +31,6 @@ export interface UnitFactsParts {
 }
 
 const PAGE = 200;
-/** Attributes that rules ask for stand well before this in any header. */
-const HEADER_BYTES = 1024 * 1024;
 
 interface Row {
   id: number;
@@ -134,20 +132,18 @@ async function readHeaders(
   const objects = await findStoredObjects(tx, { objectIds: rows.map((row) => row.object) }, { limit: PAGE });
   const headers = new Map<number, DicomJson>();
   for (const object of objects) {
-    const header = await readHeader(parts, object);
+    const header = await headerOf(parts, object);
     if (header) headers.set(object.id, header);
   }
   return headers;
 }
 
-async function readHeader(
+async function headerOf(
   { reader, log }: UnitFactsParts,
   object: StoredObject,
 ): Promise<DicomJson | undefined> {
-  const end = object.pixel?.elementOffset ?? object.length - object.dataSetOffset;
   try {
-    const bytes = await reader.readRange(object, object.dataSetOffset, Math.min(end, HEADER_BYTES));
-    return toDicomJson(parseDataSet(bytes, object.transferSyntax, { stopAtPixelData: true }));
+    return toDicomJson((await readHeader(reader, object)).dataSet);
   } catch (thrown) {
     const failure = asFailure(thrown);
     // A store that is away comes back, and the feed waits; a broken object must not stop the feed for all others.

@@ -1,0 +1,40 @@
+/**
+ * What a way of sending (storage-scu.ts, stow-scu.ts) is given for one attempt at a delivery, and how it says that
+ * going on makes no sense. Made by send-delivery.ts.
+ */
+import type { Database } from '../archive/database/database.ts';
+import type { ObjectReader } from '../archive/read-object.ts';
+import type { Log } from '../log.ts';
+import type { AttemptEnd } from '../routing/attempt-end.ts';
+import type { ClaimedDelivery, Ledger } from '../routing/ledger.ts';
+import type { OutcomeLog } from './outcome-log.ts';
+
+export interface Attempt {
+  readonly claimed: ClaimedDelivery;
+  readonly outcomes: OutcomeLog;
+  /** The lease is lost, or the room closes now: leave everything as it is. */
+  readonly lost: AbortSignal;
+  /** The room closes: end after the instance under way. */
+  readonly closing: AbortSignal;
+  /** Values of the study that identify the patient, to be taken out of a peer's words. */
+  readonly identifying: readonly string[];
+  readonly database: Database;
+  readonly ledger: Ledger;
+  readonly reader: ObjectReader;
+  readonly log: Log;
+}
+
+export interface SendTimeouts {
+  readonly connectMs: number;
+  /** For an answer, and for the peer to take any bytes at all. */
+  readonly answerMs: number;
+}
+
+/** So many transient answers in a row mean the peer itself is in trouble, and the rest is left to a later attempt. */
+export const MAX_TRANSIENT = 3;
+
+/** The end of an attempt that has tried everything: what was left behind is for a later one. */
+export function triedAll(outcomes: OutcomeLog): AttemptEnd {
+  if (outcomes.left === 0) return { kind: 'done' };
+  return { kind: 'retry', down: false, reason: outcomes.lastReason ?? 'some instances were not taken' };
+}

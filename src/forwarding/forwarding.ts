@@ -1,0 +1,116 @@
+/**
+ * The back door: pays the debts that routing writes, woken by a clock (Bull on Redis, or timers over the ledger).
+ * Opened by main.ts after routing; its routes are mounted by http.ts.
+ */
+import type Router from '@koa/router';
+import type { Database } from '../archive/database/database.ts';
+import type { ObjectReader } from '../archive/read-object.ts';
+import type { Log } from '../log.ts';
+import { DUE_CHANNEL } from '../routing/due.ts';
+import type { Routing } from '../routing/routing.ts';
+import type { SendTimeouts } from './attempt.ts';
+import { createBullClock } from './clock/bull-clock.ts';
+import type { ClockParts } from './clock/clock.ts';
+import { createPostgresTimer } from './clock/postgres-timer.ts';
+import { createForwardingRoutes } from './routes.ts';
+import { createSender } from './send-delivery.ts';
+import { testDestination } from './test-destination.ts';
+
+export interface ForwardingParts {
+  database: Database;
+  reader: ObjectReader;
+  routing: Pick<Routing, 'ledger' | 'table' | 'deliveries'>;
+  /** Our AE title where a destination names no other. */
+  aeTitle: string;
+  redisUrl: string | undefined;
+  /** Of our keys in Redis; another per installation that shares one. */
+  redisPrefix?: string;
+  /** Deliveries sent at the same time by this process, over all destinations. */
+  concurrency?: number;
+  /** How often due deliveries and lost leases are looked for without a word. */
+  pollMs?: number;
+  timeouts?: Partial<SendTimeouts>;
+  log: Log;
+}
+
+export interface Forwarding {
+  readonly routes: Router;
+  /** Deliveries under way in this process, for /metrics. */
+  readonly active: number;
+  start(): Promise<void>;
+  /** Ends what is under way within the limit; leases are given back. */
+  stop(limitMs: number): Promise<void>;
+}
+
+const CONCURRENCY = 8;
+const POLL_MS = 5000;
+const TIMEOUTS: SendTimeouts = { connectMs: 10_000, answerMs: 60_000 };
+/** Of one destination, armed at the same time. */
+const WINDOW = 16;
+
+export function createForwarding(parts: ForwardingParts): Forwarding {
+  const {
+    database,
+    log,
+    routing,
+    redisUrl,
+    redisPrefix,
+    pollMs = POLL_MS,
+    concurrency = CONCURRENCY,
+  } = parts;
+  const { ledger } = routing;
+  const timeouts: SendTimeouts = { ...TIMEOUTS, ...parts.timeouts };
+  const sender = createSender({ ...parts, ledger, timeouts });
+  const clockParts: ClockParts = {
+    window: () => ledger.window(WINDOW),
+    listen: (onWord) => database.listen(DUE_CHANNEL, onWord),
+    concurrency,
+    pollMs,
+    log,
+  };
+  const clock =
+    redisUrl === undefined
+      ? createPostgresTimer(clockParts)
+      : createBullClock({
+          ...clockParts,
+          redisUrl,
+          ...(redisPrefix !== undefined && { prefix: redisPrefix }),
+        });
+  let expiry: NodeJS.Timeout | undefined;
+  let returning: Promise<void> = Promise.resolve();
+
+  async function returnExpired(): Promise<void> {
+    try {
+      const count = await ledger.returnExpired();
+      if (count > 0) log.warn({ count }, 'leases of workers that went away were returned');
+    } catch (err) {
+      log.warn({ err }, 'lost leases could not be looked for, trying again');
+    }
+  }
+
+  return {
+    routes: createForwardingRoutes({
+      deliveries: routing.deliveries,
+      table: routing.table,
+      test: (settings) => testDestination(settings, { callingAeTitle: parts.aeTitle, timeouts }),
+    }),
+    get active() {
+      return sender.active;
+    },
+    async start() {
+      const returned = await ledger.returnOwn();
+      if (returned > 0)
+        log.info({ count: returned }, 'deliveries that were under way at the last end are taken up again');
+      expiry = setInterval(() => {
+        returning = returnExpired();
+      }, pollMs);
+      await clock.start((delivery) => sender.work(delivery));
+    },
+    async stop(limitMs) {
+      clearInterval(expiry);
+      await clock.stop();
+      await sender.stop(limitMs);
+      await returning;
+    },
+  };
+}

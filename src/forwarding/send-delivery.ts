@@ -1,0 +1,163 @@
+/**
+ * Works one delivery: claims it by lease, sends what it owes by DIMSE or STOW, keeps the lease while it does, and
+ * writes how it ended. A lost lease stops it at once; a closing room ends it after the instance under way.
+ * Called by forwarding.ts at the clock's word; bytes go from the archive's reader to the peer.
+ */
+import type { Database, Queryable } from '../archive/database/database.ts';
+import type { ObjectReader } from '../archive/read-object.ts';
+import { asFailure } from '../failure.ts';
+import type { Log } from '../log.ts';
+import type { AttemptEnd } from '../routing/attempt-end.ts';
+import type { ClaimedDelivery, Ledger } from '../routing/ledger.ts';
+import type { Attempt, SendTimeouts } from './attempt.ts';
+import { createOutcomeLog, type OutcomeLog } from './outcome-log.ts';
+import { sendByDimse } from './storage-scu.ts';
+import { sendByStow } from './stow-scu.ts';
+
+export interface SenderParts {
+  database: Database;
+  ledger: Ledger;
+  reader: ObjectReader;
+  /** Our AE title where a destination names no other. */
+  aeTitle: string;
+  timeouts: SendTimeouts;
+  log: Log;
+}
+
+export interface Sender {
+  /** Works the most urgent due delivery of this one's destination, if it has room. */
+  work(delivery: number): Promise<void>;
+  /** Deliveries under way. */
+  readonly active: number;
+  /** Ends what is under way after its current instance, at the limit at once; leases are given back. */
+  stop(limitMs: number): Promise<void>;
+}
+
+export function createSender(parts: SenderParts): Sender {
+  const { ledger, log } = parts;
+  const closing = new AbortController();
+  const ending = new AbortController();
+  const underWay = new Set<Promise<void>>();
+
+  async function deliver(claimed: ClaimedDelivery): Promise<void> {
+    const { lease } = claimed;
+    const about = {
+      delivery: lease.delivery,
+      destination: claimed.destination.name,
+      studyUid: claimed.studyUid,
+    };
+    const lost = new AbortController();
+    const heartbeat = keepLease(ledger, claimed, lost, log);
+    const outcomes = createOutcomeLog(ledger, lease);
+    try {
+      const attempt: Attempt = {
+        ...parts,
+        claimed,
+        outcomes,
+        lost: AbortSignal.any([lost.signal, ending.signal]),
+        closing: closing.signal,
+        identifying: await identifyingValues(parts.database, claimed.studyUid),
+      };
+      const end = await sent(attempt);
+      await flushed(outcomes, lost.signal);
+      const state = await ledger.finish(lease, end);
+      log.info({ ...about, state, end: end.kind }, 'an attempt at a delivery ended');
+    } catch (thrown) {
+      const failure = asFailure(thrown);
+      if (failure.kind === 'conflict')
+        log.info(about, 'the lease on a delivery was lost; it is left as it is');
+      // The ledger is away: the lease runs out, and the delivery is taken up again then.
+      else log.warn({ ...about, err: failure }, 'how a delivery ended could not be written');
+    } finally {
+      heartbeat.stop();
+    }
+  }
+
+  /** The attempt, and what it means when it broke. */
+  async function sent(attempt: Attempt): Promise<AttemptEnd> {
+    const { settings } = attempt.claimed.destination;
+    try {
+      if (settings.kind === 'stow') return await sendByStow(attempt, settings, parts.timeouts);
+      return await sendByDimse(attempt, settings, {
+        callingAeTitle: parts.aeTitle,
+        timeouts: parts.timeouts,
+      });
+    } catch (thrown) {
+      const failure = asFailure(thrown);
+      if (failure.kind === 'conflict') throw failure;
+      if (failure.kind === 'unavailable') return { kind: 'retry', down: false, reason: failure.message };
+      log.error({ err: thrown, delivery: attempt.claimed.lease.delivery }, 'an attempt at a delivery broke');
+      return {
+        kind: 'retry',
+        down: false,
+        reason: `the attempt broke inside Isocenter (${failure.kind}); the log has the cause`,
+      };
+    }
+  }
+
+  return {
+    async work(delivery) {
+      if (closing.signal.aborted) return;
+      const work = ledger.claim(delivery).then((claimed) => (claimed ? deliver(claimed) : undefined));
+      underWay.add(work);
+      try {
+        await work;
+      } finally {
+        underWay.delete(work);
+      }
+    },
+    get active() {
+      return underWay.size;
+    },
+    async stop(limitMs) {
+      closing.abort();
+      const timer = setTimeout(() => ending.abort(), limitMs);
+      await Promise.allSettled(underWay);
+      clearTimeout(timer);
+    },
+  };
+}
+
+/** What was sent is written even when the room closes; a lost lease can write nothing any more. */
+async function flushed(outcomes: OutcomeLog, lost: AbortSignal): Promise<void> {
+  if (!lost.aborted) await outcomes.flush();
+}
+
+/** Extends the lease at a third of its time; when that was refused, or not possible for its whole time, it is lost. */
+function keepLease(
+  ledger: Ledger,
+  { lease }: ClaimedDelivery,
+  lost: AbortController,
+  log: Log,
+): { stop(): void } {
+  let extendedAt = performance.now();
+  const timer = setInterval(
+    () => {
+      const began = performance.now();
+      ledger.extend(lease).then(
+        () => {
+          extendedAt = began;
+        },
+        (thrown: unknown) => {
+          const failure = asFailure(thrown);
+          log.debug({ err: failure, delivery: lease.delivery }, 'a lease could not be extended');
+          if (failure.kind === 'conflict' || performance.now() - extendedAt > ledger.leaseS * 1000)
+            lost.abort();
+        },
+      );
+    },
+    (ledger.leaseS * 1000) / 3,
+  );
+  return { stop: () => clearInterval(timer) };
+}
+
+/** What a peer's words must not repeat in our ledger. */
+async function identifyingValues(db: Queryable, studyUid: string): Promise<string[]> {
+  const { rows } = await db.query<Record<string, string>>(
+    `select patient_id, birth_date, accession_number, patient_name, attributes #>> '{00100010,Value,0,Alphabetic}' as name
+     from study where study_uid = $1`,
+    [studyUid],
+  );
+  const values = Object.values(rows[0] ?? {}).filter((value): value is string => typeof value === 'string');
+  return values.flatMap((value) => [value, ...value.split(/[\^=\s]+/)]).filter((value) => value.length >= 3);
+}

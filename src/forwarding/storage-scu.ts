@@ -1,0 +1,226 @@
+/**
+ * Sends what a delivery owes over DIMSE: one association (more when it is lost, or for more than 128 contexts),
+ * the stored bytes as they are wherever the peer takes their transfer syntax, an outcome per instance.
+ * Called by send-delivery.ts; outcomes go to the ledger through the attempt's outcome log.
+ */
+import { recordDisclosure } from '../archive/disclosure.ts';
+import type { StoredObject } from '../archive/stored-object.ts';
+import { EXPLICIT_LE } from '../dicom/transfer-syntax.ts';
+import { type OutboundAssociation, openAssociation } from '../dimse/outbound-association.ts';
+import { type ContextProposal, planContexts } from '../dimse/plan-contexts.ts';
+import { asFailure, type Failure } from '../failure.ts';
+import type { AttemptEnd } from '../routing/attempt-end.ts';
+import type { DimseSettings } from '../routing/destination.ts';
+import type { Outcome } from '../routing/ledger.ts';
+import { type Attempt, MAX_TRANSIENT, type SendTimeouts, triedAll } from './attempt.ts';
+import { judge, peerWords } from './judge.ts';
+import { isConvertible, type OpenedObject, openObject } from './object-bytes.ts';
+import { NOT_CURRENT, type OwedObject, owedObjects } from './owed-objects.ts';
+
+export interface StorageScuOptions {
+  callingAeTitle: string;
+  timeouts: SendTimeouts;
+}
+
+/** Associations lost one after the other, with nothing delivered between, before the peer counts as down. */
+const MAX_LOST = 2;
+
+export async function sendByDimse(
+  attempt: Attempt,
+  settings: DimseSettings,
+  options: StorageScuOptions,
+): Promise<AttemptEnd> {
+  const kinds = await attempt.ledger.owedKinds(attempt.claimed.lease);
+  const convertible = kinds.filter(({ transferSyntaxUid }) => isConvertible(transferSyntaxUid));
+  const asExplicit = convertible.map(({ sopClassUid }) => ({ sopClassUid, transferSyntaxUid: EXPLICIT_LE }));
+  const sending = new Sending(attempt, settings, options);
+  try {
+    for (const contexts of planContexts([...kinds, ...asExplicit])) {
+      const end = await sending.send(contexts);
+      if (end) return end;
+    }
+    return triedAll(attempt.outcomes);
+  } finally {
+    await sending.close();
+  }
+}
+
+class Sending {
+  readonly #attempt: Attempt;
+  readonly #settings: DimseSettings;
+  readonly #options: StorageScuOptions;
+  #association: OutboundAssociation | undefined;
+  #lostInARow = 0;
+  #transientInARow = 0;
+
+  constructor(attempt: Attempt, settings: DimseSettings, options: StorageScuOptions) {
+    this.#attempt = attempt;
+    this.#settings = settings;
+    this.#options = options;
+    attempt.lost.addEventListener('abort', () => this.#association?.abort(), { once: true });
+  }
+
+  /** Every owed instance that these contexts are for. @returns an end, when going on makes no sense */
+  async send(contexts: ContextProposal[]): Promise<AttemptEnd | undefined> {
+    const ours = new Set(
+      contexts.flatMap((one) => one.transferSyntaxes.map((uid) => `${one.abstractSyntax} ${uid}`)),
+    );
+    for await (const page of owedObjects(this.#attempt, this.#attempt.claimed.lease)) {
+      const mine = page.filter(
+        ({ object }) => !object || ours.has(`${object.sopClass} ${object.transferSyntax}`),
+      );
+      let disclosed = false;
+      for (const [index, owed] of mine.entries()) {
+        if (this.#attempt.closing.aborted || this.#attempt.lost.aborted) return { kind: 'release' };
+        await this.#attempt.outcomes.room();
+        if (!this.#association?.open) {
+          const end = await this.#open(contexts);
+          if (end) return end;
+          disclosed = false;
+        }
+        if (!disclosed) await this.#disclose(mine.slice(index));
+        disclosed = true;
+        const end = await this.#sendOne(owed);
+        if (end) return end;
+      }
+    }
+    await this.close();
+    return undefined;
+  }
+
+  async close(): Promise<void> {
+    await this.#association?.release();
+    this.#association = undefined;
+  }
+
+  async #open(contexts: ContextProposal[]): Promise<AttemptEnd | undefined> {
+    const { host, port, aeTitle, callingAeTitle = this.#options.callingAeTitle } = this.#settings;
+    const { connectMs, answerMs } = this.#options.timeouts;
+    try {
+      this.#association = await openAssociation({
+        host,
+        port,
+        callingAeTitle,
+        calledAeTitle: aeTitle,
+        contexts,
+        timeouts: { connectMs, associateMs: answerMs, responseMs: answerMs },
+      });
+    } catch (thrown) {
+      const failure = asFailure(thrown);
+      if (failure.kind === 'invalid') return { kind: 'park', reason: failure.message };
+      // A refused association says nothing of the instances: it is settled between administrators, and then all goes.
+      if (failure.kind === 'peer-unreachable' || failure.kind === 'peer-refused')
+        return { kind: 'retry', down: true, reason: failure.message };
+      throw failure;
+    }
+    if (this.#attempt.lost.aborted) this.#association.abort();
+    if (this.#attempt.claimed.probing)
+      await this.#attempt.ledger.answered(this.#attempt.claimed.destination.name);
+    return undefined;
+  }
+
+  /** Before the first byte of a page leaves; what the peer does not take is not sent and not counted. */
+  async #disclose(owed: readonly OwedObject[]): Promise<void> {
+    const { claimed, database } = this.#attempt;
+    const instances = owed.filter(({ object }) => object && this.#way(object) !== undefined).length;
+    if (instances === 0) return;
+    const { aeTitle, host, port } = this.#settings;
+    await recordDisclosure(database, {
+      channel: 'dimse',
+      recipient: `${aeTitle}@${host}:${port}`,
+      studyUid: claimed.studyUid,
+      instances,
+      detail: { destination: claimed.destination.name, delivery: claimed.lease.delivery },
+    });
+  }
+
+  /** How the peer takes the object, if it does. */
+  #way({ sopClass, transferSyntax }: StoredObject): 'as-stored' | 'as-explicit' | undefined {
+    const takes = (uid: string): boolean => this.#association?.accepted(sopClass, uid) !== undefined;
+    if (takes(transferSyntax)) return 'as-stored';
+    return isConvertible(transferSyntax) && takes(EXPLICIT_LE) ? 'as-explicit' : undefined;
+  }
+
+  async #sendOne(owed: OwedObject): Promise<AttemptEnd | undefined> {
+    const { outcomes, reader } = this.#attempt;
+    const note = (verdict: Omit<Outcome, 'id'>): void => outcomes.add({ id: owed.id, ...verdict });
+    const { object } = owed;
+    const association = this.#association!;
+    if (!object) {
+      note({ state: 'failed', comment: NOT_CURRENT });
+      return undefined;
+    }
+    const way = this.#way(object);
+    if (!way) {
+      const why = association.refusal(object.sopClass, object.transferSyntax);
+      note({ state: 'failed', comment: `the peer does not take ${why}` });
+      return undefined;
+    }
+    let opened: OpenedObject;
+    try {
+      opened = await openObject(reader, object, way === 'as-explicit');
+    } catch (thrown) {
+      note(unreadable(asFailure(thrown)));
+      return undefined;
+    }
+    try {
+      const answer = await association.store(
+        {
+          sopClassUid: object.sopClass,
+          sopInstanceUid: object.sopUid,
+          transferSyntaxUid: opened.transferSyntaxUid,
+          priority: this.#priority(),
+          ...(opened.length !== undefined && { length: opened.length }),
+        },
+        opened.bytes,
+      );
+      const verdict = judge(answer.status, this.#words(answer.errorComment, answer.offendingElements));
+      note(verdict);
+      return this.#afterAnswer(verdict);
+    } catch (thrown) {
+      const failure = asFailure(thrown);
+      if (opened.fault) {
+        note(unreadable(opened.fault));
+        return undefined;
+      }
+      if (this.#attempt.lost.aborted) return { kind: 'release' };
+      return this.#afterLoss(failure, note);
+    } finally {
+      await opened.close();
+    }
+  }
+
+  #afterAnswer({ state, comment }: Omit<Outcome, 'id'>): AttemptEnd | undefined {
+    this.#lostInARow = 0;
+    this.#transientInARow = state === 'owed' ? this.#transientInARow + 1 : 0;
+    if (this.#transientInARow < MAX_TRANSIENT) return undefined;
+    return { kind: 'retry', down: true, reason: comment ?? 'the peer is out of resources' };
+  }
+
+  /** The peer may have choked on this one object: the others are tried on an association of their own. */
+  #afterLoss(failure: Failure, note: (verdict: Omit<Outcome, 'id'>) => void): AttemptEnd | undefined {
+    if (failure.kind !== 'peer-unreachable' && failure.kind !== 'peer-refused') throw failure;
+    note({ state: failure.kind === 'peer-refused' ? 'failed' : 'owed', comment: failure.message });
+    this.#lostInARow++;
+    if (this.#lostInARow < MAX_LOST) return undefined;
+    return { kind: 'retry', down: true, reason: failure.message };
+  }
+
+  #words(comment: string | undefined, elements: readonly string[] | undefined): string | undefined {
+    const said = peerWords(comment, this.#attempt.identifying);
+    const offending = elements?.length ? `offending element ${elements.slice(0, 5).join(', ')}` : undefined;
+    return [said, offending].filter(Boolean).join('; ') || undefined;
+  }
+
+  /** PS3.7 9.3.1.1 */
+  #priority(): number {
+    const { priority } = this.#attempt.claimed;
+    return priority === 0 ? 0 : priority > 0 ? 1 : 2;
+  }
+}
+
+/** Our own side cannot read the object: away for now, or broken. */
+export function unreadable(failure: Failure): Omit<Outcome, 'id'> {
+  const away = failure.kind === 'unavailable';
+  return { state: away ? 'owed' : 'failed', comment: `the stored object cannot be read: ${failure.message}` };
+}

@@ -1,0 +1,208 @@
+/**
+ * One HTTP request to a STOW-RS server: a multipart/related body of Part 10 files, streamed with back-pressure, and
+ * the answer, bounded. Over node:http, because the length is known beforehand and many servers refuse chunked bodies.
+ * Called by stow-scu.ts and test-destination.ts; what the answer means stands in stow-answer.ts.
+ */
+import { randomUUID } from 'node:crypto';
+import http from 'node:http';
+import https from 'node:https';
+import { Failure } from '../failure.ts';
+import type { StowSettings } from '../routing/destination.ts';
+import type { SendTimeouts } from './attempt.ts';
+import type { StowAnswer } from './stow-answer.ts';
+
+export interface StowPart {
+  /** Bytes of the whole Part 10 file. */
+  readonly length: number;
+  readonly transferSyntaxUid: string;
+  open(): AsyncIterable<Uint8Array>;
+}
+
+export interface StowClient {
+  /**
+   * @throws Failure 'peer-unreachable' when there is no answer; what `open` throws when a source cannot be read
+   */
+  store(studyUid: string, parts: readonly StowPart[], signal: AbortSignal): Promise<StowAnswer>;
+  /** GET of a path below the DICOMweb root; the body is not kept. */
+  probe(path: string): Promise<StowAnswer>;
+  close(): void;
+}
+
+const MAX_ANSWER_BYTES = 1024 * 1024;
+
+export function createStowClient(settings: StowSettings, timeouts: SendTimeouts): StowClient {
+  const secure = settings.url.startsWith('https:');
+  const agentOptions = { keepAlive: true, maxSockets: 1 };
+  const agent = secure ? new https.Agent(agentOptions) : new http.Agent(agentOptions);
+  const { host } = new URL(settings.url);
+
+  function request(
+    method: string,
+    path: string,
+    headers: http.OutgoingHttpHeaders,
+    body: AsyncIterable<Uint8Array> | undefined,
+    signal?: AbortSignal,
+  ): Promise<StowAnswer> {
+    return new Promise((resolve, reject) => {
+      let settled = false;
+      let answering = false;
+      const finish = (settle: () => void): void => {
+        if (settled) return;
+        settled = true;
+        clearTimeout(connecting);
+        signal?.removeEventListener('abort', onAbort);
+        settle();
+      };
+      const unreachable = (why: string, cause?: unknown): void =>
+        finish(() => {
+          request.destroy();
+          reject(new Failure('peer-unreachable', `${host} did not answer: ${why}`, { cause }));
+        });
+      const onAbort = (): void => unreachable('we ended the request');
+
+      const request = (secure ? https : http).request(`${settings.url}${path}`, {
+        method,
+        agent,
+        headers: {
+          accept: 'application/dicom+json, application/json;q=0.9',
+          ...settings.headers,
+          ...headers,
+        },
+      });
+      const connecting = setTimeout(
+        () => unreachable(`no connection within ${timeouts.connectMs} ms`),
+        timeouts.connectMs,
+      );
+      request.on('socket', (socket) => {
+        socket.setNoDelay(true);
+        const connected = (): void => clearTimeout(connecting);
+        if (socket.connecting) socket.once(secure ? 'secureConnect' : 'connect', connected);
+        else connected();
+      });
+      request.setTimeout(timeouts.answerMs, () => unreachable(`nothing moved for ${timeouts.answerMs} ms`));
+      request.on('error', (error: NodeJS.ErrnoException) => unreachable(error.code ?? error.message, error));
+      request.on('response', (response) => {
+        answering = true;
+        readAnswer(response).then(
+          (answer) => finish(() => resolve(answer)),
+          (error: unknown) =>
+            unreachable(error instanceof Error ? error.message : 'the answer broke off', error),
+        );
+      });
+      signal?.addEventListener('abort', onAbort, { once: true });
+      if (signal?.aborted) return onAbort();
+      if (!body) {
+        request.end();
+        return;
+      }
+      writeBody(request, body, () => answering).catch((thrown: unknown) => {
+        // The source failed, not the peer: half a body is taken back by closing the connection.
+        finish(() => {
+          request.destroy();
+          reject(thrown);
+        });
+      });
+    });
+  }
+
+  return {
+    async store(studyUid, parts, signal) {
+      const boundary = `isocenter-${randomUUID()}`;
+      const heads = parts.map((part, index) => partHead(boundary, part, index === 0));
+      const tail = Buffer.from(`\r\n--${boundary}--\r\n`, 'latin1');
+      const length =
+        heads.reduce((sum, head) => sum + head.length, tail.length) +
+        parts.reduce((sum, part) => sum + part.length, 0);
+      return request(
+        'POST',
+        `/studies/${studyUid}`,
+        {
+          'content-type': `multipart/related; type="application/dicom"; boundary=${boundary}`,
+          'content-length': length,
+        },
+        bodyOf(parts, heads, tail),
+        signal,
+      );
+    },
+    probe: (path) => request('GET', path, {}, undefined),
+    close: () => agent.destroy(),
+  };
+}
+
+function partHead(boundary: string, part: StowPart, first: boolean): Buffer {
+  return Buffer.from(
+    `${first ? '' : '\r\n'}--${boundary}\r\nContent-Type: application/dicom; transfer-syntax=${part.transferSyntaxUid}\r\n` +
+      `Content-Length: ${part.length}\r\n\r\n`,
+    'latin1',
+  );
+}
+
+async function* bodyOf(
+  parts: readonly StowPart[],
+  heads: readonly Buffer[],
+  tail: Buffer,
+): AsyncGenerator<Uint8Array> {
+  for (const [index, part] of parts.entries()) {
+    yield heads[index]!;
+    yield* part.open();
+  }
+  yield tail;
+}
+
+/** Stops quietly when the request is over: its answer or its error says why. */
+async function writeBody(
+  request: http.ClientRequest,
+  body: AsyncIterable<Uint8Array>,
+  answered: () => boolean,
+): Promise<void> {
+  for await (const chunk of body) {
+    if (request.destroyed || answered()) return;
+    if (!request.write(chunk)) await drained(request);
+  }
+  request.end();
+}
+
+/** An answer that comes before the body is read (413, 401) ends the wait as well. */
+function drained(request: http.ClientRequest): Promise<void> {
+  return new Promise((resolve) => {
+    const events = ['drain', 'close', 'response'] as const;
+    const done = (): void => {
+      for (const event of events) request.off(event, done);
+      resolve();
+    };
+    for (const event of events) request.on(event, done);
+  });
+}
+
+async function readAnswer(response: http.IncomingMessage): Promise<StowAnswer> {
+  const chunks: Buffer[] = [];
+  let length = 0;
+  for await (const chunk of response as AsyncIterable<Buffer>) {
+    length += chunk.length;
+    // Longer answers are read to their end, so that the connection can be used again, but not kept.
+    if (length <= MAX_ANSWER_BYTES) chunks.push(chunk);
+  }
+  return {
+    status: response.statusCode ?? 0,
+    body: length <= MAX_ANSWER_BYTES ? parsed(Buffer.concat(chunks).toString('utf8')) : undefined,
+    retryAfterMs: retryAfterMs(response.headers['retry-after']),
+  };
+}
+
+function parsed(text: string): unknown {
+  if (!/^\s*[{[]/.test(text)) return undefined;
+  try {
+    return JSON.parse(text) as unknown;
+  } catch (thrown) {
+    // An answer that is no JSON says nothing of single instances; the status still counts.
+    if (thrown instanceof SyntaxError) return undefined;
+    throw thrown;
+  }
+}
+
+function retryAfterMs(header: string | undefined): number | undefined {
+  if (header === undefined) return undefined;
+  const seconds = Number(header);
+  const ms = Number.isFinite(seconds) ? seconds * 1000 : Date.parse(header) - Date.now();
+  return Number.isFinite(ms) && ms > 0 ? ms : undefined;
+}
