@@ -35,6 +35,8 @@ export interface FhirClient {
   /** host[:port], as the disclosure record names the recipient. */
   readonly host: string;
   readonly baseUrl: string;
+  /** The same client, which asks `before` ahead of every request: when it throws, nothing is sent. */
+  guarded(before: () => Promise<void>): FhirClient;
   /** @param query parameter names and values; token values already escaped by `token()` */
   search<T extends Resource>(type: T['resourceType'], query: Record<string, string>): Promise<Bundle<T>>;
   read<T extends Resource>(type: T['resourceType'], id: string): Promise<Written<T>>;
@@ -49,10 +51,15 @@ const FHIR_JSON = 'application/fhir+json';
 const LONGEST_PAUSE_S = 86_400;
 
 export function createFhirClient(parts: FhirClientParts): FhirClient {
+  return clientWith(parts, async () => {});
+}
+
+function clientWith(parts: FhirClientParts, before: () => Promise<void>): FhirClient {
   const { baseUrl, token, timeoutMs = 20_000, maxBytes = 32 * 1024 * 1024 } = parts;
   const host = new URL(baseUrl).host;
 
   async function send(method: string, path: string, body?: Resource, extra: Record<string, string> = {}) {
+    await before();
     const timeout = AbortSignal.timeout(timeoutMs);
     const signal = parts.signal ? AbortSignal.any([timeout, parts.signal]) : timeout;
     let response: Response;
@@ -100,6 +107,7 @@ export function createFhirClient(parts: FhirClientParts): FhirClient {
   return {
     host,
     baseUrl,
+    guarded: (check) => clientWith(parts, check),
 
     async search<T extends Resource>(type: T['resourceType'], query: Record<string, string>) {
       const { parsed } = await send('GET', `${type}?${new URLSearchParams(query)}`);

@@ -7,7 +7,7 @@ import type { Database } from '../archive/database/database.ts';
 import type { Log } from '../log.ts';
 import { BACKOFF, type Backoff } from './backoff.ts';
 import { createFhirClient } from './fhir-client.ts';
-import { type LinkOutcome, markDue, moveToServer } from './link-ledger.ts';
+import { countLinks, markDue, moveToServer, type StateCount } from './link-ledger.ts';
 import { createWorker } from './worker.ts';
 
 export interface FhirParts {
@@ -19,8 +19,6 @@ export interface FhirParts {
   /** PUBLIC_URL, or where we listen; asked when it is needed, since a port may be known late. */
   publicUrl: () => string;
   log: Log;
-  /** Told of every settled try, for metrics. */
-  onOutcome?: (outcome: LinkOutcome) => void;
   backoff?: Backoff;
   /** Default the process' own. */
   zone?: string;
@@ -34,6 +32,8 @@ export interface FhirParts {
 export interface Fhir {
   start(): Promise<void>;
   stop(): Promise<void>;
+  /** Links by state, for /metrics. */
+  counts(): Promise<StateCount[]>;
 }
 
 export function createFhir(parts: FhirParts): Fhir {
@@ -55,7 +55,6 @@ export function createFhir(parts: FhirParts): Fhir {
     backoff: parts.backoff ?? BACKOFF,
     concurrency: parts.concurrency ?? 2,
     leaseMs: parts.leaseMs ?? 60_000,
-    ...(parts.onOutcome && { onOutcome: parts.onOutcome }),
   });
   const follower = createFollower({
     database,
@@ -83,5 +82,6 @@ export function createFhir(parts: FhirParts): Fhir {
         clearTimeout(timer);
       }
     },
+    counts: () => countLinks(database),
   };
 }

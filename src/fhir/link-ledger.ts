@@ -202,3 +202,15 @@ export async function findLink(db: Queryable, studyUid: string): Promise<Link | 
   );
   return link.rows[0];
 }
+
+export interface StateCount {
+  state: LinkState;
+  count: number;
+}
+
+export async function countLinks(db: Queryable): Promise<StateCount[]> {
+  const { rows } = await db.query<StateCount>(
+    'select state, count(*) from fhir_link group by state order by state',
+  );
+  return rows;
+}

@@ -37,13 +37,12 @@ export interface LinkParts {
 const MERGES = 3;
 
 /**
- * @param holdLease asked before each write to the EHR; throws when the lease is lost
+ * @param parts.client guarded: it sends nothing once the claim's lease is lost
  * @throws the client's Failures, which worker.ts turns into a retry or a parked link
  */
 export async function linkStudy(
   parts: LinkParts,
-  claim: Pick<Claim, 'studyUid' | 'contentHash' | 'resourceId'>,
-  holdLease: () => Promise<void>,
+  claim: Pick<Claim, 'studyUid' | 'contentHash' | 'resourceId' | 'versionId'>,
 ): Promise<LinkOutcome> {
   const { database, client } = parts;
   const study = await readStudy(database, claim.studyUid);
@@ -60,7 +59,7 @@ export async function linkStudy(
       state: 'linked',
       studyVersion: version,
       resourceId: claim.resourceId,
-      versionId: undefined,
+      versionId: claim.versionId ?? undefined,
       contentHash,
     };
 
@@ -71,7 +70,7 @@ export async function linkStudy(
   const basedOn = await orderOf(parts, claim.studyUid, attributes, patient.reference);
   const links = { subject: { reference: patient.reference }, endpoint, ...(basedOn && { basedOn }) };
   const ours = toImagingStudy(study.mapped, links, parts.zone);
-  const written = await write(parts, claim.studyUid, ours, holdLease);
+  const written = await write(parts, claim.studyUid, ours);
   return 'reason' in written
     ? { state: 'parked', reason: written.reason }
     : { state: 'linked', studyVersion: version, contentHash, ...written };
@@ -86,7 +85,6 @@ async function write(
   parts: LinkParts,
   studyUid: string,
   ours: ImagingStudy,
-  holdLease: () => Promise<void>,
 ): Promise<Known | { reason: string }> {
   const { client } = parts;
   const { system, value } = studyIdentifier(studyUid);
@@ -110,8 +108,8 @@ async function write(
       const id = found[0]?.id;
       const known =
         id === undefined
-          ? await create(parts, studyUid, ours, query, holdLease)
-          : await update(parts, studyUid, id, ours, holdLease);
+          ? await create(parts, studyUid, ours, query)
+          : await update(parts, studyUid, id, ours);
       if (known) return known;
     } catch (thrown) {
       // Somebody else wrote between our read and our write: read again and merge again.
@@ -134,28 +132,19 @@ async function create(
   studyUid: string,
   ours: ImagingStudy,
   query: Record<string, string>,
-  holdLease: () => Promise<void>,
 ): Promise<Known | undefined> {
-  await holdLease();
   await disclose(parts, studyUid, { action: 'create', resource: 'ImagingStudy' }, ours.numberOfInstances);
   const created = await parts.client.create(ours, query);
   if (created.status !== 201) return undefined;
   return { resourceId: idOf(created.id), versionId: created.versionId };
 }
 
-async function update(
-  parts: LinkParts,
-  studyUid: string,
-  id: string,
-  ours: ImagingStudy,
-  holdLease: () => Promise<void>,
-): Promise<Known> {
+async function update(parts: LinkParts, studyUid: string, id: string, ours: ImagingStudy): Promise<Known> {
   const current = await parts.client.read<ImagingStudy>('ImagingStudy', idOf(id));
   if (current.resource === undefined)
     throw new Failure('peer-refused', `${parts.client.host} gave an ImagingStudy without content.`);
   const merged = mergeImagingStudy(current.resource, ours);
   if (isDeepStrictEqual(merged, current.resource)) return { resourceId: id, versionId: current.versionId };
-  await holdLease();
   await disclose(parts, studyUid, { action: 'update', resource: 'ImagingStudy' }, ours.numberOfInstances);
   const updated = await parts.client.update(merged, current.versionId);
   return { resourceId: id, versionId: updated.versionId };

@@ -22,8 +22,8 @@ export interface WorkerParts extends LinkParts {
   backoff: Backoff;
   /** Links worked on at a time. */
   concurrency: number;
+  /** Longer than one request may take. */
   leaseMs: number;
-  onOutcome?: (outcome: LinkOutcome) => void;
 }
 
 export interface Worker {
@@ -92,13 +92,14 @@ export function createWorker(parts: WorkerParts): Worker {
   }
 
   async function work(claim: Claim): Promise<void> {
-    const holdLease = async (): Promise<void> => {
+    // Before each request, so that a slow server does not cost the lease, and a lost one costs the request.
+    const leased = client.guarded(async () => {
       if (!(await renewLease(database, claim, leaseMs)))
-        throw new Failure('conflict', 'Another worker took this link over.');
-    };
+        throw new Failure('unavailable', 'Another worker took this link over.');
+    });
     let outcome: LinkOutcome;
     try {
-      outcome = await linkStudy(parts, claim, holdLease);
+      outcome = await linkStudy({ ...parts, client: leased }, claim);
     } catch (thrown) {
       outcome = outcomeOf(asFailure(thrown), claim.attempts);
       log.warn({ err: thrown, study: claim.studyUid, state: outcome.state }, 'a study could not be linked');
@@ -108,7 +109,7 @@ export function createWorker(parts: WorkerParts): Worker {
       outcome.delayMs = retryDelayMs(unlinkedFirstMs, unlinkedLongestMs, claim.attempts);
     }
     try {
-      if (await settle(database, claim, client.baseUrl, outcome)) parts.onOutcome?.(outcome);
+      await settle(database, claim, client.baseUrl, outcome);
     } catch (err) {
       // The lease runs out and the link is tried again; the search finds what was written.
       log.warn({ err, study: claim.studyUid }, 'the outcome of a link could not be written');

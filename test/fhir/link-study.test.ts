@@ -63,7 +63,7 @@ describe('a stable study', () => {
       return now.changedAt > link.changedAt && now;
     });
     expect(ehr.requests()).toEqual([]);
-    expect(again.resourceId).toBe(link.resourceId);
+    expect(again).toMatchObject({ resourceId: link.resourceId, versionId: link.versionId });
     expect(await peer.versions('ImagingStudy', link.resourceId ?? '')).toBe(1);
   });
 

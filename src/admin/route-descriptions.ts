@@ -1,0 +1,197 @@
+/**
+ * What each HTTP route is for, in words, by method and path: the hand-kept part of /api/openapi.json.
+ * A test holds it to the routes that are mounted, none missing and none left over.
+ */
+
+export type ParameterText =
+  | string
+  | { description: string; type?: 'string' | 'integer' | 'boolean'; required?: boolean };
+
+export interface RouteText {
+  tag: 'administration' | 'routing' | 'EHR' | 'FHIR' | 'DICOMweb';
+  summary: string;
+  query?: Record<string, ParameterText>;
+  /** Media type of the request's body. */
+  body?: string;
+  /** Default 200. */
+  status?: number;
+  answer?: string;
+  /** Media type of the answer; default application/json, null for none. */
+  type?: string | null;
+}
+
+const PAGE: Record<string, ParameterText> = {
+  limit: { description: 'Rows at most (100; 1000 at most)', type: 'integer' },
+  before: {
+    description: 'Only rows before the one with this id: the last id of the page before',
+    type: 'integer',
+  },
+};
+const WINDOW: Record<string, ParameterText> = {
+  limit: { description: 'Rows at most', type: 'integer' },
+  offset: { description: 'Rows to skip', type: 'integer' },
+};
+const STUDY: ParameterText = 'A StudyInstanceUID';
+const FHIR_JSON = 'application/fhir+json';
+const JSON_BODY = 'application/json';
+
+const admin = (summary: string, more: Partial<RouteText> = {}): RouteText => ({
+  tag: 'administration',
+  summary,
+  ...more,
+});
+
+const routing = (summary: string, more: Partial<RouteText> = {}): RouteText => ({
+  tag: 'routing',
+  summary,
+  ...more,
+});
+
+const qido = (what: string): RouteText => ({
+  tag: 'DICOMweb',
+  summary: `${what} (QIDO-RS, PS3.18 10.6)`,
+  query: {
+    limit: { description: 'Matches at most', type: 'integer' },
+    offset: { description: 'Matches to skip', type: 'integer' },
+    includefield: 'Attributes to include, by keyword or tag, or all',
+    fuzzymatching: { description: 'Whether names match word by word', type: 'boolean' },
+  },
+  type: 'application/dicom+json',
+});
+
+const stow = (summary: string): RouteText => ({
+  tag: 'DICOMweb',
+  summary: `${summary} (STOW-RS, PS3.18 10.5)`,
+  body: 'multipart/related; type="application/dicom"',
+  type: 'application/dicom+json',
+});
+
+const wado = (path: string, what: string): Record<string, RouteText> => ({
+  [`GET ${path}`]: {
+    tag: 'DICOMweb',
+    summary: `The instances of ${what} (WADO-RS, PS3.18 10.4)`,
+    type: 'multipart/related; type="application/dicom"',
+  },
+  [`GET ${path}/metadata`]: {
+    tag: 'DICOMweb',
+    summary: `The metadata of ${what}`,
+    type: 'application/dicom+json',
+  },
+  [`GET ${path}/thumbnail`]: { tag: 'DICOMweb', summary: `A small picture of ${what}`, type: 'image/jpeg' },
+});
+
+const frames = (path: string): Record<string, RouteText> => ({
+  [`GET ${path}/rendered`]: { tag: 'DICOMweb', summary: 'An instance as a picture', type: 'image/jpeg' },
+  [`GET ${path}/frames/{frames}`]: {
+    tag: 'DICOMweb',
+    summary: 'Frames by number, separated by commas',
+    type: 'multipart/related; type="application/octet-stream"',
+  },
+  [`GET ${path}/frames/{frames}/rendered`]: {
+    tag: 'DICOMweb',
+    summary: 'Frames as pictures',
+    type: 'image/jpeg',
+  },
+  [`GET ${path}/frames/{frames}/thumbnail`]: {
+    tag: 'DICOMweb',
+    summary: 'A frame as a small picture',
+    type: 'image/jpeg',
+  },
+  [`GET ${path}/bulkdata/{path}`]: {
+    tag: 'DICOMweb',
+    summary: 'A large value that metadata points to',
+    type: 'application/octet-stream',
+  },
+});
+
+export const ROUTE_DESCRIPTIONS: Readonly<Record<string, RouteText>> = {
+  'GET /api/studies/{study}/timeline': admin(
+    'Every step of a study, from the association to the EHR link, with times',
+    {
+      query: WINDOW,
+    },
+  ),
+  'GET /api/overview': admin('What the archive holds and owes, and what a person should look at'),
+  'GET /api/conflicts': admin('Objects that contradict what is known, newest first', {
+    query: { study: STUDY, settled: 'true, false (the default) or all', ...PAGE },
+  }),
+  'POST /api/conflicts/{id}/release': admin(
+    'Settles a conflict; the last one that holds its study releases it',
+  ),
+  'GET /api/refusals': admin('What was refused and why, in whole sentences, newest first', { query: PAGE }),
+  'GET /api/quarantine': admin('Objects that turned out wrong after Success', { query: PAGE }),
+  'GET /api/disclosures': admin('Every exit of patient data: when, by which channel, to whom', {
+    query: { study: STUDY, recipient: 'User, AE title or host', ...PAGE },
+  }),
+  'GET /api/openapi.json': admin('This description'),
+
+  'GET /api/fhir/unlinked': {
+    tag: 'EHR',
+    summary: 'Studies that could not be linked to the EHR so far, with the reason, longest first',
+    query: WINDOW,
+  },
+  'POST /api/fhir/unlinked/{study}/retry': {
+    tag: 'EHR',
+    summary: 'Tries to link a study now',
+    status: 202,
+    answer: 'The link, which is due',
+  },
+  'POST /api/fhir/unlinked/retry': {
+    tag: 'EHR',
+    summary: 'Tries to link everything that is not linked',
+    status: 202,
+    answer: 'How many are due',
+  },
+  'GET /api/fhir/links': {
+    tag: 'EHR',
+    summary: "A study's link to the EHR",
+    query: { study: { description: 'A StudyInstanceUID', required: true } },
+  },
+  'GET /fhir/metadata': { tag: 'FHIR', summary: 'The CapabilityStatement (FHIR R4)', type: FHIR_JSON },
+  'GET /fhir/ImagingStudy': {
+    tag: 'FHIR',
+    summary: 'Search by identifier: a searchset Bundle',
+    query: {
+      identifier: { description: 'urn:dicom:uid|urn:oid:UID, up to 20 separated by commas', required: true },
+    },
+    type: FHIR_JSON,
+  },
+  'GET /fhir/ImagingStudy/{id}': {
+    tag: 'FHIR',
+    summary: 'A study as ImagingStudy; its id is the StudyInstanceUID',
+    type: FHIR_JSON,
+  },
+
+  'GET /api/destinations': routing('Destinations with their health'),
+  'GET /api/destinations/{name}': routing('A destination'),
+  'PUT /api/destinations/{name}': routing('Creates or changes a destination', { body: JSON_BODY }),
+  'DELETE /api/destinations/{name}': routing('Deletes a destination', {
+    query: {
+      force: { description: 'Also when deliveries are owed to it: they are cancelled', type: 'boolean' },
+    },
+  }),
+  'GET /api/rules': routing('Rules'),
+  'GET /api/rules/schema': routing('The JSON Schema of a rule', { type: 'application/schema+json' }),
+  'GET /api/rules/{name}': routing('A rule'),
+  'GET /api/rules/{name}/versions': routing('Every version a rule had, and who made it'),
+  'PUT /api/rules/{name}': routing('Creates or changes a rule', { body: JSON_BODY }),
+  'DELETE /api/rules/{name}': routing('Deletes a rule', { status: 204, answer: 'Deleted', type: null }),
+
+  'GET /dicom-web/studies': qido('Studies'),
+  'GET /dicom-web/series': qido('Series of all studies'),
+  'GET /dicom-web/instances': qido('Instances of all studies'),
+  'GET /dicom-web/studies/{study}/series': qido('Series of a study'),
+  'GET /dicom-web/studies/{study}/instances': qido('Instances of a study'),
+  'GET /dicom-web/studies/{study}/series/{series}/instances': qido('Instances of a series'),
+  ...wado('/dicom-web/studies/{study}', 'a study'),
+  ...wado('/dicom-web/studies/{study}/series/{series}', 'a series'),
+  ...wado('/dicom-web/studies/{study}/series/{series}/instances/{instance}', 'an instance'),
+  ...frames('/dicom-web/studies/{study}/series/{series}/instances/{instance}'),
+  'POST /dicom-web/studies': stow('Stores instances'),
+  'POST /dicom-web/studies/{study}': stow('Stores instances of one study'),
+  'GET /api/instances/{instance}/original': {
+    tag: 'DICOMweb',
+    summary: 'The stored Part 10 file, byte for byte',
+    type: 'application/dicom',
+  },
+};

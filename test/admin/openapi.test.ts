@@ -1,0 +1,58 @@
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { mountedRoutes, openApi } from '../../src/admin/openapi.ts';
+import { ROUTE_DESCRIPTIONS } from '../../src/admin/route-descriptions.ts';
+import { createAdminRoutes } from '../../src/admin/routes.ts';
+import type { Database } from '../../src/archive/database/database.ts';
+import { createDicomwebRoutes, type DicomwebDoor } from '../../src/dicomweb/routes.ts';
+import { createFhirRoutes } from '../../src/fhir/routes.ts';
+import { createLog } from '../../src/log.ts';
+import { createRoutingRoutes } from '../../src/routing/routes.ts';
+
+/** Routes are only listed here, never called, so nothing stands behind them. */
+const nothing = {} as never;
+const log = createLog('silent', 'test');
+const database: Database = nothing;
+let dicomweb: DicomwebDoor;
+
+beforeAll(() => {
+  dicomweb = createDicomwebRoutes({ archive: nothing, publicUrl: undefined, log });
+});
+afterAll(() => dicomweb.stop());
+
+const routers = () => {
+  const doors = [
+    dicomweb.router,
+    createRoutingRoutes({ table: nothing }),
+    createFhirRoutes({ database, publicUrl: () => '', patientSystem: undefined, version: '0', log }),
+  ];
+  return [...doors, createAdminRoutes({ database, version: '0', routers: doors })];
+};
+
+test('describes exactly the routes that are mounted', () => {
+  const mounted = mountedRoutes(routers()).map(({ method, path }) => `${method.toUpperCase()} ${path}`);
+  expect(mounted.length).toBe(new Set(mounted).size);
+  expect(Object.keys(ROUTE_DESCRIPTIONS).sort()).toEqual(mounted.sort());
+});
+
+test('every parameter of a path is declared, every operation has its words and its answers', () => {
+  const document = openApi(routers(), '1.2.3') as {
+    openapi: string;
+    paths: Record<string, Record<string, { summary: string; parameters?: { name: string; in: string }[] }>>;
+  };
+  expect(document.openapi).toBe('3.1.0');
+  const operations = Object.entries(document.paths).flatMap(([path, methods]) =>
+    Object.entries(methods).map(([method, operation]) => ({ path, method, operation })),
+  );
+  expect(operations.length).toBe(Object.keys(ROUTE_DESCRIPTIONS).length);
+  for (const { path, operation } of operations) {
+    expect(path).toMatch(/^(\/[A-Za-z0-9.{}_-]+)+$/);
+    const declared = (operation.parameters ?? [])
+      .filter((one) => one.in === 'path')
+      .map((one) => `{${one.name}}`);
+    expect(declared).toEqual(path.match(/\{\w+\}/g) ?? []);
+    expect(operation.summary, path).not.toBe('');
+  }
+  expect(document.paths['/api/fhir/unlinked/{study}/retry']).toMatchObject({
+    post: { responses: { 202: {} } },
+  });
+});
