@@ -3,7 +3,7 @@
  * Read models over the archive's tables; asked by routes.ts.
  */
 import type { Queryable } from '../archive/database/database.ts';
-import type { Page } from './page.ts';
+import type { Page } from './query.ts';
 
 export interface ConflictEntry {
   id: number;
@@ -20,21 +20,20 @@ export interface ConflictEntry {
   held: string | null;
 }
 
-/** @param where.settled false for open ones, true for settled ones, undefined for both */
+/** @param query.settled 'false' for open ones, 'true' for settled ones */
 export async function listConflicts(
   db: Queryable,
-  where: { study: string | undefined; settled: boolean | undefined },
-  page: Page,
+  query: { study?: string | undefined; settled: 'true' | 'false' | 'all' } & Page,
 ): Promise<ConflictEntry[]> {
   const { rows } = await db.query<ConflictEntry>(
     `select c.id, c.kind, c.study_uid as study, c.series_uid as series, c.sop_uid as sop, c.reason,
        c.source_ae as "sourceAe", c.created_at as "createdAt", c.settled_at as "settledAt",
        c.settled_by as "settledBy", s.held
      from conflict c left join study s on s.study_uid = c.study_uid
-     where ($1::text is null or c.study_uid = $1) and ($2::boolean is null or (c.settled_at is not null) = $2)
+     where ($1::text is null or c.study_uid = $1) and ($2 = 'all' or (c.settled_at is not null) = ($2 = 'true'))
        and ($3::bigint is null or c.id < $3)
      order by c.id desc limit $4`,
-    [where.study ?? null, where.settled ?? null, page.before ?? null, page.limit],
+    [query.study ?? null, query.settled, query.before ?? null, query.limit],
   );
   return rows;
 }
@@ -94,8 +93,7 @@ export interface DisclosureEntry {
 
 export async function listDisclosures(
   db: Queryable,
-  where: { study: string | undefined; recipient: string | undefined },
-  page: Page,
+  query: { study?: string | undefined; recipient?: string | undefined } & Page,
 ): Promise<DisclosureEntry[]> {
   const { rows } = await db.query<DisclosureEntry>(
     `select id, at, channel, recipient, address, study_uid as study, series_uid as series, sop_uid as sop, instances,
@@ -104,7 +102,7 @@ export async function listDisclosures(
      where ($1::text is null or study_uid = $1) and ($2::text is null or recipient = $2)
        and ($3::bigint is null or id < $3)
      order by id desc limit $4`,
-    [where.study ?? null, where.recipient ?? null, page.before ?? null, page.limit],
+    [query.study ?? null, query.recipient ?? null, query.before ?? null, query.limit],
   );
   return rows;
 }

@@ -177,6 +177,19 @@ export const ROUTE_DESCRIPTIONS: Readonly<Record<string, RouteText>> = {
   'PUT /api/rules/{name}': routing('Creates or changes a rule', { body: JSON_BODY }),
   'DELETE /api/rules/{name}': routing('Deletes a rule', { status: 204, answer: 'Deleted', type: null }),
 
+  'POST /api/destinations/{name}/test': routing('Asks a destination whether it is there'),
+  'GET /api/deliveries': routing('What is owed, sent and delivered, newest first', {
+    query: {
+      study: STUDY,
+      destination: 'Name of a destination',
+      state: 'owed, sending, delivered, parked or cancelled',
+      ...WINDOW,
+    },
+  }),
+  'GET /api/deliveries/{id}': routing('A delivery with its instances', { query: WINDOW }),
+  'POST /api/deliveries/{id}/retry': routing('Sends what is not delivered now'),
+  'POST /api/deliveries/{id}/cancel': routing('Sends nothing more of it'),
+
   'GET /dicom-web/studies': qido('Studies'),
   'GET /dicom-web/series': qido('Series of all studies'),
   'GET /dicom-web/instances': qido('Instances of all studies'),

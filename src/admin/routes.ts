@@ -9,7 +9,7 @@ import { isUid } from '../dicom/uid.ts';
 import { Failure } from '../failure.ts';
 import { openApi } from './openapi.ts';
 import { overview } from './overview.ts';
-import { MOST_LIMIT, oneText, pageOf, type Query, wholeNumber } from './page.ts';
+import { conflictQuery, disclosureQuery, idPath, pageQuery, parsed, timelineQuery } from './query.ts';
 import { listConflicts, listDisclosures, listQuarantine, listRefusals } from './reconcile-lists.ts';
 import { studyTimeline } from './timeline.ts';
 
@@ -21,18 +21,13 @@ export interface AdminRoutesParts {
   routers: readonly Router[];
 }
 
-const MOST_OFFSET = 1_000_000;
-
 export function createAdminRoutes({ database, version, routers }: AdminRoutesParts): Router {
   const router = new Router({ prefix: '/api' });
 
   router.get('/studies/:study/timeline', async (ctx) => {
     const { study = '' } = ctx.params;
     if (!isUid(study)) throw new Failure('invalid', 'The path needs a (0020,000D) StudyInstanceUID.');
-    ctx.body = await studyTimeline(database, study, {
-      limit: wholeNumber(ctx.query, 'limit', 1, MOST_LIMIT) ?? MOST_LIMIT,
-      offset: wholeNumber(ctx.query, 'offset', 0, MOST_OFFSET) ?? 0,
-    });
+    ctx.body = await studyTimeline(database, study, parsed(ctx.query, timelineQuery, 'The query'));
   });
 
   router.get('/overview', async (ctx) => {
@@ -40,27 +35,25 @@ export function createAdminRoutes({ database, version, routers }: AdminRoutesPar
   });
 
   router.get('/conflicts', async (ctx) => {
-    const where = { study: oneText(ctx.query, 'study'), settled: settledOf(ctx.query) };
-    ctx.body = await listConflicts(database, where, pageOf(ctx.query));
+    ctx.body = await listConflicts(database, parsed(ctx.query, conflictQuery, 'The query'));
   });
 
   router.post('/conflicts/:id/release', async (ctx) => {
-    const id = wholeNumber(ctx.params, 'id', 1, Number.MAX_SAFE_INTEGER) ?? 0;
+    const { id } = parsed(ctx.params, idPath, 'The path');
     const { actor } = ctx.state as { actor?: { name: string } };
     ctx.body = { id, ...(await releaseConflict(database, id, actor?.name ?? 'anonymous')) };
   });
 
   router.get('/refusals', async (ctx) => {
-    ctx.body = await listRefusals(database, pageOf(ctx.query));
+    ctx.body = await listRefusals(database, parsed(ctx.query, pageQuery, 'The query'));
   });
 
   router.get('/quarantine', async (ctx) => {
-    ctx.body = await listQuarantine(database, pageOf(ctx.query));
+    ctx.body = await listQuarantine(database, parsed(ctx.query, pageQuery, 'The query'));
   });
 
   router.get('/disclosures', async (ctx) => {
-    const where = { study: oneText(ctx.query, 'study'), recipient: oneText(ctx.query, 'recipient') };
-    ctx.body = await listDisclosures(database, where, pageOf(ctx.query));
+    ctx.body = await listDisclosures(database, parsed(ctx.query, disclosureQuery, 'The query'));
   });
 
   router.get('/openapi.json', (ctx) => {
@@ -68,12 +61,4 @@ export function createAdminRoutes({ database, version, routers }: AdminRoutesPar
   });
 
   return router;
-}
-
-/** Open ones unless it is asked otherwise. */
-function settledOf(query: Query): boolean | undefined {
-  const text = oneText(query, 'settled') ?? 'false';
-  if (text === 'all') return undefined;
-  if (text === 'true' || text === 'false') return text === 'true';
-  throw new Failure('invalid', 'The parameter settled is true, false or all.');
 }

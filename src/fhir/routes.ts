@@ -3,6 +3,7 @@
  * Mounted by http.ts, also when no FHIR_BASE_URL is set (the list is empty then).
  */
 import Router from '@koa/router';
+import { z } from 'zod';
 import type { Database } from '../archive/database/database.ts';
 import { Failure } from '../failure.ts';
 import type { Log } from '../log.ts';
@@ -20,18 +21,18 @@ export interface FhirRoutesParts {
   zone?: string;
 }
 
-const DEFAULT_LIMIT = 100;
-const MOST_LIMIT = 1000;
-const MOST_OFFSET = 1_000_000;
+const unlinkedQuery = z.strictObject({
+  limit: z.coerce.number().int().min(1).max(1000).default(100),
+  offset: z.coerce.number().int().min(0).max(1_000_000).default(0),
+});
+const linksQuery = z.strictObject({ study: z.string().min(1).max(64) });
 
 export function createFhirRoutes(parts: FhirRoutesParts): Router {
   const { database } = parts;
   const router = new Router();
 
   router.get('/api/fhir/unlinked', async (ctx) => {
-    const limit = integer(ctx.query, 'limit', DEFAULT_LIMIT, 1, MOST_LIMIT);
-    const offset = integer(ctx.query, 'offset', 0, 0, MOST_OFFSET);
-    ctx.body = await findOpenLinks(database, { limit, offset });
+    ctx.body = await findOpenLinks(database, queryOf(ctx.query, unlinkedQuery));
   });
 
   router.post('/api/fhir/unlinked/:study/retry', async (ctx) => {
@@ -52,9 +53,7 @@ export function createFhirRoutes(parts: FhirRoutesParts): Router {
   });
 
   router.get('/api/fhir/links', async (ctx) => {
-    const { study } = ctx.query;
-    if (typeof study !== 'string' || study === '')
-      throw new Failure('invalid', 'The query needs one parameter study: a (0020,000D) StudyInstanceUID.');
+    const { study } = queryOf(ctx.query, linksQuery);
     const link = await findLink(database, study);
     ctx.body = link ? [link] : [];
   });
@@ -64,16 +63,10 @@ export function createFhirRoutes(parts: FhirRoutesParts): Router {
   return router;
 }
 
-function integer(
-  query: NodeJS.Dict<string | string[]>,
-  name: string,
-  otherwise: number,
-  least: number,
-  most: number,
-): number {
-  const text = query[name];
-  if (text === undefined) return otherwise;
-  const number = typeof text === 'string' && /^\d+$/.test(text) ? Number(text) : Number.NaN;
-  if (number >= least && number <= most) return number;
-  throw new Failure('invalid', `The parameter ${name} is a whole number from ${least} to ${most}.`);
+/** An unknown parameter is refused too: a filter that is ignored answers too much. */
+function queryOf<T extends z.ZodType>(query: object, schema: T): z.output<T> {
+  const parsed = schema.safeParse({ ...query });
+  if (parsed.success) return parsed.data;
+  const faults = parsed.error.issues.map((issue) => [...issue.path.map(String), issue.message].join(': '));
+  throw new Failure('invalid', `The query has a fault: ${faults.join('; ')}`);
 }

@@ -225,6 +225,7 @@ describe('the lists', () => {
     '/api/disclosures?study=1&study=2',
     '/api/conflicts?settled=maybe',
     '/api/conflicts?limit=ten',
+    '/api/disclosures?studdy=1.2',
   ])('%s is refused', async (path) => {
     expect(await ask(path)).toMatchObject({ error: 'invalid' });
   });

@@ -5,6 +5,7 @@ import { createAdminRoutes } from '../../src/admin/routes.ts';
 import type { Database } from '../../src/archive/database/database.ts';
 import { createDicomwebRoutes, type DicomwebDoor } from '../../src/dicomweb/routes.ts';
 import { createFhirRoutes } from '../../src/fhir/routes.ts';
+import { createForwardingRoutes } from '../../src/forwarding/routes.ts';
 import { createLog } from '../../src/log.ts';
 import { createRoutingRoutes } from '../../src/routing/routes.ts';
 
@@ -23,6 +24,7 @@ const routers = () => {
   const doors = [
     dicomweb.router,
     createRoutingRoutes({ table: nothing }),
+    createForwardingRoutes({ deliveries: nothing, table: nothing, test: nothing }),
     createFhirRoutes({ database, publicUrl: () => '', patientSystem: undefined, version: '0', log }),
   ];
   return [...doors, createAdminRoutes({ database, version: '0', routers: doors })];

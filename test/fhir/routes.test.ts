@@ -109,6 +109,7 @@ describe('the work list', () => {
     ['/api/fhir/unlinked?offset=-1', 'invalid'],
     ['/api/fhir/unlinked?limit=1&limit=2', 'invalid'],
     ['/api/fhir/links', 'invalid'],
+    ['/api/fhir/unlinked?state=parked', 'invalid'],
   ])('%s is refused', async (path, error) => {
     expect((await ask(path)).body).toMatchObject({ error });
   });

@@ -1,0 +1,40 @@
+/**
+ * What the lists of this room may be asked: pages of rows, newest first, and their filters.
+ * Called by routes.ts; an unknown parameter is refused, since a filter that is ignored answers too much.
+ */
+import { z } from 'zod';
+import { invalid, sentences } from '../routing/faults.ts';
+
+/** `limit` rows before the row with the id `before`. */
+export interface Page {
+  limit: number;
+  before?: number | undefined;
+}
+
+const id = z.coerce.number().int().min(1).max(Number.MAX_SAFE_INTEGER);
+const page = { limit: z.coerce.number().int().min(1).max(1000).default(100), before: id.optional() };
+const uid = z.string().min(1).max(64).optional();
+
+export const pageQuery = z.strictObject(page);
+export const conflictQuery = z.strictObject({
+  study: uid,
+  settled: z.enum(['true', 'false', 'all']).default('false'),
+  ...page,
+});
+export const disclosureQuery = z.strictObject({
+  study: uid,
+  recipient: z.string().max(300).optional(),
+  ...page,
+});
+export const timelineQuery = z.strictObject({
+  limit: z.coerce.number().int().min(1).max(1000).default(1000),
+  offset: z.coerce.number().int().min(0).max(1_000_000).default(0),
+});
+export const idPath = z.object({ id });
+
+/** @throws Failure 'invalid' that names each parameter at fault */
+export function parsed<T extends z.ZodType>(given: object, schema: T, what: string): z.output<T> {
+  const result = schema.safeParse({ ...given });
+  if (!result.success) throw invalid(what, sentences(result.error));
+  return result.data;
+}
