@@ -5,6 +5,7 @@
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import packageJson from '../package.json' with { type: 'json' };
+import { createAdminRoutes } from './admin/routes.ts';
 import { type Archive, createArchive } from './archive/archive.ts';
 import { openDataFolder } from './archive/data-folder.ts';
 import { openConfiguredDatabase } from './archive/database/connect.ts';
@@ -14,10 +15,11 @@ import { createDicomwebRoutes } from './dicomweb/routes.ts';
 import type { Failure } from './failure.ts';
 import { createFhir } from './fhir/fhir.ts';
 import { createFhirRoutes } from './fhir/routes.ts';
+import { createForwarding, type Forwarding } from './forwarding/forwarding.ts';
 import { createHttpDoor, type Readiness } from './http.ts';
 import { createLog, type Log } from './log.ts';
 import { createMetrics, type Metrics } from './metrics.ts';
-import { createRouting } from './routing/routing.ts';
+import { createRouting, type Routing } from './routing/routing.ts';
 import { createScp, type Scp } from './scp/scp.ts';
 
 export const PROJECT_FOLDER = path.join(path.dirname(fileURLToPath(import.meta.url)), '..');
@@ -88,6 +90,15 @@ export async function startIsocenter(
     opened('routing', () => routing.stop());
     await routing.start();
 
+    const forwarding = createForwarding({
+      database: db.database,
+      reader: archive.reader,
+      routing,
+      aeTitle: config.dicom.aeTitle,
+      redisUrl: config.redisUrl,
+      log: log('forwarding'),
+    });
+
     const scp = createScp({
       archive,
       ...config.dicom,
@@ -111,17 +122,20 @@ export async function startIsocenter(
       log: log('fhir'),
     });
 
+    const routers = [dicomweb.router, routing.routes, forwarding.routes, fhirRoutes];
+    const adminRoutes = createAdminRoutes({ database: db.database, version: VERSION, routers });
+
     let replayed = false;
     const replay = archive.replayed().then(() => {
       replayed = true;
     });
     const metrics = createMetrics();
-    defineMetrics(metrics, archive, scp);
+    defineMetrics(metrics, { archive, scp, routing, forwarding });
     const http = createHttpDoor({
       ...config.http,
       publicUrl: config.publicUrl,
       allowedHosts: config.allowedHosts,
-      routers: [dicomweb.router, routing.routes, fhirRoutes],
+      routers: [...routers, adminRoutes],
       readiness: () => readiness(archive, () => replayed),
       metrics,
       viewerFolder: VIEWER_FOLDER,
@@ -130,6 +144,8 @@ export async function startIsocenter(
     opened('the HTTP listener', () => http.stop(config.drainS * 1000));
     await http.start();
 
+    opened('forwarding', () => forwarding.stop(config.drainS * 1000));
+    await forwarding.start();
     if (config.fhir) {
       const fhir = createFhir({ database: db.database, ...config.fhir, publicUrl, log: log('fhir') });
       opened('the EHR link', () => fhir.stop());
@@ -162,7 +178,6 @@ export function shownHost(host: string): string {
 
 async function readiness(archive: Archive, replayed: () => boolean): Promise<Readiness> {
   const health = await archive.health();
-  const oldest = health.settler.oldest;
   return {
     ready: health.database === undefined && health.store === undefined && replayed(),
     detail: {
@@ -170,7 +185,7 @@ async function readiness(archive: Archive, replayed: () => boolean): Promise<Rea
       store: health.store ?? 'ok',
       journal: {
         heldBytes: health.journalHeldBytes,
-        oldestUnindexedAgeS: oldest === undefined ? 0 : Math.max(0, (Date.now() - Date.parse(oldest)) / 1000),
+        oldestUnindexedAgeS: archive.oldestUnindexedS(),
         replayingSegments: health.settler.replaying,
         ...(health.settler.waiting === undefined ? {} : { waitingFor: health.settler.waiting }),
       },
@@ -178,21 +193,54 @@ async function readiness(archive: Archive, replayed: () => boolean): Promise<Rea
   };
 }
 
-function defineMetrics(metrics: Metrics, archive: Archive, scp: Scp): void {
+interface Measured {
+  archive: Archive;
+  scp: Scp;
+  routing: Routing;
+  forwarding: Forwarding;
+}
+
+function defineMetrics(metrics: Metrics, { archive, scp, routing, forwarding }: Measured): void {
   const { counters } = scp;
   metrics.gauge('isocenter_associations_open', 'DICOM associations open now', () => scp.open());
   metrics.counter('isocenter_associations_total', 'DICOM associations by how they ended', () =>
     Object.entries(counters.associations).map(([outcome, value]) => ({ labels: { outcome }, value })),
   );
-  metrics.counter('isocenter_objects_stored_total', 'Objects answered Success', () => counters.stored);
-  metrics.counter('isocenter_objects_refused_total', 'Objects refused', () => counters.refused);
-  metrics.counter('isocenter_received_bytes_total', 'Data set bytes received', () => counters.bytes);
+  metrics.counter(
+    'isocenter_objects_stored_total',
+    'Objects answered Success over DIMSE',
+    () => counters.stored,
+  );
+  metrics.counter('isocenter_objects_refused_total', 'Objects refused over DIMSE', () => counters.refused);
+  metrics.counter(
+    'isocenter_received_bytes_total',
+    'Data set bytes received over DIMSE',
+    () => counters.bytes,
+  );
+  metrics.gauge('isocenter_journal_held_bytes', 'Bytes in journal segments that are not settled', () =>
+    archive.journalHeldBytes(),
+  );
+  metrics.gauge('isocenter_journal_oldest_seconds', 'Age of the oldest object that is not indexed', () =>
+    archive.oldestUnindexedS(),
+  );
   metrics.gauge(
-    'isocenter_journal_held_bytes',
-    'Bytes in journal segments that are not settled',
+    'isocenter_sending_deliveries',
+    'Deliveries this process is sending now',
+    () => forwarding.active,
+  );
+  metrics.gauge('isocenter_deliveries', 'Deliveries by destination and state', async () => {
+    const { deliveries } = await routing.numbers();
+    return deliveries.map(({ destination, state, count }) => ({
+      labels: { destination, state },
+      value: count,
+    }));
+  });
+  metrics.gauge(
+    'isocenter_destination_up',
+    'Whether a destination is tried (1) or rests after faults (0)',
     async () => {
-      const health = await archive.health();
-      return health.journalHeldBytes;
+      const { destinations } = await routing.numbers();
+      return destinations.map(({ destination, up }) => ({ labels: { destination }, value: up ? 1 : 0 }));
     },
   );
 }

@@ -51,6 +51,10 @@ export interface Archive {
   openReception(from: { actor?: string; address?: string }): Promise<WebReception>;
   /** Resolves when what an earlier run left in its journals is settled. */
   replayed(): Promise<void>;
+  /** Bytes in journals that are not settled. */
+  journalHeldBytes(): number;
+  /** Age of the oldest durable object that is not in the index yet, seconds; 0 when there is none. */
+  oldestUnindexedS(): number;
   /** A sentence for each part that is away, undefined for one that is well. */
   health(): Promise<ArchiveHealth>;
 }
@@ -124,6 +128,11 @@ export function createArchive(parts: ArchiveParts): Archive {
     seat: (name) => started().seat(name),
     openReception: (from) => started().openReception(from),
     replayed: () => started().replayed,
+    journalHeldBytes: () => intake?.heldBytes() ?? 0,
+    oldestUnindexedS() {
+      const oldest = intake?.state().oldest;
+      return oldest === undefined ? 0 : Math.max(0, (Date.now() - Date.parse(oldest)) / 1000);
+    },
     async health() {
       const word = async (work: () => Promise<unknown>): Promise<string | undefined> => {
         try {
