@@ -7,11 +7,12 @@ import { readDataSet, readHeader } from '../archive/read-header.ts';
 import type { StoredObject } from '../archive/stored-object.ts';
 import { swapWords, wordSize } from '../dicom/byte-order.ts';
 import { elementAt } from '../dicom/data-set.ts';
+import type { PixelLocation } from '../dicom/header-scan.ts';
 import { EXPLICIT_LE, transferSyntax } from '../dicom/transfer-syntax.ts';
 import { Failure } from '../failure.ts';
 import { acceptedBy, disclose, isUnchanged, serviceUrl, stream, targetOf } from './answer.ts';
 import { type FrameParts, framesAsParts, locateFrames } from './frames.ts';
-import { covers } from './media-type.ts';
+import { type AcceptedType, covers } from './media-type.ts';
 import { writeMultipart } from './multipart-writer.ts';
 import { chooseFrames } from './negotiate.ts';
 import { findOne, instanceUrl } from './retrieve.ts';
@@ -29,25 +30,9 @@ export function retrieveBulkData(parts: FrameParts) {
     const accepted = acceptedBy(ctx);
     const object = await findOne(parts, target);
     const syntax = transferSyntax(object.transferSyntax);
-    const base = serviceUrl(ctx, parts.publicUrl);
     const isPixels = path === object.pixel?.tag;
-    if (isPixels && syntax.encapsulated) {
-      const form = chooseFrames(object.transferSyntax, accepted, false);
-      const image = await locateFrames(parts, object, form.bytes === 'decoded' ? 'whole' : 'places');
-      if (isUnchanged(ctx, 'bulk', object.contentHash, base, JSON.stringify(form))) return;
-      await disclose(ctx, parts.database, {
-        channel: 'wado',
-        ...target,
-        instances: 1,
-        detail: { what: 'bulkdata' },
-      });
-      const numbers = image.frames.map((_, index) => index + 1);
-      const url = `${instanceUrl(base, object)}/frames`;
-      const { contentType, body } = writeMultipart(
-        form.mediaType,
-        framesAsParts(parts, object, image, numbers, form, url),
-      );
-      await stream(ctx, parts.log, { type: contentType, bytes: body });
+    if (isPixels && syntax.encapsulated && !isVideo(object.transferSyntax)) {
+      await answerFrames(ctx, parts, object, accepted);
       return;
     }
     const range = accepted.find((one) => isOctetStream(one.type, one.parameters.get('type')));
@@ -57,16 +42,11 @@ export function retrieveBulkData(parts: FrameParts) {
         `Bulk data is given as ${OCTET_STREAM}, alone or in multipart/related`,
       );
     const bytes = isPixels
-      ? littleEndian(parts, object, object.pixel!)
+      ? pixelValue(parts, object, object.pixel!)
       : await headerValue(parts, object, path);
     if (isUnchanged(ctx, 'bulk', object.contentHash, path, range.type)) return;
-    await disclose(ctx, parts.database, {
-      channel: 'wado',
-      ...target,
-      instances: 1,
-      detail: { what: 'bulkdata' },
-    });
-    const type = `${OCTET_STREAM}; transfer-syntax=${EXPLICIT_LE}`;
+    await discloseBulkData(ctx, parts, object);
+    const type = `${OCTET_STREAM}; transfer-syntax=${isPixels && syntax.encapsulated ? object.transferSyntax : EXPLICIT_LE}`;
     if (!range.type.startsWith('multipart/')) {
       await stream(ctx, parts.log, { type, bytes });
       return;
@@ -77,6 +57,59 @@ export function retrieveBulkData(parts: FrameParts) {
     const { contentType, body } = writeMultipart(OCTET_STREAM, one());
     await stream(ctx, parts.log, { type: contentType, bytes: body });
   };
+}
+
+/** Encapsulated Pixel Data: each frame a part, as from …/frames. */
+async function answerFrames(
+  ctx: Context,
+  parts: FrameParts,
+  object: StoredObject,
+  accepted: readonly AcceptedType[],
+): Promise<void> {
+  const base = serviceUrl(ctx, parts.publicUrl);
+  const form = chooseFrames(object.transferSyntax, accepted, false);
+  const image = await locateFrames(parts, object, form.bytes === 'decoded' ? 'whole' : 'places');
+  if (isUnchanged(ctx, 'bulk', object.contentHash, base, JSON.stringify(form))) return;
+  await discloseBulkData(ctx, parts, object);
+  const numbers = image.frames.map((_, index) => index + 1);
+  const url = `${instanceUrl(base, object)}/frames`;
+  const { contentType, body } = writeMultipart(
+    form.mediaType,
+    framesAsParts(parts, object, image, numbers, form, url),
+  );
+  await stream(ctx, parts.log, { type: contentType, bytes: body });
+}
+
+function discloseBulkData(ctx: Context, parts: FrameParts, object: StoredObject): Promise<void> {
+  const { studyUid, seriesUid, sopUid } = object;
+  return disclose(ctx, parts.database, {
+    channel: 'wado',
+    studyUid,
+    seriesUid,
+    sopUid,
+    instances: 1,
+    detail: { what: 'bulkdata' },
+  });
+}
+
+/** MPEG, H.264 and HEVC (PS3.5 A.4.5 to A.4.9): one stream over all frames, so it is given whole. */
+const isVideo = (transferSyntaxUid: string): boolean =>
+  /^1\.2\.840\.10008\.1\.2\.4\.10\d(\.\d)?$/.test(transferSyntaxUid);
+
+/** Native Pixel Data, or the fragments of an encapsulated stream without their headers. */
+async function* pixelValue(
+  parts: FrameParts,
+  object: StoredObject,
+  pixel: PixelLocation,
+): AsyncGenerator<Uint8Array> {
+  if (!pixel.encapsulated) {
+    yield* littleEndian(parts, object, pixel);
+    return;
+  }
+  if (!pixel.fragments)
+    throw new Failure('unsupported', 'The stream has more fragments than are kept in mind');
+  for (const [index, offset] of pixel.fragments.offsets.entries())
+    yield* readDataSet(parts.reader, object, { offset, length: pixel.fragments.lengths[index]! });
 }
 
 function isOctetStream(type: string, inner: string | undefined): boolean {

@@ -90,16 +90,36 @@ export async function locateFrames(
 ): Promise<LocatedFrames> {
   if (!object.pixel)
     throw new Failure('not-found', `${object.sopUid} has no (7FE0,0010) PixelData, so it has no frames`);
+  return ofObject(() => locate(parts, object, object.pixel!, need));
+}
+
+/** What is wrong with a stored object is no fault of the request: 406, in the sentence's words. */
+export async function ofObject<T>(work: () => T | Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (thrown) {
+    if (thrown instanceof Failure && thrown.kind === 'invalid')
+      throw new Failure('not-acceptable', thrown.message, { cause: thrown });
+    throw thrown;
+  }
+}
+
+async function locate(
+  parts: RetrieveParts,
+  object: StoredObject,
+  place: PixelLocation,
+  need: 'places' | 'whole',
+): Promise<LocatedFrames> {
   const known = need === 'places' ? imagePixelOfJson(object.attributes, object.transferSyntax) : undefined;
-  if (known && saysItsFrames(object.pixel, known.numberOfFrames))
-    return { pixel: known, frames: frameLocations({ ...known, pixel: object.pixel }) };
+  if (known && saysItsFrames(place, known.numberOfFrames))
+    return { pixel: known, frames: frameLocations({ ...known, pixel: place }) };
   const header = (await readHeader(parts.reader, object)).dataSet;
   const pixel = imagePixelOf(header, object.transferSyntax);
   const offsets = header.elements.get('7FE00001')?.value;
   const lengths = header.elements.get('7FE00002')?.value;
   const frames = frameLocations({
     ...pixel,
-    pixel: object.pixel,
+    pixel: place,
     ...(offsets && lengths && { extendedOffsetTable: { offsets, lengths } }),
   });
   return { pixel, frames };
@@ -142,7 +162,10 @@ async function* frameBytes(
   form: FrameForm,
 ): AsyncGenerator<Uint8Array> {
   if (form.bytes === 'stored') yield* storedFrame(parts, object, image, number);
-  else yield await parts.workers.decode(image.pixel, await heldFrame(parts, object, image, number));
+  else {
+    const frame = await heldFrame(parts, object, image, number);
+    yield await ofObject(() => parts.workers.decode(image.pixel, frame));
+  }
 }
 
 /** The stored bytes of a frame; native ones as little endian. Frames count from 1. */

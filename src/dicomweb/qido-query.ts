@@ -60,6 +60,8 @@ export function parseQidoQuery(scope: QidoScope, parameters: URLSearchParams): Q
   const include = new Set<string>();
   let all = false;
   for (const [name, value] of entries) {
+    // PostgreSQL knows no NUL in a text, and neither does DICOM.
+    if (value.includes('\0')) throw new Failure('invalid', `${shown(name)} holds a NUL character`);
     switch (name) {
       case 'limit':
       case 'offset':

@@ -10,7 +10,7 @@ import { Failure } from '../failure.ts';
 import { isDecodable } from '../pixels/decode-frame.ts';
 import { presentationOf } from '../pixels/presentation.ts';
 import { acceptedBy, disclose, isUnchanged, serviceUrl, stream, targetOf } from './answer.ts';
-import { type FrameParts, heldFrame, locateFrames, parseFrameList } from './frames.ts';
+import { type FrameParts, heldFrame, locateFrames, ofObject, parseFrameList } from './frames.ts';
 import { type OutgoingPart, writeMultipart } from './multipart-writer.ts';
 import { chooseRendered, type RenderedType } from './negotiate.ts';
 import { parseRenderedQuery, type RenderedQuery } from './rendered-query.ts';
@@ -75,9 +75,11 @@ async function answerPictures(
   const image = await locateFrames(parts, object, 'whole');
   const header = (await readHeader(parts.reader, object)).dataSet;
   const picture = async (number: number): Promise<Uint8Array> => {
-    const presentation = presentationOf(header, number, image.pixel.signed);
     const frame = await heldFrame(parts, object, image, number);
-    return parts.workers.render(image.pixel, frame, presentation, { ...query, type });
+    return ofObject(() => {
+      const presentation = presentationOf(header, number, image.pixel.signed);
+      return parts.workers.render(image.pixel, frame, presentation, { ...query, type });
+    });
   };
   for (const number of numbers)
     if (number > image.frames.length)

@@ -35,6 +35,8 @@ export interface StowParts {
 }
 
 const DICOM = 'application/dicom';
+const SOP_CLASS_UID = '00080016';
+const SOP_INSTANCE_UID = '00080018';
 const STUDY_INSTANCE_UID = '0020000D';
 /** Room for a preamble and any File Meta we know; readFileMeta needs it whole. */
 const MAX_META_BYTES = 65_536;
@@ -128,10 +130,11 @@ async function storePart(
     const media = parseMediaType(part.headers.get('content-type') ?? DICOM);
     if (media?.type !== DICOM) throw new Failure('invalid', `A part is not ${DICOM} by its own Content-Type`);
     meta = await readMeta(bytes);
-    const { sopClassUid, sopInstanceUid, transferSyntaxUid } = meta;
-    if (sopClassUid === undefined || !isUid(sopClassUid)) throw noUid('(0002,0002) MediaStorageSOPClassUID');
-    if (sopInstanceUid === undefined || !isUid(sopInstanceUid))
-      throw noUid('(0002,0003) MediaStorageSOPInstanceUID');
+    const { transferSyntaxUid } = meta;
+    const { sopClassUid, sopInstanceUid } = await identityOf(bytes, meta);
+    meta = { ...meta, ...(sopClassUid && { sopClassUid }), ...(sopInstanceUid && { sopInstanceUid }) };
+    if (sopClassUid === undefined || !isUid(sopClassUid)) throw noUid('(0008,0016) SOPClassUID');
+    if (sopInstanceUid === undefined || !isUid(sopInstanceUid)) throw noUid('(0008,0018) SOPInstanceUID');
     object = await reception.begin({ sopClassUid, sopInstanceUid, transferSyntaxUid });
     const scan = study === undefined ? undefined : new HeaderScan(transferSyntaxUid);
     for await (const chunk of bytes.rest(meta.dataSetOffset)) {
@@ -225,8 +228,30 @@ async function readMeta(bytes: PartBytes): Promise<FileMeta> {
   return readFileMeta(await bytes.head(MAX_META_BYTES));
 }
 
+/** The UIDs of the File Meta; where a writer left them out, those of the data set, which stand near its start. */
+async function identityOf(
+  bytes: PartBytes,
+  meta: FileMeta,
+): Promise<{ sopClassUid: string | undefined; sopInstanceUid: string | undefined }> {
+  const { sopClassUid, sopInstanceUid } = meta;
+  if (sopClassUid !== undefined && sopInstanceUid !== undefined) return { sopClassUid, sopInstanceUid };
+  const scan = new HeaderScan(meta.transferSyntaxUid);
+  scan.push((await bytes.head(MAX_META_BYTES)).subarray(meta.dataSetOffset));
+  const head = scan.end();
+  return {
+    sopClassUid: sopClassUid ?? scanUid(head, SOP_CLASS_UID),
+    sopInstanceUid: sopInstanceUid ?? scanUid(head, SOP_INSTANCE_UID),
+  };
+}
+
 function noUid(attribute: string): Failure {
-  return new Failure('invalid', `The File Meta of a part has no UID in ${attribute}`, { attribute });
+  return new Failure(
+    'invalid',
+    `Neither the File Meta nor the data set of a part has a UID in ${attribute}`,
+    {
+      attribute,
+    },
+  );
 }
 
 function answer(

@@ -1,0 +1,107 @@
+/** The query strings of QIDO-RS: what they mean, and the sentence for each that means nothing. */
+import { describe, expect, it } from 'vitest';
+import { searchSql } from '../../src/archive/find-studies.ts';
+import { parseQidoQuery, type QidoScope } from '../../src/dicomweb/qido-query.ts';
+
+const parse = (query: string, scope: QidoScope = { level: 'study' }) =>
+  parseQidoQuery(scope, new URLSearchParams(query));
+const criteria = (query: string, scope?: QidoScope) =>
+  parse(query, scope).search.criteria.map(({ path, match }) => ({ path, match }));
+
+describe('parseQidoQuery', () => {
+  it('takes keys by keyword and by tag alike', () => {
+    const expected = [{ path: ['00100020'], match: { kind: 'text', pattern: 'A*' } }];
+    expect(criteria('PatientID=A*')).toEqual(expected);
+    expect(criteria('00100020=A*')).toEqual(expected);
+  });
+
+  it('takes lists of UIDs with commas and with backslashes', () => {
+    const values = ['1.2', '1.3', '1.4'];
+    for (const text of ['1.2,1.3,1.4', '1.2\\1.3\\1.4'])
+      expect(criteria(`StudyInstanceUID=${encodeURIComponent(text)}`)).toEqual([
+        { path: ['0020000D'], match: { kind: 'one-of', values } },
+      ]);
+  });
+
+  it.each([
+    ['StudyDate=20200101', { kind: 'range', from: '20200101', to: '20200101' }],
+    ['StudyDate=20200101-', { kind: 'range', from: '20200101', to: '' }],
+    ['StudyDate=-20200101', { kind: 'range', from: '', to: '20200101' }],
+    ['StudyDate=20200101-20201231', { kind: 'range', from: '20200101', to: '20201231' }],
+    ['StudyTime=10-1130', { kind: 'range', from: '10', to: '1130' }],
+    ['PatientName=m%C3%BCller*', { kind: 'name', pattern: 'müller*', fuzzy: false }],
+    ['fuzzymatching=true&PatientName=muller', { kind: 'name', pattern: 'muller', fuzzy: true }],
+    ['ModalitiesInStudy=CT,MR', { kind: 'one-of', values: ['CT', 'MR'] }],
+    ['NumberOfStudyRelatedInstances=29', { kind: 'number', value: 29 }],
+  ])('%s', (query, match) => {
+    expect(criteria(query).map((criterion) => criterion.match)).toEqual([match]);
+  });
+
+  it('matches everything where a value is empty or a lone asterisk', () => {
+    expect(criteria('PatientName=&PatientID=*&StudyDate=')).toEqual([]);
+  });
+
+  it('follows a path into a sequence at series level', () => {
+    const [criterion] = criteria('RequestAttributesSequence.ScheduledProcedureStepID=S1', {
+      level: 'series',
+    });
+    expect(criterion?.path).toEqual(['00400275', '00400009']);
+  });
+
+  it('collects what is to be included, matching keys among it', () => {
+    const { include } = parse(
+      'includefield=00081030,PatientSex&includefield=RequestAttributesSequence.RequestedProcedureID&StudyID=1',
+    );
+    expect([...(include as Set<string>)].sort()).toEqual(['00081030', '00100040', '00200010', '00400275']);
+    expect(parse('includefield=all').include).toBe('all');
+  });
+
+  it('gives a search across studies 1,000 results, one within a study all it can, and nobody more than 50,000', () => {
+    expect(parse('').search.limit).toBe(1000);
+    expect(parse('', { level: 'instance', studyUid: '1.2' }).search.limit).toBe(50_000);
+    expect(parse('limit=999999').search.limit).toBe(50_000);
+    expect(parse('limit=0&offset=7').search).toMatchObject({ limit: 0, offset: 7 });
+  });
+
+  it.each([
+    ['Nonsense=1', '"Nonsense" is no query parameter'],
+    ['12345=1', '"12345" is no query parameter'],
+    ['%3Cscript%3E=1', 'A name that is no keyword, tag or path is no query parameter'],
+    [
+      'Modality=CT',
+      '(0008,0060) Modality is kept at series level, so no study can be searched by it: use ModalitiesInStudy',
+    ],
+    ['PatientTelephoneNumbers=1', '(0010,2154) PatientTelephoneNumbers is not kept in the index'],
+    ['limit=-1', 'limit must be one whole number'],
+    ['limit=ten', 'limit must be one whole number'],
+    ['limit=1&limit=2', 'limit must be one whole number'],
+    ['offset=1.5', 'offset must be one whole number'],
+    ['fuzzymatching=maybe', 'fuzzymatching must be true or false'],
+    ['StudyInstanceUID=1.2.x', '(0020,000D) StudyInstanceUID must be a UID'],
+    ['StudyInstanceUID=../../etc', '(0020,000D) StudyInstanceUID must be a UID'],
+    ['StudyDate=2020', '(0008,0020) StudyDate must be a date YYYYMMDD'],
+    ['StudyDate=20200101-20200201-20200301', '(0008,0020) StudyDate must be a date'],
+    ['StudyTime=10:30', '(0008,0030) StudyTime must be a time'],
+    ['NumberOfStudyRelatedSeries=two', '(0020,1206) NumberOfStudyRelatedSeries must be a number'],
+    ['PatientID=a%00', '"PatientID" holds a NUL'],
+    ['includefield=Nonsense', 'includefield: "Nonsense" is no attribute'],
+  ])('refuses %s', (query, sentence) => {
+    expect(() => parse(query)).toThrow(sentence);
+  });
+
+  it('never repeats a value in its sentences', () => {
+    for (const query of ['StudyDate=Smith', 'StudyInstanceUID=Smith', 'limit=Smith', 'StudyTime=Smith'])
+      expect(() => parse(query)).toThrow(/^(?!.*Smith)/);
+  });
+});
+
+describe('searchSql', () => {
+  it('lets no value of a request into the statement', () => {
+    const { search } = parse(
+      "PatientName='; drop table study; --&PatientID=a%25_\\*&StudyDescription=x'y&StudyID=1&fuzzymatching=true",
+    );
+    const { text, values } = searchSql(search);
+    expect(text).not.toMatch(/drop|x'y/);
+    expect(values).toContain('a\\%\\_\\\\%');
+  });
+});
