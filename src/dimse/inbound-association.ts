@@ -43,7 +43,7 @@ export type CloseReason = 'released' | 'aborted' | 'lost' | 'rejected';
 export interface InboundOptions {
   /** What we announce as Maximum Length Received, at most 262144. Default 131072. */
   maxPduLength?: number;
-  /** Default 64 KiB: 128 presentation contexts with some thirty transfer syntaxes each fit. */
+  /** Default 256 KiB: 128 presentation contexts with every transfer syntax of the Standard each fit. */
   maxAssociateRequestLength?: number;
   /** Silence of the peer after which an association is aborted. Default 60 s. */
   idleTimeoutMs?: number;
@@ -73,7 +73,7 @@ export interface InboundAssociation {
 }
 
 const defaultMaxPduLength = 131_072;
-const defaultMaxAssociateRequestLength = 64 * 1024;
+const defaultMaxAssociateRequestLength = 256 * 1024;
 const defaultIdleTimeoutMs = 60_000;
 const defaultArtimMs = 30_000;
 /** After A-ABORT or A-ASSOCIATE-RJ the peer gets this long to read it before the socket is destroyed. */

@@ -49,7 +49,7 @@ export interface RequestorParts {
 }
 
 const defaultTimeouts = { connectMs: 10_000, associateMs: 30_000, responseMs: 60_000, releaseMs: 10_000 };
-const maxAssociatePduLength = 64 * 1024;
+const maxAssociatePduLength = 256 * 1024;
 /** Responses are short; this is for the careless. */
 const maxCommandLength = 64 * 1024;
 /** After the end the peer gets this long to read what we said last. */

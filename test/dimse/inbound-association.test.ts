@@ -144,8 +144,8 @@ describe('association request', () => {
   const broken: { name: string; bytes: Buffer; reason: number }[] = [
     { name: 'garbage', bytes: Buffer.from('GET / HTTP/1.1\r\n\r\n'), reason: 1 },
     {
-      name: 'an association request of 70 KB',
-      bytes: Buffer.concat([Buffer.from([1, 0, 0, 1, 0x11, 0x70]), Buffer.alloc(70_000)]),
+      name: 'an association request of 300 KB',
+      bytes: Buffer.concat([Buffer.from([1, 0, 0, 4, 0x93, 0xe0]), Buffer.alloc(300_000)]),
       reason: 6,
     },
     { name: 'an association request without its fixed fields', bytes: pdu(1, Buffer.alloc(40)), reason: 6 },
