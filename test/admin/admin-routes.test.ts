@@ -1,50 +1,30 @@
 import { randomUUID } from 'node:crypto';
-import { once } from 'node:events';
-import { createServer, type Server } from 'node:http';
-import type { AddressInfo } from 'node:net';
-import Koa from 'koa';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { createAdminRoutes } from '../../src/admin/routes.ts';
 import type { Database } from '../../src/archive/database/database.ts';
 import { recordDisclosure } from '../../src/archive/disclosure.ts';
 import { recordRefusal } from '../../src/archive/refusal.ts';
 import { declareStable } from '../../src/archive/stable-study.ts';
-import { asFailure } from '../../src/failure.ts';
 import { claimDue, markDue, settle } from '../../src/fhir/link-ledger.ts';
+import { type OpenDoor, openDoor } from '../fhir/door.ts';
 import { givenStudy } from '../fhir/study-of.ts';
 import { type TestDatabase, testDatabase } from '../support/database.ts';
 
 let given: TestDatabase;
 let database: Database;
-let server: Server;
-let url: string;
+let door: OpenDoor;
 
 beforeEach(async () => {
   given = await testDatabase();
   database = given.database;
-  const app = new Koa();
-  app.use(async (ctx, next) => {
-    ctx.state.actor = { name: 'ada', address: '127.0.0.1' };
-    await next().catch((thrown: unknown) => {
-      // As http.ts answers, told apart by kind.
-      const failure = asFailure(thrown);
-      ctx.status = 400;
-      ctx.body = { error: failure.kind, message: failure.message };
-    });
-  });
-  app.use(createAdminRoutes({ database, version: '0.1.0', routers: [] }).routes());
-  server = createServer(app.callback()).listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+  door = await openDoor(createAdminRoutes({ database, version: '0.1.0', routers: [] }));
 });
 afterEach(async () => {
-  server.close();
-  server.closeAllConnections();
+  await door.close();
   await given.drop();
 });
 
-const ask = async (path: string, method = 'GET') =>
-  JSON.parse(await (await fetch(url + path, { method })).text());
+const ask = async (path: string, method = 'GET') => (await door.ask(path, { method })).body;
 
 /** A study that went all the way; a second after each other by Postgres' clock, so that the order is its own. */
 async function walkedStudy(): Promise<string> {
@@ -153,7 +133,7 @@ describe('the timeline', () => {
     const { steps } = await ask(`/api/studies/${study}/timeline`);
     expect(steps.map((step: { step: string }) => step.step)).toContain('study-released');
     expect(steps.find((step: { step: string }) => step.step === 'conflict-settled')).toMatchObject({
-      by: 'ada',
+      by: 'anonymous',
     });
   });
 

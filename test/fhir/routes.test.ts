@@ -1,20 +1,15 @@
-import { once } from 'node:events';
-import { createServer, type Server } from 'node:http';
-import type { AddressInfo } from 'node:net';
-import Koa from 'koa';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
-import { asFailure } from '../../src/failure.ts';
 import { createFhirRoutes } from '../../src/fhir/routes.ts';
 import { createLog } from '../../src/log.ts';
 import { type FhirPeer, startFhirPeer } from '../support/fhir-peer.ts';
 import { validateFhir } from '../support/fhir-validate.ts';
+import { type OpenDoor, openDoor } from './door.ts';
 import { type Ehr, openEhr, PATIENT_SYSTEM } from './ehr.ts';
 import { givenStableStudy, givenStudy } from './study-of.ts';
 
 let peer: FhirPeer;
 let ehr: Ehr;
-let server: Server;
-let url: string;
+let door: OpenDoor;
 
 beforeAll(async () => {
   peer = await startFhirPeer();
@@ -22,47 +17,23 @@ beforeAll(async () => {
 afterAll(() => peer?.stop());
 beforeEach(async () => {
   ehr = await openEhr(peer);
-  const app = new Koa();
-  app.use(async (ctx, next) => {
-    try {
-      ctx.state.actor = { name: 'ada', address: '127.0.0.1' };
-      await next();
-    } catch (thrown) {
-      // As http.ts answers, told apart by kind.
-      const failure = asFailure(thrown);
-      ctx.status = 400;
-      ctx.body = { error: failure.kind, message: failure.message };
-    }
-  });
-  app.use(
+  door = await openDoor(
     createFhirRoutes({
       database: ehr.database,
-      publicUrl: () => url,
+      publicUrl: () => door.url,
       patientSystem: PATIENT_SYSTEM,
       version: '0.1.0',
       log: createLog('silent', 'fhir'),
       zone: 'Europe/Berlin',
-    }).routes(),
+    }),
   );
-  server = createServer(app.callback()).listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
 });
 afterEach(async () => {
-  server.close();
-  server.closeAllConnections();
+  await door.close();
   await ehr.close();
 });
 
-async function ask(path: string, init: RequestInit = {}) {
-  const response = await fetch(url + path, init);
-  const text = await response.text();
-  return {
-    status: response.status,
-    type: response.headers.get('content-type'),
-    body: text === '' ? undefined : JSON.parse(text),
-  };
-}
+const ask: OpenDoor['ask'] = (path, init) => door.ask(path, init);
 
 describe('the work list', () => {
   test('a study without a patient is listed with the reason, and linked by a retry once the patient is there', async () => {
@@ -111,7 +82,7 @@ describe('the work list', () => {
     ['/api/fhir/links', 'invalid'],
     ['/api/fhir/unlinked?state=parked', 'invalid'],
   ])('%s is refused', async (path, error) => {
-    expect((await ask(path)).body).toMatchObject({ error });
+    expect(await ask(path)).toMatchObject({ status: 400, body: { error } });
   });
 
   test('a study nobody knows cannot be retried', async () => {
@@ -131,20 +102,20 @@ describe('the facade', () => {
     expect(validateFhir({ ...body, entry: undefined })).toEqual([]);
     expect(validateFhir(entry.resource)).toEqual([]);
     expect(entry).toMatchObject({
-      fullUrl: `${url}/fhir/ImagingStudy/${studyUid}`,
+      fullUrl: `${door.url}/fhir/ImagingStudy/${studyUid}`,
       resource: {
         id: studyUid,
         numberOfSeries: 2,
         numberOfInstances: 5,
         subject: { identifier: { system: PATIENT_SYSTEM, value: ehr.patientId } },
-        contained: [{ resourceType: 'Endpoint', address: `${url}/dicom-web` }],
+        contained: [{ resourceType: 'Endpoint', address: `${door.url}/dicom-web` }],
       },
     });
     expect((await ask(`/fhir/ImagingStudy/${studyUid}`)).body).toEqual(entry.resource);
     const { rows } = await ehr.database.query(
       `select recipient, study_uid, instances from disclosure where channel = 'fhir'`,
     );
-    expect(rows).toEqual(Array(2).fill({ recipient: 'ada', study_uid: studyUid, instances: 5 }));
+    expect(rows).toEqual(Array(2).fill({ recipient: 'anonymous', study_uid: studyUid, instances: 5 }));
   });
 
   test('takes the identifier with its system and several of them', async () => {
