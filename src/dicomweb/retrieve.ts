@@ -1,17 +1,17 @@
 /**
  * WADO-RS of whole instances and their metadata (PS3.18 10.4.1.1.1 and .3).
  * Instances leave as they are stored wherever the client takes that; what DICOMweb bars (Implicit VR, Big Endian) is
- * converted value for value by dicom/explicit-little-endian.ts on its way out. Bytes come from archive/read-object.ts.
+ * converted value for value by transform/explicit-little-endian.ts on its way out. Bytes come from archive/read-object.ts.
  */
 import type { Context } from 'koa';
 import { countByTransferSyntax, eachStoredObject } from '../archive/each-stored-object.ts';
 import { seriesMetadata } from '../archive/series-metadata.ts';
 import { findStoredObjects, type StoredObject } from '../archive/stored-object.ts';
 import { findStudy } from '../archive/study.ts';
-import { ExplicitLittleEndianConversion } from '../dicom/explicit-little-endian.ts';
 import { buildFileMeta } from '../dicom/part10.ts';
 import { EXPLICIT_LE } from '../dicom/transfer-syntax.ts';
 import { Failure } from '../failure.ts';
+import { ExplicitLittleEndianConversion } from '../transform/explicit-little-endian.ts';
 import {
   acceptedBy,
   disclose,
