@@ -150,6 +150,10 @@ export async function startIsocenter(
       const fhir = createFhir({ database: db.database, ...config.fhir, publicUrl, log: log('fhir') });
       opened('the EHR link', () => fhir.stop());
       await fhir.start();
+      metrics.gauge('isocenter_fhir_links', 'Studies by the state of their link to the EHR', async () => {
+        const counts = await fhir.counts();
+        return counts.map(({ state, count }) => ({ labels: { state }, value: count }));
+      });
     }
     await Promise.race([replay, new Promise((resolve) => setTimeout(resolve, REPLAY_WAIT_MS).unref())]);
 

@@ -29,7 +29,7 @@ export const STUDY_LEVEL = tags(`
 
 export const SERIES_LEVEL = tags(`
   Modality SeriesDescription SeriesDescriptionCodeSequence SeriesInstanceUID SeriesNumber SeriesDate SeriesTime
-  FrameOfReferenceUID Laterality BodyPartExamined ProtocolName PatientPosition Manufacturer ManufacturerModelName
+  FrameOfReferenceUID Laterality BodyPartExamined AnatomicRegionSequence ProtocolName PatientPosition Manufacturer ManufacturerModelName
   InstitutionName InstitutionalDepartmentName StationName PerformingPhysicianName OperatorsName
   PerformedProcedureStepStartDate PerformedProcedureStepStartTime PerformedProcedureStepID
   PerformedProcedureStepDescription RequestAttributesSequence SpecimenDescriptionSequence`);

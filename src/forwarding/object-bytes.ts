@@ -5,9 +5,9 @@
  */
 import type { ObjectReader } from '../archive/read-object.ts';
 import type { StoredObject } from '../archive/stored-object.ts';
-import { ExplicitLittleEndianConversion } from '../dicom/explicit-little-endian.ts';
 import { DEFLATED_LE, EXPLICIT_BE, EXPLICIT_LE, IMPLICIT_LE } from '../dicom/transfer-syntax.ts';
 import { asFailure, type Failure } from '../failure.ts';
+import { ExplicitLittleEndianConversion } from '../transform/explicit-little-endian.ts';
 
 export interface OpenedObject {
   readonly transferSyntaxUid: string;

@@ -6,7 +6,6 @@ import { deflateRawSync } from 'node:zlib';
 import { describe, expect, test } from 'vitest';
 import { parseDataSet } from '../../src/dicom/data-set.ts';
 import { toDicomJson } from '../../src/dicom/dicom-json.ts';
-import { ExplicitLittleEndianConversion } from '../../src/dicom/explicit-little-endian.ts';
 import { HeaderScan } from '../../src/dicom/header-scan.ts';
 import { readFileMeta } from '../../src/dicom/part10.ts';
 import {
@@ -17,9 +16,10 @@ import {
   JPEG_BASELINE,
   transferSyntax,
 } from '../../src/dicom/transfer-syntax.ts';
+import { ExplicitLittleEndianConversion } from '../../src/transform/explicit-little-endian.ts';
+import { delimiter, element, item, sequence, uint16, uint32 } from '../dicom/elements.ts';
 import { corpusFolder, corpusIndex } from '../support/corpus.ts';
 import { peer } from '../support/peers.ts';
-import { delimiter, element, item, sequence, uint16, uint32 } from './elements.ts';
 
 const be = { bigEndian: true };
 const implicit = { implicit: true };

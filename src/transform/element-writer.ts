@@ -3,7 +3,7 @@
  * Called by explicit-little-endian, which hands the chunks on to WADO.
  */
 
-import { isLongForm } from './element-header.ts';
+import { isLongForm } from '../dicom/element-header.ts';
 
 const SMALL = 4096;
 

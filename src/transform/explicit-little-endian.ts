@@ -5,10 +5,9 @@
  * group lengths (retired) would be wrong and are left out, and so are zeros that pad the end.
  */
 
-import { Failure } from '../failure.ts';
-import { attribute, label } from './attributes.ts';
-import { swapWords, wordSize } from './byte-order.ts';
-import { inflateHead, MAX_INFLATED_BYTES } from './deflated.ts';
+import { attribute, label } from '../dicom/attributes.ts';
+import { swapWords, wordSize } from '../dicom/byte-order.ts';
+import { inflateHead, MAX_INFLATED_BYTES } from '../dicom/deflated.ts';
 import {
   ITEM,
   ITEM_DELIMITATION,
@@ -27,9 +26,10 @@ import {
   UNDEFINED_LENGTH,
   vrCode,
   vrName,
-} from './element-header.ts';
+} from '../dicom/element-header.ts';
+import { transferSyntax } from '../dicom/transfer-syntax.ts';
+import { Failure } from '../failure.ts';
 import { ElementWriter } from './element-writer.ts';
-import { transferSyntax } from './transfer-syntax.ts';
 
 type Kind = 'items' | 'elements' | 'fragments';
 
