@@ -205,10 +205,10 @@ export function createLedger(parts: LedgerParts): Ledger {
            select n.id as delivery, greatest(n.next_attempt_at, r.down_until) as at
            from room r cross join lateral (
              (select id, next_attempt_at from delivery where destination = r.name and state = 'owed' and not held
-                and next_attempt_at <= clock_timestamp() order by priority desc, id limit greatest(r.room, 0))
+                and next_attempt_at <= now() order by priority desc, id limit greatest(r.room, 0))
              union all
              (select id, next_attempt_at from delivery where destination = r.name and state = 'owed' and not held
-                and next_attempt_at > clock_timestamp() order by next_attempt_at, id limit greatest(r.room, 0))) n)
+                and next_attempt_at > now() order by next_attempt_at, id limit greatest(r.room, 0))) n)
          select delivery, greatest(extract(epoch from at - clock_timestamp()) * 1000, 0)::float8 as "waitMs"
          from due order by at, delivery limit 10000`,
         [perDestination],
@@ -226,7 +226,7 @@ async function lockDestination(
   const { rows } = await tx.query<Destination & { faults: number }>(
     `select d.name, d.settings, d.faults from destination d cross join lateral (
        select priority from delivery where destination = d.name and state = 'owed' and not held
-         and next_attempt_at <= clock_timestamp() order by priority desc, id limit 1) top
+         and next_attempt_at <= now() order by priority desc, id limit 1) top
      where d.enabled and (d.down_until is null or d.down_until <= clock_timestamp())
        and ($1::bigint is null or d.name = (select destination from delivery where id = $1))
        and (select count(*) from delivery s where s.destination = d.name and s.state = 'sending')
@@ -256,7 +256,7 @@ async function claimNext(
        lease_until = clock_timestamp() + make_interval(secs => $3), claimed_at = clock_timestamp(), changed_at = now()
      where id = (
        select d.id from delivery d
-       where d.destination = $1 and d.state = 'owed' and not d.held and d.next_attempt_at <= clock_timestamp()
+       where d.destination = $1 and d.state = 'owed' and not d.held and d.next_attempt_at <= now()
          and not exists (select 1 from study s where s.study_uid = d.study_uid and s.held is not null)
        order by d.priority desc, d.id limit 1 for update skip locked)
      and (select count(*) from delivery s where s.destination = $1 and s.state = 'sending') < $4

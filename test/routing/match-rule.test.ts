@@ -1,0 +1,248 @@
+import { describe, expect, test } from 'vitest';
+import { Failure } from '../../src/failure.ts';
+import { type InstanceFacts, matchRule } from '../../src/routing/match-rule.ts';
+import { parseRule, ruleJsonSchema } from '../../src/routing/rule.ts';
+import { dicom } from './given-study.ts';
+
+const facts = (
+  values: Record<string, unknown>,
+  association: Partial<InstanceFacts['association']> = {},
+): InstanceFacts => ({
+  dataSets: [dicom(values)],
+  association: {
+    CallingAETitle: undefined,
+    CalledAETitle: undefined,
+    SourceAddress: undefined,
+    ...association,
+  },
+});
+
+const decide = (when: unknown, ...instances: InstanceFacts[]) =>
+  matchRule(parseRule({ when, send: ['pacs'] }).condition, instances);
+
+const ct = facts(
+  {
+    Modality: 'CT',
+    SOPClassUID: '1.2.840.10008.5.1.4.1.1.2',
+    Rows: 512,
+    SliceThickness: '1.50',
+    StudyDate: '20240131',
+    StudyTime: '101530.5',
+    PatientAge: '016Y',
+    PatientName: { Alphabetic: 'Doe^Jane', Ideographic: '山田^太郎' },
+    PatientID: '4711',
+    ImageType: ['ORIGINAL', 'PRIMARY', 'AXIAL'],
+    StudyDescription: 'CT Thorax mit KM',
+    AccessionNumber: '',
+    RequestAttributesSequence: [dicom({ ScheduledProcedureStepID: 'SPS-9' })],
+  },
+  { CallingAETitle: 'CT1', CalledAETitle: 'ISOCENTER', SourceAddress: '10.0.0.5' },
+);
+
+describe('matchRule, one instance', () => {
+  test.each([
+    ['no condition', {}, true],
+    ['equals', { Modality: 'CT' }, true],
+    ['equals another', { Modality: 'MR' }, false],
+    ['equals is exact in case', { Modality: 'ct' }, false],
+    ['in', { Modality: ['MR', 'CT'] }, true],
+    ['not in', { Modality: ['MR', 'US'] }, false],
+    ['a number as number', { Rows: 512 }, true],
+    ['a number as text', { Rows: '512' }, true],
+    ['decimal strings compare as numbers', { SliceThickness: 1.5 }, true],
+    ['any value of several', { ImageType: 'AXIAL' }, true],
+    ['star', { StudyDescription: '*Thorax*' }, true],
+    ['question mark', { Modality: 'C?' }, true],
+    ['a wildcard is anchored', { StudyDescription: 'Thorax*' }, false],
+    ['letters of patterns mean themselves beside wildcards', { StudyDescription: '*(Thorax)*' }, false],
+    ['pattern', { StudyDescription: { pattern: '(?i)thorax.*km$' } }, true],
+    ['pattern is not found', { StudyDescription: { pattern: '^Thorax' } }, false],
+    ['number range', { Rows: { from: 256, to: 512 } }, true],
+    ['number range, below', { Rows: { from: 513 } }, false],
+    ['date range', { StudyDate: { from: '2024-01-01', to: '20240131' } }, true],
+    ['date range, after', { StudyDate: { to: '20240130' } }, false],
+    ['time range', { StudyTime: { from: '10:00', to: '10:15' } }, true],
+    ['time range, after', { StudyTime: { from: '1016' } }, false],
+    ['age range', { PatientAge: { to: '016Y' } }, true],
+    ['age range, in months', { PatientAge: { from: '200M' } }, false],
+    ['present', { present: 'StudyDate' }, true],
+    ['present, but empty', { present: 'AccessionNumber' }, false],
+    ['absent', { absent: 'BodyPartExamined' }, true],
+    ['absent, but empty', { absent: 'AccessionNumber' }, true],
+    ['a sequence is present', { present: 'RequestAttributesSequence' }, true],
+    ['within a sequence', { 'RequestAttributesSequence.ScheduledProcedureStepID': 'SPS-*' }, true],
+    ['a name by its ideographic part', { PatientName: '山田*' }, true],
+    ['not', { not: { Modality: 'SR' } }, true],
+    ['not, of what holds', { not: { Modality: 'CT' } }, false],
+    ['all, a list', { all: [{ Modality: 'CT' }, { Rows: 512 }] }, true],
+    ['all, one fails', { all: [{ Modality: 'CT' }, { Rows: 256 }] }, false],
+    ['any', { any: [{ Modality: 'MR' }, { Rows: 512 }] }, true],
+    ['any, none', { any: [{ Modality: 'MR' }, { Rows: 256 }] }, false],
+    ['several entries must all hold', { Modality: 'CT', Rows: 256 }, false],
+    ['calling AE title', { CallingAETitle: 'CT*' }, true],
+    ['called AE title', { CalledAETitle: 'OTHER' }, false],
+    ['source address', { SourceAddress: '10.0.0.*' }, true],
+    [
+      'nested',
+      { not: { any: [{ Modality: 'MR' }, { all: [{ Modality: 'CT' }, { absent: 'StudyDate' }] }] } },
+      true,
+    ],
+    ['a missing attribute equals nothing', { BodyPartExamined: 'CHEST' }, false],
+    ['a missing attribute is not anything, either', { not: { BodyPartExamined: 'CHEST' } }, true],
+  ])('%s', (_name, when, expected) => {
+    expect(decide(when, ct).matched).toBe(expected);
+  });
+});
+
+describe('matchRule, a unit of many', () => {
+  const mr = facts({ Modality: 'MR', Rows: 256 });
+  const sr = facts({ Modality: 'SR' });
+
+  test('holds when any instance meets it', () => {
+    expect(decide({ Modality: 'CT' }, mr, sr, ct).matched).toBe(true);
+    expect(decide({ Modality: 'US' }, mr, sr, ct).matched).toBe(false);
+  });
+
+  test('all entries of one condition are asked of the same instance', () => {
+    expect(decide({ Modality: 'SR', Rows: 512 }, sr, ct).matched).toBe(false);
+  });
+
+  test('"all" with one condition asks every instance', () => {
+    expect(decide({ all: { Modality: ['CT', 'MR'] } }, ct, mr).matched).toBe(true);
+    expect(decide({ all: { Modality: ['CT', 'MR'] } }, ct, sr).matched).toBe(false);
+    expect(decide({ Rows: 512, all: { not: { Modality: 'SR' } } }, mr, ct).matched).toBe(true);
+  });
+
+  test('a unit without instances meets nothing', () => {
+    expect(decide({})).toMatchObject({ matched: false, reason: 'there is no instance to look at' });
+  });
+});
+
+describe('the reason', () => {
+  test('names the condition that decided', () => {
+    expect(decide({ Modality: 'CT', Rows: 512 }, ct).reason).toBe('Modality is "CT" and Rows is 512');
+    expect(decide({ Modality: 'CT', Rows: 256 }, ct).reason).toBe('Rows is not 256');
+    expect(decide({ BodyPartExamined: 'CHEST' }, ct).reason).toBe('BodyPartExamined is absent');
+    expect(decide({ any: [{ Modality: 'MR' }, { Rows: 256 }] }, ct).reason).toBe(
+      'Modality is not "MR" and Rows is not 256',
+    );
+    expect(decide({ not: { Modality: 'CT' } }, ct).reason).toBe('Modality is "CT"');
+  });
+
+  test('counts what failed in a unit of many', () => {
+    const sr = facts({ Modality: 'SR' });
+    expect(decide({ Modality: 'MR' }, ct, sr, sr).reason).toBe(
+      'none of 3 instances meets it: Modality is not "MR" (3)',
+    );
+  });
+
+  test("quotes no value of an identifying attribute, neither the rule's nor the object's", () => {
+    for (const when of [
+      { PatientID: '4711' },
+      { PatientID: '0815' },
+      { PatientName: { pattern: 'Doe' } },
+      { StudyDate: { from: '20240131' } },
+      { StudyDescription: ['CT Thorax mit KM', 'x'] },
+      { not: { PatientID: '4711' } },
+    ])
+      expect(decide(when, ct).reason).not.toMatch(/4711|0815|Doe|2024|Thorax/);
+  });
+});
+
+describe('a rule with faults is refused with every fault', () => {
+  const faultsOf = (json: unknown): string => {
+    try {
+      parseRule(json);
+    } catch (thrown) {
+      if (thrown instanceof Failure && thrown.kind === 'invalid') return thrown.message;
+      throw thrown;
+    }
+    return '';
+  };
+  test.each([
+    [
+      'an unknown keyword',
+      { when: { Modalty: 'CT' }, send: ['p'] },
+      /when\.Modalty: Modalty is no attribute keyword/,
+    ],
+    [
+      'an unknown keyword deep inside',
+      { when: { any: [{ not: { Foo: 'x' } }] }, send: ['p'] },
+      /when\.any\[0\]\.not\.Foo/,
+    ],
+    [
+      'an unknown keyword in present',
+      { when: { present: 'Nothing' }, send: ['p'] },
+      /when\.present: Nothing is no attribute/,
+    ],
+    [
+      'a pattern that does not compile',
+      { when: { Modality: { pattern: '(' } }, send: ['p'] },
+      /no RE2 expression/,
+    ],
+    [
+      'a look-behind, which RE2 does not have',
+      { when: { Modality: { pattern: '(?<=a)b' } }, send: ['p'] },
+      /no RE2 expression/,
+    ],
+    ['a number that is none', { when: { Rows: 'many' }, send: ['p'] }, /"many" is none/],
+    ['a range of texts', { when: { Modality: { from: 'A' } }, send: ['p'] }, /a range needs a number/],
+    ['a range without ends', { when: { Rows: {} }, send: ['p'] }, /from, to or both/],
+    ['a range upside down', { when: { Rows: { from: 2, to: 1 } }, send: ['p'] }, /comes after/],
+    ['a date that is none', { when: { StudyDate: { from: 'May' } }, send: ['p'] }, /expected a date/],
+    [
+      'the value of a sequence',
+      { when: { RequestAttributesSequence: 'x' }, send: ['p'] },
+      /a sequence has no value/,
+    ],
+    [
+      '"all" of one condition below the top',
+      { when: { not: { all: { Modality: 'CT' } } }, send: ['p'] },
+      /only at the top/,
+    ],
+    ['no destination', { when: {}, send: [] }, /send/],
+    [
+      'an unknown unit',
+      { when: {}, at: 'study', send: ['p'] },
+      /"instance"\|"series-stable"\|"study-stable"/,
+    ],
+    ['an unknown field', { when: {}, send: ['p'], sendTo: 'x' }, /sendTo is not known here/],
+    ['a list instead of a rule', [], /expected object/],
+  ])('%s', (_name, json, expected) => {
+    expect(faultsOf(json)).toMatch(expected);
+  });
+
+  test('all at once', () => {
+    const faults = faultsOf({ when: { Foo: 1, Rows: 'x', StudyDate: { from: 'y' } }, send: ['p'] });
+    expect(faults).toMatch(/3 faults.*Foo.*Rows.*StudyDate/);
+  });
+
+  test('however deep it is nested', () => {
+    let when: Record<string, unknown> = {};
+    for (let depth = 0; depth < 50_000; depth++) when = { not: when };
+    expect(faultsOf({ when, send: ['p'] })).toMatch(/nested deeper/);
+  });
+});
+
+test('a hostile pattern costs linear time', () => {
+  const long = facts({ StudyDescription: `${'a'.repeat(60_000)}!` });
+  expect(decide({ StudyDescription: { pattern: '^(a+)+$' } }, long).matched).toBe(false);
+});
+
+test('the published schema is JSON Schema and knows the form', () => {
+  const schema = ruleJsonSchema() as {
+    $schema: string;
+    required: string[];
+    properties: Record<string, unknown>;
+  };
+  expect(schema.$schema).toContain('2020-12');
+  expect(schema.required).toEqual(['send']);
+  expect(Object.keys(schema.properties)).toEqual([
+    'when',
+    'at',
+    'send',
+    'priority',
+    'enabled',
+    'description',
+  ]);
+});
