@@ -4,15 +4,9 @@
  */
 import { cache, registerImageLoader, init as startCore } from '@cornerstonejs/core';
 import { init as startDecoders } from '@cornerstonejs/dicom-image-loader';
-import {
-  addTool,
-  PanTool,
-  StackScrollTool,
-  init as startTools,
-  WindowLevelTool,
-  ZoomTool,
-} from '@cornerstonejs/tools';
+import { addTool, PanTool, StackScrollTool, init as startTools, ZoomTool } from '@cornerstonejs/tools';
 import { loadFrame } from './frame-loader.ts';
+import { ExactWindowTool } from './window-tool.ts';
 
 /** Decoded frames kept in memory. A 600-slice CT of 512 x 512 takes 315 MB as it is shown. */
 export const CACHE_BYTES = 768 * 1024 * 1024;
@@ -28,5 +22,5 @@ export function startCornerstone(): void {
   startDecoders({ maxWebWorkers: Math.min(4, Math.max(1, (navigator.hardwareConcurrency || 2) - 1)) });
   registerImageLoader('wadors', loadFrame);
   cache.setMaxCacheSize(CACHE_BYTES);
-  for (const tool of [WindowLevelTool, PanTool, ZoomTool, StackScrollTool]) addTool(tool);
+  for (const tool of [ExactWindowTool, PanTool, ZoomTool, StackScrollTool]) addTool(tool);
 }

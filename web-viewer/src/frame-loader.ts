@@ -9,6 +9,7 @@ import { getTransferSyntaxForContentType } from '@cornerstonejs/dicom-image-load
 import { type Dataset, number, text } from './dataset.ts';
 import { ArchiveError, fetchFrame } from './dicomweb.ts';
 import type { Frame } from './image-stack.ts';
+import { type VoiLutFunction, voiLutFunction } from './window-range.ts';
 import { rgbFromYbr422 } from './ybr-422.ts';
 
 /** The syntaxes whose pixels are not encapsulated, so that their length is known beforehand (PS3.5 A.1, A.2, A.3, A.5). */
@@ -18,6 +19,12 @@ const NATIVE = new Set([
   '1.2.840.10008.1.2.2',
   '1.2.840.10008.1.2.1.99',
 ]);
+
+const CURVES: Readonly<Record<VoiLutFunction, Enums.VOILUTFunctionType>> = {
+  LINEAR: Enums.VOILUTFunctionType.LINEAR,
+  LINEAR_EXACT: Enums.VOILUTFunctionType.LINEAR_EXACT,
+  SIGMOID: Enums.VOILUTFunctionType.SAMPLED_SIGMOID,
+};
 
 type WadorsMetadata = Parameters<typeof wadors.metaDataManager.add>[1];
 
@@ -31,6 +38,7 @@ export function describeFrames(frames: readonly Frame[]): void {
       ...dataset,
       // Cornerstone reads the modality without asking whether there is one; OT is what an object without one is.
       '00080060': { vr: 'CS', Value: [text(dataset, '00080060') || 'OT'] },
+      '00281056': { vr: 'CS', Value: [voiLutFunction(dataset)] },
       // Native frames are converted below, JPEG by the browser: what Cornerstone gets to see is RGB.
       ...(is422(dataset) && { '00280004': { vr: 'CS', Value: ['RGB'] } }),
     };
@@ -61,6 +69,8 @@ async function load(imageId: string, options: Record<string, unknown> | undefine
   const pixels = NATIVE.has(syntax) ? nativePixels(dataset, bytes) : bytes;
   const image = (await createImage(imageId, pixels, syntax, { ...options })) as Types.IImage;
   image.imageQualityStatus = Enums.ImageQualityStatus.FULL_RESOLUTION;
+  // createImage keeps only the first letter of the function's name, and the viewport then fails on it.
+  image.voiLUTFunction = CURVES[voiLutFunction(dataset)];
   return image;
 }
 

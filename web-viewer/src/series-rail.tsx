@@ -30,11 +30,11 @@ export function SeriesRail({ studyUid, series, openUid, onOpen }: SeriesRailProp
             <Thumbnail studyUid={studyUid} series={one} words={words} />
             <span className="series-name">{name}</span>
             <span className="series-facts">
-              <span className="modality">{one.modality}</span>
-              {one.number !== undefined && <span>#{one.number}</span>}
+              {one.modality !== '' && <span className="modality">{one.modality}</span>}
               {one.instanceCount !== undefined && (
                 <span>{formatCount(one.instanceCount, words === undefined ? 'image' : 'object')}</span>
               )}
+              {one.number !== undefined && <span>#{one.number}</span>}
             </span>
           </button>
         );

@@ -3,21 +3,12 @@
  * and telling what is to be seen in one value that React reads. Created by image-viewport.tsx, one per mount.
  * Pixels come through Cornerstone's WADO-RS loader; nothing here asks the archive itself.
  */
-import {
-  cache,
-  Enums,
-  eventTarget,
-  imageLoader,
-  RenderingEngine,
-  type Types,
-  utilities,
-} from '@cornerstonejs/core';
+import { cache, Enums, eventTarget, imageLoader, RenderingEngine, type Types } from '@cornerstonejs/core';
 import {
   PanTool,
   StackScrollTool,
   Enums as ToolEnums,
   ToolGroupManager,
-  WindowLevelTool,
   ZoomTool,
 } from '@cornerstonejs/tools';
 import { createCine, frameRate } from './cine.ts';
@@ -28,6 +19,8 @@ import { describeFrames } from './frame-loader.ts';
 import type { Frame, ImageStack } from './image-stack.ts';
 import { type EdgeLetters, lettersFromDirections, lettersFromPatientOrientation } from './orientation.ts';
 import { createPrefetch, prefetchOrder } from './prefetch.ts';
+import { toRange, toWindow, type VoiLutFunction } from './window-range.ts';
+import { ExactWindowTool } from './window-tool.ts';
 
 export type ToolName = 'window' | 'scroll' | 'zoom' | 'pan';
 
@@ -65,7 +58,7 @@ export interface Stage {
 }
 
 const TOOLS: Readonly<Record<ToolName, string>> = {
-  window: WindowLevelTool.toolName,
+  window: ExactWindowTool.toolName,
   scroll: StackScrollTool.toolName,
   zoom: ZoomTool.toolName,
   pan: PanTool.toolName,
@@ -121,11 +114,15 @@ export function createStage(element: HTMLDivElement): Stage {
     for (const listener of listeners) listener();
   }
 
+  function curve(): VoiLutFunction {
+    const named = viewport.getProperties().VOILUTFunction;
+    return named === 'SIGMOID' || named === 'LINEAR_EXACT' ? named : 'LINEAR';
+  }
+
   function readViewport(): Partial<StageState> {
     const { voiRange, invert } = viewport.getProperties();
-    const level = voiRange && utilities.windowLevel.toWindowLevel(voiRange.lower, voiRange.upper);
     return {
-      window: level && { width: level.windowWidth, center: level.windowCenter },
+      window: voiRange && toWindow(voiRange, curve()),
       inverted: (invert ?? false) !== isMonochrome1(frames[viewport.getCurrentImageIdIndex()]),
       zoom: zoomOf(viewport),
       letters: lettersOf(viewport, frames[viewport.getCurrentImageIdIndex()]),
@@ -152,9 +149,12 @@ export function createStage(element: HTMLDivElement): Stage {
   }
 
   function onLoadError(event: Event): void {
-    const { imageId, error } = (event as CustomEvent<{ imageId: string; error: unknown }>).detail;
+    const { detail } = event as CustomEvent<{ imageId: string; error: unknown } | PromiseRejectedResult[]>;
     const current = viewport.getCurrentImageIdIndex();
-    if (imageId === frames[current]?.imageId) change({ wanted: current, failure: sentenceFor(error) });
+    // A list comes from a viewport that could not draw what it had loaded. There is one viewport.
+    const error = Array.isArray(detail) ? detail[0]?.reason : detail.error;
+    if (!Array.isArray(detail) && detail.imageId !== frames[current]?.imageId) return;
+    change({ wanted: current, failure: sentenceFor(error) });
   }
 
   // The right button zooms.
@@ -190,7 +190,7 @@ export function createStage(element: HTMLDivElement): Stage {
       tools.chooseTool(tool);
     },
     setWindow(width, center) {
-      viewport.setProperties({ voiRange: utilities.windowLevel.toLowHighRange(width, center) });
+      viewport.setProperties({ voiRange: toRange(width, center, curve()) });
       viewport.render();
     },
     toggleInvert() {
@@ -265,7 +265,9 @@ function createToolGroup(id: string): { chooseTool(tool: ToolName): void; destro
 }
 
 function sentenceFor(error: unknown): string {
-  return error instanceof ArchiveError ? error.message : 'The pixels of this image could not be decoded.';
+  return error instanceof ArchiveError
+    ? error.message
+    : 'The pixels of this image could not be decoded or drawn.';
 }
 
 function isMonochrome1(frame: Frame | undefined): boolean {
