@@ -55,8 +55,7 @@ export function validateFhir(resource: unknown): string[] {
     const allowed = expand(url);
     if (!allowed) continue;
     for (const { path, value } of values) {
-      const inner = (value as { value?: unknown }).value;
-      const code = (inner as { code?: unknown } | undefined)?.code ?? inner;
+      const code = (value as { code?: unknown } | undefined)?.code ?? value;
       if (typeof code === 'string' && !allowed.has(code))
         faults.push(`${path}: code "${code}" is not in ${url}`);
     }

@@ -15,8 +15,7 @@ export type PeerName =
   | 'orthanc'
   | 'dicom3tools'
   | 'fhir'
-  | 'strace'
-  | 'e2fsprogs';
+  | 'strace';
 
 interface PeerEntry {
   /** What to install on Debian, in the words of apt-get. */
@@ -66,7 +65,6 @@ export const peers: Readonly<Record<PeerName, PeerEntry>> = {
   // The FHIR peer is made of development dependencies and is always there.
   fhir: { debian: 'nothing (npm ci brings it)', programs: [[]] },
   strace: { debian: 'strace', programs: [['strace']] },
-  e2fsprogs: { debian: 'e2fsprogs mount', programs: [['mkfs.ext4', 'mount', 'umount']] },
 };
 
 export const onCi = process.env.CI === 'true' || process.env.CI === '1';
