@@ -61,10 +61,22 @@ export function isUnchanged(ctx: Context, ...values: (string | number | Buffer)[
   ctx.status = 200;
   ctx.set('Cache-Control', 'private, no-cache');
   ctx.vary('Accept');
-  ctx.etag = hash.digest('base64url').slice(0, 27);
-  if (!ctx.fresh) return false;
+  const etag = `"${hash.digest('base64url').slice(0, 27)}"`;
+  ctx.set('ETag', etag);
+  if (!namesEtag(ctx.get('If-None-Match'), etag)) return false;
   ctx.status = 304;
   return true;
+}
+
+/**
+ * RFC 9110 13.1.2. Not Koa's ctx.fresh: that gives way to Cache-Control: no-cache, which fetch adds by itself to
+ * every request with a validator of the caller's own.
+ */
+function namesEtag(header: string, etag: string): boolean {
+  return header
+    .split(',')
+    .map((one) => one.trim().replace(/^W\//, ''))
+    .some((one) => one === etag || one === '*');
 }
 
 /** Writes the disclosure record of this request; HEAD lets nothing out. @throws Failure 'unavailable' */

@@ -40,17 +40,21 @@ export async function* parseMultipart(
   boundary: string,
 ): AsyncGenerator<Part> {
   const reader = new DelimitedReader(source, boundary);
-  let passed = 0;
-  for await (const chunk of reader.untilDelimiter()) {
-    passed += chunk.length;
-    if (passed > MAX_PREAMBLE_BYTES)
-      throw new Failure('invalid', `The body's first ${MAX_PREAMBLE_BYTES} bytes hold no boundary`);
-  }
-  while (!reader.closed) {
-    const headers = await reader.headers();
-    yield { headers, body: reader.untilDelimiter() };
-    // A consumer that turned away in the middle leaves the rest to be passed over.
-    if (reader.inPart) for await (const unread of reader.untilDelimiter()) void unread;
+  try {
+    let passed = 0;
+    for await (const chunk of reader.untilDelimiter()) {
+      passed += chunk.length;
+      if (passed > MAX_PREAMBLE_BYTES)
+        throw new Failure('invalid', `The body's first ${MAX_PREAMBLE_BYTES} bytes hold no boundary`);
+    }
+    while (!reader.closed) {
+      const headers = await reader.headers();
+      yield { headers, body: reader.untilDelimiter() };
+      // A consumer that turned away in the middle leaves the rest to be passed over.
+      if (reader.inPart) for await (const unread of reader.untilDelimiter()) void unread;
+    }
+  } finally {
+    await reader.release();
   }
 }
 
@@ -129,6 +133,11 @@ class DelimitedReader {
     this.#held = this.#held.subarray(end + HEADERS_END.length);
     this.inPart = true;
     return headers;
+  }
+
+  /** Lets go of the source, wherever the reading ended. */
+  async release(): Promise<void> {
+    await this.#source.return?.();
   }
 
   async #more(): Promise<void> {

@@ -31,7 +31,7 @@ export function answerFailures(log: Log): (ctx: Context, next: Next) => Promise<
       await next();
     } catch (thrown) {
       // A client that went away has nobody to answer to.
-      if (ctx.req.destroyed || ctx.res.destroyed) return;
+      if (ctx.req.socket.destroyed) return;
       const failure = asFailure(thrown);
       if (failure.kind === 'internal') log.error({ err: thrown, route: ctx.routerPath }, 'request failed');
       if (ctx.headerSent) {

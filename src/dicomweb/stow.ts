@@ -58,7 +58,6 @@ export function store(parts: StowParts) {
     const actor = ctx.state.actor as { name: string; address: string } | undefined;
     const address = actor?.address ?? ctx.ip;
     const reception = await parts.openReception({ actor: actor?.name ?? 'anonymous', address });
-    let outcome: 'answered' | 'aborted' = 'aborted';
     try {
       const { stored, failed } = await storeAll(bodyParts(ctx), reception, study);
       for (const part of failed) {
@@ -72,10 +71,11 @@ export function store(parts: StowParts) {
       }
       if (stored.length + failed.length === 0) throw new Failure('invalid', 'The request holds no part');
       await reception.indexed();
-      outcome = 'answered';
       answer(ctx, serviceUrl(ctx, parts.publicUrl), study, stored, failed);
     } finally {
-      await reception.close(outcome);
+      // What is left of a body that could not be read is let by, so that the client gets to read the answer.
+      ctx.req.resume();
+      await reception.close(ctx.req.socket.destroyed ? 'aborted' : 'answered');
     }
   };
 }
@@ -94,8 +94,12 @@ function mediaRefusal(header: string): string | undefined {
 /** The parts of the body; a body that is one DICOM file is one part. */
 async function* bodyParts(ctx: Context): AsyncGenerator<Part> {
   const media = parseMediaType(ctx.get('Content-Type'))!;
-  if (media.type === DICOM) yield { headers: new Map(), body: ctx.req };
-  else yield* parseMultipart(ctx.req, checkBoundary(media.parameters.get('boundary')));
+  // Turning away from the body must not cut the connection, on which the answer has to leave.
+  const body: AsyncIterable<Buffer> = {
+    [Symbol.asyncIterator]: () => ctx.req.iterator({ destroyOnReturn: false }),
+  };
+  if (media.type === DICOM) yield { headers: new Map(), body };
+  else yield* parseMultipart(body, checkBoundary(media.parameters.get('boundary')));
 }
 
 async function storeAll(
