@@ -3,8 +3,17 @@
  * The command line: `npx isocenter start | send | echo | modality | migrate | reindex`.
  * Reads the words, runs the verb's module in src/cli, and says every fault in one sentence.
  */
+import { enableCompileCache } from 'node:module';
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { asFailure, Failure } from './failure.ts';
+
+// Types are stripped and code is compiled once, not at every start; worker threads take it from the environment.
+process.env.NODE_COMPILE_CACHE ??= fileURLToPath(
+  new URL('../node_modules/.cache/isocenter', import.meta.url),
+);
+enableCompileCache(path.resolve(process.env.NODE_COMPILE_CACHE));
 
 const USAGE = `isocenter: receives DICOM studies, keeps them, shows them, passes them on
 
