@@ -118,12 +118,10 @@ export function createFileStore(parts: { folder: string }): FileStore {
       const { offset, length: wanted } = range ?? { offset: 0, length };
       if (offset + wanted > length) throw rangeOutside(key, { offset, length: wanted }, length);
       for (let done = 0; done < wanted; ) {
-        const size = Math.min(chunkLength, wanted - done);
-        const { bytesRead, buffer } = await handle.read(Buffer.allocUnsafeSlow(size), 0, size, offset + done);
-        if (bytesRead === 0)
-          throw new Failure('unavailable', `The object ${key} became shorter while it was read.`);
-        done += bytesRead;
-        yield buffer.subarray(0, bytesRead);
+        const chunk = Buffer.allocUnsafeSlow(Math.min(chunkLength, wanted - done));
+        await readFully(handle, key, chunk, offset + done);
+        done += chunk.length;
+        yield chunk;
       }
     } catch (thrown) {
       throw fileFailure(`read the object ${key}`, thrown);
@@ -132,7 +130,7 @@ export function createFileStore(parts: { folder: string }): FileStore {
     }
   }
 
-  /** One open, one read, one close: each is a trip through the thread pool, and frames are read this way. */
+  /** One read for all of it: frames are read this way, and each call is a trip through the thread pool. */
   async function readRange(key: string, offset: number, length: number): Promise<Buffer> {
     const range = checkSmallRange(key, { offset, length });
     const { handle, length: held } = await openObject(key);
