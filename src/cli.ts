@@ -52,6 +52,33 @@ async function run(verb: string | undefined, words: string[]): Promise<number> {
       if (target === undefined) throw new Failure('invalid', 'echo needs a node: AET@HOST:PORT');
       return (await import('./cli/echo.ts')).echo(target, { callingAeTitle: text(values.from) });
     }
+    case 'send': {
+      const { values, positionals } = parse(words, {
+        to: { type: 'string' },
+        from: { type: 'string' },
+        associations: { type: 'string' },
+      });
+      const to = text(values.to);
+      if (to === undefined) throw new Failure('invalid', 'send needs to know where: --to AET@HOST:PORT');
+      return (await import('./cli/send.ts')).send(positionals, to, {
+        callingAeTitle: text(values.from),
+        associations: number(values.associations, '--associations'),
+      });
+    }
+    case 'modality': {
+      const { values } = parse(words, {
+        ct: { type: 'string' },
+        to: { type: 'string' },
+        from: { type: 'string' },
+        seed: { type: 'string' },
+      });
+      return (await import('./cli/modality.ts')).modality({
+        ct: number(values.ct, '--ct') ?? 200,
+        to: text(values.to),
+        callingAeTitle: text(values.from),
+        seed: text(values.seed),
+      });
+    }
     case undefined:
     case 'help':
     case '--help':
@@ -75,4 +102,11 @@ function parse(words: string[], options: NonNullable<Parameters<typeof parseArgs
 
 function text(value: unknown): string | undefined {
   return typeof value === 'string' ? value : undefined;
+}
+
+function number(value: unknown, option: string): number | undefined {
+  if (value === undefined) return undefined;
+  const parsed = Number(value);
+  if (!Number.isFinite(parsed)) throw new Failure('invalid', `${option} takes a number`);
+  return parsed;
 }

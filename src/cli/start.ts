@@ -6,22 +6,28 @@
 import { parseConfig } from '../config.ts';
 import { asFailure } from '../failure.ts';
 import { createLog } from '../log.ts';
-import { PROJECT_FOLDER, shownHost, startIsocenter } from '../main.ts';
+import { type Isocenter, PROJECT_FOLDER, shownHost, startIsocenter } from '../main.ts';
 
 export async function start(): Promise<number> {
   const began = Date.now();
   const config = parseConfig(process.env, PROJECT_FOLDER);
   const ended = Promise.withResolvers<number>();
   const log = createLog(config.logLevel, 'main');
-  let stop: () => Promise<void> = async () => {};
-  let signals = 0;
+  let isocenter: Isocenter | undefined;
+  /** Set once the end was asked for; an end asked for during the start comes right after it. */
+  let code: number | undefined;
 
-  const end = (code: number): void => {
-    stop().then(
-      () => ended.resolve(code),
+  const stop = (open: Isocenter): void => {
+    open.stop().then(
+      () => ended.resolve(code ?? 0),
       (thrown: unknown) => ended.reject(asFailure(thrown)),
     );
   };
+  const end = (wanted: number): void => {
+    code ??= wanted;
+    if (isocenter) stop(isocenter);
+  };
+  let signals = 0;
   const onSignal = (signal: NodeJS.Signals): void => {
     signals++;
     if (signals > 1) process.exit(130);
@@ -31,12 +37,14 @@ export async function start(): Promise<number> {
   process.on('SIGINT', onSignal);
   process.on('SIGTERM', onSignal);
 
-  const isocenter = await startIsocenter(config, (failure) => {
+  isocenter = await startIsocenter(config, (failure) => {
     log.fatal({ err: failure }, 'a part cannot go on; this process ends, the next start recovers');
     end(1);
   });
-  stop = () => isocenter.stop();
-  if (signals > 0) end(0);
+  if (code !== undefined) {
+    stop(isocenter);
+    return ended.promise;
+  }
 
   const { aeTitle, host } = config.dicom;
   const viewer = config.publicUrl ?? `http://${shownHost(config.http.host)}:${isocenter.httpPort}`;
