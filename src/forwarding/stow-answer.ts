@@ -48,11 +48,12 @@ export function judgeStow(
   const named = namedInstances(answer.body);
   if (named.size > 0 || (status >= 200 && status < 300)) {
     if (status >= 500) return { kind: 'unclear', verdict: { state: 'owed', status, comment: words } };
-    // 200 is defined as "all instances were stored" (PS3.18 Table 10.5.3-1), also where no body says so again.
-    const unnamed: Verdict =
-      named.size === 0 && status === 200
-        ? { state: 'delivered', status: 0 }
-        : { state: 'failed', status, comment: `${words}, and the answer does not name this instance` };
+    // Only an instance that is named was stored: a login page answers 200, too, and so does Orthanc for parts it skipped.
+    const unnamed: Verdict = {
+      state: 'failed',
+      status,
+      comment: `${words}, but the answer does not say that this instance was stored`,
+    };
     return { kind: 'instances', verdicts: new Map(sopUids.map((uid) => [uid, named.get(uid) ?? unnamed])) };
   }
   const state = status >= 500 ? 'owed' : 'failed';

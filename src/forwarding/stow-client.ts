@@ -14,7 +14,6 @@ import type { StowAnswer } from './stow-answer.ts';
 export interface StowPart {
   /** Bytes of the whole Part 10 file. */
   readonly length: number;
-  readonly transferSyntaxUid: string;
   open(): AsyncIterable<Uint8Array>;
 }
 
@@ -64,7 +63,7 @@ export function createStowClient(settings: StowSettings, timeouts: SendTimeouts)
         method,
         agent,
         headers: {
-          accept: 'application/dicom+json, application/json;q=0.9',
+          accept: 'application/dicom+json',
           ...settings.headers,
           ...headers,
         },
@@ -129,9 +128,10 @@ export function createStowClient(settings: StowSettings, timeouts: SendTimeouts)
   };
 }
 
+/** The bare media type: Orthanc 1.10 skips parts whose type has a parameter, and the file names its own syntax. */
 function partHead(boundary: string, part: StowPart, first: boolean): Buffer {
   return Buffer.from(
-    `${first ? '' : '\r\n'}--${boundary}\r\nContent-Type: application/dicom; transfer-syntax=${part.transferSyntaxUid}\r\n` +
+    `${first ? '' : '\r\n'}--${boundary}\r\nContent-Type: application/dicom\r\n` +
       `Content-Length: ${part.length}\r\n\r\n`,
     'latin1',
   );

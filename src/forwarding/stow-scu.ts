@@ -166,7 +166,6 @@ class Sending {
     let fault: Failure | undefined;
     return {
       length: object.length,
-      transferSyntaxUid: object.transferSyntax,
       async *open() {
         try {
           yield* reader.read(object);

@@ -1,0 +1,175 @@
+import { createHash } from 'node:crypto';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { givenStableStudy } from '../routing/given-study.ts';
+import { startOrthanc } from '../support/orthanc.ts';
+import { peer } from '../support/peers.ts';
+import { type BackDoor, openBackDoor } from './back-door.ts';
+import {
+  type StowReceiver,
+  type StowReply,
+  type StowScript,
+  startStowReceiver,
+  stowBody,
+} from './stow-receiver.ts';
+
+let door: BackDoor;
+let receiver: StowReceiver | undefined;
+
+beforeEach(async () => {
+  door = await openBackDoor();
+});
+afterEach(async () => {
+  await door.close();
+  await receiver?.stop();
+  receiver = undefined;
+});
+
+async function receiving(
+  script?: StowScript,
+  settings: object = {},
+  early?: StowReply,
+): Promise<StowReceiver> {
+  receiver = await startStowReceiver(script, early);
+  await door.destination('cloud', { kind: 'stow', url: receiver.url, ...settings });
+  await door.rule('all', { when: {}, send: ['cloud'] });
+  return receiver;
+}
+
+const given = (more: Parameters<typeof givenStableStudy>[1] = {}) =>
+  givenStableStudy(door.database, { store: door.store, ...more });
+const nthOf = (sopUid: string): number => Number(sopUid.split('.').at(-1));
+
+describe('to a STOW-RS server', () => {
+  test('files arrive byte for byte, a few a request, in the form of PS3.18 8.6', async () => {
+    const cloud = await receiving(undefined, { headers: { Authorization: 'Bearer secret' } });
+    const { studyUid, dataSets } = await given({ instances: 20, pixelBytes: 200_000 });
+    expect(await door.settled('delivered')).toMatchObject([{ total: 20, delivered: 20, attempts: 1 }]);
+    expect(cloud.kept.size).toBe(20);
+    for (const [sopUid, file] of cloud.kept)
+      expect(file.subarray(-dataSets.get(sopUid)!.length).equals(dataSets.get(sopUid)!)).toBe(true);
+    expect(cloud.requests.length).toBeGreaterThanOrEqual(3);
+    for (const { path, headers, parts } of cloud.requests) {
+      expect(path).toBe(`/dicom-web/studies/${studyUid}`);
+      expect(headers['content-type']).toMatch(/^multipart\/related; type="application\/dicom"; boundary=/);
+      expect(headers.authorization).toBe('Bearer secret');
+      expect(Number(headers['content-length'])).toBeGreaterThan(0);
+      expect(parts.length).toBeLessThanOrEqual(8);
+      expect(parts[0]!.head).toContain('Content-Type: application/dicom');
+    }
+    const { rows } = await door.database.query(
+      `select recipient, sum(instances) as instances from disclosure where channel = 'stow' group by 1`,
+    );
+    expect(rows).toEqual([{ recipient: new URL(cloud.url).host, instances: 20 }]);
+  });
+
+  test('an object larger than a request goes alone', async () => {
+    const cloud = await receiving();
+    const { dataSets, sopUids } = await given({ instances: 2, pixelBytes: 20_000_000 });
+    await door.settled('delivered');
+    expect(cloud.requests.map(({ parts }) => parts.length)).toEqual([1, 1]);
+    const digest = (bytes: Buffer): string => createHash('sha256').update(bytes).digest('hex');
+    for (const uid of sopUids)
+      expect(digest(cloud.kept.get(uid)!.subarray(-dataSets.get(uid)!.length))).toBe(
+        digest(dataSets.get(uid)!),
+      );
+  });
+
+  test('202 with a failed instance parks that one and delivers the others', async () => {
+    await receiving(({ parts }) => {
+      const failed = parts.filter(({ sopUid }) => nthOf(sopUid) === 2).map(({ sopUid }) => [sopUid, 0xa900]);
+      const stored = parts.map(({ sopUid }) => sopUid).filter((uid) => nthOf(uid) !== 2);
+      return { status: failed.length > 0 ? 202 : 200, body: stowBody(stored, Object.fromEntries(failed)) };
+    });
+    await given({ instances: 10 });
+    const [delivery] = await door.settled('parked');
+    expect(delivery).toMatchObject({ delivered: 9, failed: 1, attempts: 1 });
+    expect(delivery!.lastError).toMatch(/0xA900 Error: Data Set does not match SOP Class/);
+  });
+
+  test('409 names every failed instance; out of resources is tried again', async () => {
+    let full = true;
+    const cloud = await receiving(({ parts }) =>
+      full
+        ? { status: 409, body: stowBody([], Object.fromEntries(parts.map(({ sopUid }) => [sopUid, 0xa700]))) }
+        : undefined,
+    );
+    await given({ instances: 2 });
+    expect(await door.failing()).toMatchObject({ failed: 0, lastError: '0xA700 Refused: Out of Resources' });
+    full = false;
+    await door.settled('delivered');
+    expect(cloud.kept.size).toBe(2);
+  });
+
+  test('400 without a word of which: they are sent one by one, and only the bad one is parked', async () => {
+    const cloud = await receiving(({ parts }) =>
+      parts.some(({ sopUid }) => nthOf(sopUid) === 3)
+        ? { status: 400, body: { message: 'bad part' } }
+        : undefined,
+    );
+    await given({ instances: 6 });
+    const [delivery] = await door.settled('parked');
+    expect(delivery).toMatchObject({ delivered: 5, failed: 1 });
+    expect(delivery!.lastError).toMatch(/HTTP 400 Bad Request: bad part/);
+    expect(cloud.kept.size).toBe(5);
+  });
+
+  test.each([401, 403, 404])('%i parks the delivery at once, in words', async (status) => {
+    const cloud = await receiving(() => ({ status }));
+    await given({ instances: 20 });
+    const [delivery] = await door.settled('parked');
+    expect(delivery).toMatchObject({ delivered: 0, failed: 0, attempts: 1 });
+    expect(delivery!.lastError).toMatch(new RegExp(`^HTTP ${status} `));
+    expect(cloud.requests).toHaveLength(1);
+  });
+
+  test('401 before the body is read does not hang', async () => {
+    await receiving(undefined, {}, { status: 401 });
+    await given({ instances: 3, pixelBytes: 4_000_000 });
+    const [delivery] = await door.settled('parked');
+    expect(delivery!.lastError).toMatch(/HTTP 401|did not answer/);
+  });
+
+  test.each([500, 503, 429])('%i is tried again until it passes', async (status) => {
+    const cloud = await receiving((_request, nth) =>
+      nth === 1 ? { status, headers: { 'retry-after': '1' } } : undefined,
+    );
+    await given({ instances: 1 });
+    expect(await door.settled('delivered')).toMatchObject([{ attempts: 2 }]);
+    expect(cloud.kept.size).toBe(1);
+  });
+
+  test('a connection lost at one instance costs the others nothing', async () => {
+    let lost = 0;
+    const cloud = await receiving(({ parts }) =>
+      parts.some(({ sopUid }) => nthOf(sopUid) === 1) && ++lost < 3 ? 'close' : undefined,
+    );
+    await given({ instances: 5 });
+    await door.settled('delivered');
+    expect(cloud.kept.size).toBe(5);
+  });
+});
+
+describe.skipIf(!peer('orthanc'))('to Orthanc (needs orthanc)', () => {
+  test('data sets arrive byte for byte', async () => {
+    const orthanc = await startOrthanc();
+    try {
+      await door.destination('orthanc', { kind: 'stow', url: orthanc.dicomWebUrl });
+      await door.rule('all', { when: {}, send: ['orthanc'] });
+      const { dataSets } = await given({ instances: 12 });
+      await door.settled('delivered');
+      const instances = (await orthanc.get('/instances?expand')) as {
+        ID: string;
+        MainDicomTags: { SOPInstanceUID: string };
+      }[];
+      expect(instances).toHaveLength(12);
+      for (const { ID, MainDicomTags } of instances) {
+        const response = await fetch(`${orthanc.url}/instances/${ID}/file`);
+        const file = Buffer.from(await response.arrayBuffer());
+        const dataSet = dataSets.get(MainDicomTags.SOPInstanceUID)!;
+        expect(file.subarray(-dataSet.length).equals(dataSet)).toBe(true);
+      }
+    } finally {
+      await orthanc.stop();
+    }
+  });
+});
