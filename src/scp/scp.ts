@@ -109,16 +109,23 @@ export function createScp(parts: ScpParts): Scp {
     thread.on('exit', () => {
       threads.delete(thread);
       Atomics.store(new Int32Array(openCounts), n, 0);
-      seat.leave();
-      if (!stopping)
-        setTimeout(() => {
-          if (stopping) return;
-          startThread(n, shared).catch((err: unknown) =>
-            log.error({ err }, 'a receiver could not be started'),
-          );
-        }, RESTART_MS);
+      restart(n, shared);
     });
     return promise;
+  };
+  const restart = (n: number, shared: boolean): void => {
+    if (stopping) return;
+    setTimeout(() => {
+      if (stopping) return;
+      const failed = (err: unknown): void => log.error({ err }, 'a receiver could not be started');
+      try {
+        // A thread that was made and failed has ended, and its end restarts it.
+        startThread(n, shared).catch(failed);
+      } catch (thrown) {
+        failed(thrown);
+        restart(n, shared);
+      }
+    }, RESTART_MS);
   };
 
   return {

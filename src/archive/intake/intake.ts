@@ -36,9 +36,8 @@ export interface IntakeParts {
 /** What a receiver thread needs; the port must be in the transfer list. */
 export interface JournalSeat {
   intake: Omit<IntakeOptions, 'port'>;
+  /** Its end tells the settler that the thread is gone. */
   settlerPort: MessagePort;
-  /** The thread is gone: settle what it left. */
-  leave(): void;
 }
 
 export interface IntakeThreads {
@@ -51,6 +50,9 @@ export interface IntakeThreads {
   state(): SettlerState;
   stop(limitMs: number): Promise<void>;
 }
+
+/** A thread that fails at once is not started in a tight loop; until then a STOW is answered 503. */
+const RESTART_MS = 1000;
 
 export function startIntake(parts: IntakeParts): IntakeThreads {
   const { log } = parts;
@@ -109,14 +111,14 @@ export function startIntake(parts: IntakeParts): IntakeThreads {
         segmentBytes,
       },
       settlerPort: port2,
-      leave: () => tell({ type: 'detach', name: unique }),
     };
   };
 
   let web: WebDoor;
   let webEnded = Promise.resolve();
+  let webRestart: NodeJS.Timeout | undefined;
   const startWeb = (): void => {
-    const { intake, settlerPort, leave } = seat('web');
+    const { intake, settlerPort } = seat('web');
     const { port1, port2 } = new MessageChannel();
     const data: WebThreadData = { intake, settlerPort, webPort: port2 };
     const thread = new Worker(new URL('./web-thread.ts', import.meta.url), {
@@ -130,10 +132,20 @@ export function startIntake(parts: IntakeParts): IntakeThreads {
       thread.on('exit', () => {
         resolve();
         door.fail();
-        leave();
-        if (!stopping) startWeb();
+        restartWeb();
       });
     });
+  };
+  const restartWeb = (): void => {
+    if (stopping) return;
+    webRestart = setTimeout(() => {
+      try {
+        startWeb();
+      } catch (err) {
+        log.error({ err }, 'the web intake could not be started');
+        restartWeb();
+      }
+    }, RESTART_MS);
   };
   startWeb();
 
@@ -145,6 +157,7 @@ export function startIntake(parts: IntakeParts): IntakeThreads {
     state: () => state,
     async stop(limitMs) {
       stopping = true;
+      clearTimeout(webRestart);
       web.end();
       await webEnded;
       tell({ type: 'stop', limitMs });

@@ -17,6 +17,8 @@ export const SEGMENT_BYTES = 32 * 1024 * 1024;
 const POOL_SEGMENTS = 8;
 /** Segments written full once at start, so that the first study already overwrites instead of growing a file. */
 const PREPARED_SEGMENTS = 2;
+/** Open segments kept for the next objects once their records are settled; each holds a segment of the limit. */
+const IDLE_SEGMENTS = 2;
 
 export interface Segment {
   readonly path: string;
@@ -45,6 +47,8 @@ export interface Journal {
   advance(segment: Segment): void;
   /** The object is done or was dropped: the segment is free for the next one. */
   giveBack(segment: Segment): void;
+  /** The settler has caught up: what many associations at once left open is sealed, so that its room comes back. */
+  trim(): void;
   /** The settler is done with the file: recycle it. */
   recycle(path: string): void;
   /** Room the next record should find; learned from what came before. */
@@ -74,6 +78,7 @@ export function createJournal(options: JournalOptions): Journal {
     const zeros = Buffer.alloc(1024 * 1024);
     for (let n = 0; n < PREPARED_SEGMENTS; n++) {
       const file = create();
+      pool.push(file);
       const fd = fs.openSync(file, 'r+');
       try {
         for (let at = 0; at < segmentBytes; at += zeros.length)
@@ -82,10 +87,14 @@ export function createJournal(options: JournalOptions): Journal {
       } finally {
         fs.closeSync(fd);
       }
-      pool.push(file);
     }
   };
-  if (budget.hasRoomFor(PREPARED_SEGMENTS * segmentBytes)) prepare();
+  try {
+    if (budget.hasRoomFor(PREPARED_SEGMENTS * segmentBytes)) prepare();
+  } catch (thrown) {
+    // Only a head start is lost: a disk that is full now answers for each object (no-space) until it is not.
+    if (!(thrown instanceof Error && 'code' in thrown)) throw thrown;
+  }
 
   const seal = (segment: Segment): void => {
     fs.closeSync(segment.fd);
@@ -94,14 +103,22 @@ export function createJournal(options: JournalOptions): Journal {
 
   const open = (): Segment => {
     budget.reserve(segmentBytes);
+    let file: string | undefined;
+    let fd: number | undefined;
     try {
-      const file = pool.pop() ?? create();
-      const fd = fs.openSync(file, 'r+');
+      file = pool.pop() ?? create();
+      fd = fs.openSync(file, 'r+');
       const nonce = randomBytes(16);
-      // The new nonce goes in before any new byte: whoever still reads the old content sees it has gone.
+      // The new nonce goes in, and to the disk, before any new byte: whoever still reads the old content sees that it
+      // has gone, and a replay after a power cut never finds new bytes under the old nonce.
       fs.writeSync(fd, encodeSegmentHeader(nonce), 0, SEGMENT_HEADER_BYTES, 0);
+      fs.fdatasyncSync(fd);
+      // Told before it holds anything: should this thread go, the settler gives its room back.
+      tell({ path: file, nonce: nonce.toString('hex'), end: SEGMENT_HEADER_BYTES, sealed: false });
       return { path: file, fd, nonce, end: SEGMENT_HEADER_BYTES };
     } catch (cause) {
+      if (fd !== undefined) fs.closeSync(fd);
+      if (file !== undefined) pool.push(file);
       budget.free(segmentBytes);
       throw new Failure('no-space', 'the journal cannot open a segment', { cause });
     }
@@ -122,6 +139,9 @@ export function createJournal(options: JournalOptions): Journal {
     },
     giveBack(segment) {
       idle.push(segment);
+    },
+    trim() {
+      while (idle.length > IDLE_SEGMENTS) seal(idle.shift()!);
     },
     recycle(file) {
       budget.free(segmentBytes);

@@ -81,6 +81,8 @@ class JournalObjectWriter implements ObjectWriter {
   #written = 0;
   #spill: Spill | undefined;
   #open = true;
+  /** A write that failed has left a hole: nothing after it may make the object whole. */
+  #fault: unknown;
 
   constructor(journal: Journal, budget: JournalBudget, declared: DeclaredObject, from: Provenance) {
     this.#journal = journal;
@@ -101,13 +103,20 @@ class JournalObjectWriter implements ObjectWriter {
   }
 
   write(chunk: Uint8Array): void {
-    this.#scan.push(chunk);
-    this.#hash.update(chunk);
-    this.#put(chunk);
+    this.#refuseWhenOver();
+    try {
+      this.#scan.push(chunk);
+      this.#hash.update(chunk);
+      this.#put(chunk);
+    } catch (thrown) {
+      this.#fault = thrown;
+      throw thrown;
+    }
   }
 
   finish(): DurableObject {
     try {
+      this.#refuseWhenOver();
       const identity = checkObject(this.#declared, this.#scan.end());
       this.#flush();
       const bodyLength = this.#written;
@@ -161,6 +170,12 @@ class JournalObjectWriter implements ObjectWriter {
     }
     // segment.end has not moved: the next record overwrites what lies behind it.
     this.#journal.giveBack(this.#segment);
+  }
+
+  /** The segment may by then be another object's. */
+  #refuseWhenOver(): void {
+    if (!this.#open) throw new Failure('internal', 'the object is finished or dropped already');
+    if (this.#fault !== undefined) throw this.#fault;
   }
 
   #put(bytes: Uint8Array): void {

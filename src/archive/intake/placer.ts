@@ -6,6 +6,7 @@
 import { createHash } from 'node:crypto';
 import fs from 'node:fs';
 import path from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { asFailure } from '../../failure.ts';
 import type { Log } from '../../log.ts';
 import type { Database } from '../database/database.ts';
@@ -18,8 +19,8 @@ import { type JournalRecord, type RecordBody, readBody } from './segment-reader.
 
 export interface Placed {
   object: IncomingObject;
-  /** finishes the placing; undefined where only a sync is missing */
-  upload: (() => Promise<void>) | undefined;
+  /** Puts the bytes into the store: S3's upload; for files once more, when a sync has failed. */
+  put: () => Promise<void>;
 }
 
 export interface Placer {
@@ -29,6 +30,9 @@ export interface Placer {
   follow(placed: Placed, done: () => void): void;
   /** Objects followed and not done. */
   pending(): number;
+  /** More than can be held in memory are not done: nothing further should be placed now. */
+  full(): boolean;
+  /** Syncs what was followed; uploads finish by themselves. @throws Failure 'unavailable' | 'no-space': call it again */
   flush(): Promise<void>;
   stop(): Promise<void>;
 }
@@ -45,6 +49,8 @@ export interface PlacerParts {
 const ONE_PIECE = 4 * 1024 * 1024;
 const PARALLEL_UPLOADS = 8;
 const UPLOAD_RETRY_MS = 2000;
+/** With S3 away this many objects wait for their upload (about 1 KB of memory each), the others for the index. */
+const MOST_UPLOADS = 10_000;
 
 export function createPlacer(parts: PlacerParts): Placer {
   return isFileStore(parts.store) ? createFilePlacer(parts.store) : createUploadPlacer(parts);
@@ -55,58 +61,74 @@ function isFileStore(store: ObjectStore): store is FileStore {
 }
 
 function createFilePlacer(store: FileStore): Placer {
-  let unsynced: { key: string; done: () => void }[] = [];
+  let unsynced: { key: string; put: () => Promise<void>; done: () => void }[] = [];
+  /** A sync failed: the kernel may hold the files for clean now, so they are written again from the journal. */
+  let doubtful = false;
+
+  const write = async (key: string, { body }: JournalRecord, read: RecordReading): Promise<void> => {
+    if (body.external)
+      await store.put(key, {
+        length: body.length,
+        sha256: read.sha256(),
+        open: () => pieces(body),
+        linkFrom: body.path,
+      });
+    else if (read.whole) store.putSync(key, [read.whole]);
+    else putFromSegment(store, key, body);
+  };
   return {
     async place(record) {
-      const { body } = record;
       const key = keyOf(record);
       const read = readRecord(record);
-      if (body.external)
-        await store.put(key, {
-          length: body.length,
-          sha256: read.sha256(),
-          open: () => pieces(body),
-          linkFrom: body.path,
-        });
-      else if (read.whole) store.putSync(key, [read.whole]);
-      else putFromSegment(store, key, body);
-      return { object: incoming(record, key, read, { in: 'store' }), upload: undefined };
+      await write(key, record, read);
+      return {
+        object: incoming(record, key, read, { in: 'store' }),
+        put: () => write(key, record, readRecord(record)),
+      };
     },
-    follow(placed, done) {
-      unsynced.push({ key: placed.object.key, done });
+    follow({ object: { key }, put }, done) {
+      unsynced.push({ key, put, done });
     },
     pending: () => unsynced.length,
+    full: () => false,
     async flush() {
       const batch = unsynced;
-      unsynced = [];
+      if (doubtful) for (const object of batch) await object.put();
       try {
         store.syncSync(batch.map(({ key }) => key));
       } catch (thrown) {
-        unsynced = [...batch, ...unsynced];
+        doubtful = true;
         throw thrown;
       }
+      doubtful = false;
+      unsynced = [];
       for (const { done } of batch) done();
     },
     stop: async () => {},
   };
 }
 
+interface Upload {
+  sopUid: string;
+  contentHash: Buffer;
+  put: () => Promise<void>;
+  done: () => void;
+}
+
 function createUploadPlacer(parts: PlacerParts): Placer {
   const { store, database, log } = parts;
-  const waiting: { placed: Placed; done: () => void }[] = [];
+  const waiting: Upload[] = [];
   let active = 0;
   let stopped = false;
-  const idle: (() => void)[] = [];
 
-  const finish = async (item: { placed: Placed; done: () => void }): Promise<void> => {
-    const { object, upload } = item.placed;
-    await upload?.();
+  const finish = async ({ sopUid, contentHash, put, done }: Upload): Promise<void> => {
+    await put();
     await database.query(
       `update object set location = 'store', node = null, journal = null
        where sop_uid = $1 and content_hash = $2 and location = 'journal' and node = $3`,
-      [object.sopInstanceUid, object.contentHash, parts.nodeName],
+      [sopUid, contentHash, parts.nodeName],
     );
-    item.done();
+    done();
   };
   const pump = (): void => {
     while (!stopped && active < PARALLEL_UPLOADS && waiting.length > 0) {
@@ -116,19 +138,14 @@ function createUploadPlacer(parts: PlacerParts): Placer {
         .catch((thrown: unknown) => {
           log.warn({ err: asFailure(thrown) }, 'an object could not be put into the store, trying again');
           waiting.push(item);
-          return new Promise<void>((resolve) => setTimeout(resolve, stopped ? 0 : UPLOAD_RETRY_MS));
+          return sleep(stopped ? 0 : UPLOAD_RETRY_MS);
         })
         .finally(() => {
           active--;
           pump();
-          if (active + waiting.length === 0 || stopped) for (const resolve of idle.splice(0)) resolve();
         });
     }
   };
-  const emptied = (): Promise<void> =>
-    active + waiting.length === 0 || stopped
-      ? Promise.resolve()
-      : new Promise((resolve) => idle.push(resolve));
 
   return {
     async place(record) {
@@ -145,18 +162,20 @@ function createUploadPlacer(parts: PlacerParts): Placer {
       };
       return {
         object: incoming(record, key, read, place),
-        upload: () => store.put(key, { length: body.length, sha256, open: () => pieces(body) }),
+        put: () => store.put(key, { length: body.length, sha256, open: () => pieces(body) }),
       };
     },
-    follow(placed, done) {
-      waiting.push({ placed, done });
+    follow({ object, put }, done) {
+      // Only what the upload needs: the header would be held for as long as S3 is away.
+      const { sopInstanceUid: sopUid, contentHash } = object;
+      waiting.push({ sopUid, contentHash, put, done });
       pump();
     },
     pending: () => active + waiting.length,
-    flush: emptied,
+    full: () => active + waiting.length >= MOST_UPLOADS,
+    flush: async () => {},
     async stop() {
       stopped = true;
-      for (const resolve of idle.splice(0)) resolve();
     },
   };
 }

@@ -21,13 +21,18 @@ export interface IntakeOptions {
   reserveBytes: number;
   ackAfter: 'journal' | 'store';
   segmentBytes?: number;
+  /** With ackAfter store: how long one object may wait for it. */
+  storeLimitMs?: number;
 }
 
 export interface Reception {
   readonly from: Provenance;
   /** @throws Failure 'no-space' */
   begin(declared: DeclaredObject): ObjectWriter;
-  /** After finish(): resolves when Success may be said (at once, or when the store has it where ACK_AFTER=store). */
+  /**
+   * After finish(): undefined when Success may be said at once; with ACK_AFTER=store a wait for the store.
+   * @throws Failure 'unavailable' when the store does not have it in time: the sender sends again, and it is the same
+   */
   acknowledged(object: DurableObject): Promise<void> | undefined;
   refused(): void;
   /** Resolves when everything of this reception is indexed. @throws Failure 'unavailable' after `limitMs` */
@@ -42,6 +47,9 @@ export interface Intake {
 }
 
 type Stage = 'indexed' | 'placed';
+
+/** Senders give a C-STORE about a minute; an answer within that is better than none. */
+const STORE_LIMIT_MS = 30_000;
 
 interface Waiter {
   stage: Stage;
@@ -75,12 +83,21 @@ export function createIntake(options: IntakeOptions): Intake {
       waiter.done();
     }
   };
-  const wait = (stage: Stage, points: JournalPoint[]): Waiter & { promise: Promise<void> } => {
-    const { promise, resolve } = Promise.withResolvers<void>();
-    const waiter = { stage, points, done: resolve, promise };
+  /** @throws Failure 'unavailable' after `limitMs` */
+  const wait = (stage: Stage, points: JournalPoint[], limitMs: number, sentence: string): Promise<void> => {
+    const { promise, resolve, reject } = Promise.withResolvers<void>();
+    const timer = setTimeout(() => {
+      waiters.delete(waiter);
+      reject(new Failure('unavailable', sentence, { retryAfterS: 5 }));
+    }, limitMs);
+    const done = (): void => {
+      clearTimeout(timer);
+      resolve();
+    };
+    const waiter = { stage, points, done };
     waiters.add(waiter);
     settleWaiters();
-    return waiter;
+    return promise;
   };
 
   const journal: Journal = createJournal({
@@ -101,6 +118,7 @@ export function createIntake(options: IntakeOptions): Intake {
     } else {
       const known = progress.get(message.path);
       if (known?.nonce === message.nonce) known[message.type] = Math.max(known[message.type], message.to);
+      if (message.type === 'placed') journal.trim();
     }
     settleWaiters();
   });
@@ -111,6 +129,7 @@ export function createIntake(options: IntakeOptions): Intake {
       /** The furthest point of this reception in each segment it wrote to. */
       const points = new Map<string, JournalPoint>();
       let refusedObjects = 0;
+      let announced = false;
       const pending = (): JournalPoint[] => {
         for (const [id, point] of points) if (passed('indexed', point)) points.delete(id);
         return [...points.values()];
@@ -118,6 +137,8 @@ export function createIntake(options: IntakeOptions): Intake {
       return {
         from,
         begin(declared) {
+          if (!announced) send({ type: 'reception-opened', from });
+          announced = true;
           const writer = beginObject(journal, budget, declared, from);
           return {
             write: (chunk) => writer.write(chunk),
@@ -131,31 +152,21 @@ export function createIntake(options: IntakeOptions): Intake {
         },
         acknowledged(object) {
           if (options.ackAfter === 'journal') return undefined;
-          return wait('placed', [{ path: object.segment, nonce: object.nonce, end: object.end }]).promise;
+          return wait(
+            'placed',
+            [{ path: object.segment, nonce: object.nonce, end: object.end }],
+            options.storeLimitMs ?? STORE_LIMIT_MS,
+            'the object store does not take objects now',
+          );
         },
         refused() {
           refusedObjects++;
         },
-        async indexed(limitMs) {
-          const waiter = wait('indexed', pending());
-          let timer: NodeJS.Timeout | undefined;
-          const late = new Promise<never>((_, reject) => {
-            timer = setTimeout(() => {
-              waiters.delete(waiter);
-              reject(
-                new Failure('unavailable', 'the objects are stored, and the index will have them later', {
-                  retryAfterS: 5,
-                }),
-              );
-            }, limitMs);
-          });
-          try {
-            await Promise.race([waiter.promise, late]);
-          } finally {
-            clearTimeout(timer);
-          }
-        },
+        indexed: (limitMs) =>
+          wait('indexed', pending(), limitMs, 'the objects are stored, and the index will have them later'),
         close(outcome) {
+          // One that never began an object has nothing to close.
+          if (!announced) return;
           send({ type: 'reception-closed', from, outcome, refused: refusedObjects, after: pending() });
         },
       };

@@ -7,6 +7,7 @@
  *
  * A segment's nonce is random per use. A record counts only when its header carries the nonce of the segment
  * and its own checksum holds, so neither a recycled tail nor bytes a sender chose can pass for a record.
+ * A segment header of zeros is a segment that is free; any other that does not hold is damaged.
  * The header is written after the body; the sync that follows makes both durable, and only then Success is said.
  */
 import { createHash } from 'node:crypto';
@@ -14,8 +15,11 @@ import { Failure } from '../../failure.ts';
 
 export const SEGMENT_HEADER_BYTES = 512;
 export const RECORD_HEADER_BYTES = 2048;
-const ALIGN = 512;
+/** Records begin at multiples of this. */
+export const ALIGN = 512;
 const SEGMENT_MAGIC = Buffer.from('ISOSEG1\n');
+const NONCE_BYTES = 16;
+const SEGMENT_CHECKSUM_AT = 24;
 const RECORD_MAGIC = Buffer.from('ISOREC1\n');
 const META_AT = 80;
 const CHECKSUM_AT = RECORD_HEADER_BYTES - 32;
@@ -71,13 +75,20 @@ export function encodeSegmentHeader(nonce: Buffer): Buffer {
   const block = Buffer.alloc(SEGMENT_HEADER_BYTES);
   SEGMENT_MAGIC.copy(block, 0);
   nonce.copy(block, 8);
+  segmentChecksum(block).copy(block, SEGMENT_CHECKSUM_AT);
   return block;
 }
 
-/** The nonce of a segment in use; undefined for a released or never used one. */
+/** The nonce of a segment in use; undefined for one that is free or damaged. */
 export function decodeSegmentHeader(block: Buffer): Buffer | undefined {
-  if (block.length < 24 || !block.subarray(0, 8).equals(SEGMENT_MAGIC)) return undefined;
-  return Buffer.from(block.subarray(8, 24));
+  if (block.length < SEGMENT_HEADER_BYTES || !block.subarray(0, 8).equals(SEGMENT_MAGIC)) return undefined;
+  if (!segmentChecksum(block).equals(block.subarray(SEGMENT_CHECKSUM_AT, SEGMENT_CHECKSUM_AT + 32)))
+    return undefined;
+  return Buffer.from(block.subarray(8, 8 + NONCE_BYTES));
+}
+
+function segmentChecksum(block: Buffer): Buffer {
+  return createHash('sha256').update(block.subarray(0, SEGMENT_CHECKSUM_AT)).digest();
 }
 
 /** @throws Failure 'too-large' when the provenance does not fit its 1.9 KB */

@@ -1,14 +1,15 @@
 /**
  * Reads the records of one segment, in order, for the settler: live ones up to where the journal says they are
- * durable, found ones (replay after a crash) up to the first that is not whole.
+ * durable, found ones (replay after a crash) to the end. Where a record should begin and none does, but a later one
+ * holds, the disk has damaged what was acknowledged: that stretch is told as a gap, never passed over in silence.
  */
 import fs from 'node:fs';
 import path from 'node:path';
 import {
+  ALIGN,
   contentHash,
   decodeRecordHeader,
   decodeSegmentHeader,
-  encodeSegmentHeader,
   RECORD_HEADER_BYTES,
   type RecordHeader,
   recordSpan,
@@ -33,6 +34,15 @@ export interface JournalRecord {
   end: number;
 }
 
+/** A stretch of a segment that held records and no longer does. */
+export interface JournalGap {
+  path: string;
+  start: number;
+  end: number;
+}
+
+export type Finding = { record: JournalRecord } | { gap: JournalGap };
+
 export class SegmentReader {
   readonly path: string;
   readonly nonce: string;
@@ -41,17 +51,19 @@ export class SegmentReader {
   /** Where the next record begins. */
   at = SEGMENT_HEADER_BYTES;
 
-  /** @returns undefined for a segment that is not in use */
-  static open(file: string): SegmentReader | undefined {
+  /** @returns 'free' for a segment that is not in use, 'damaged' when its header does not hold */
+  static open(file: string): SegmentReader | 'free' | 'damaged' {
     const fd = fs.openSync(file, 'r+');
-    const block = Buffer.alloc(SEGMENT_HEADER_BYTES);
-    fs.readSync(fd, block, 0, block.length, 0);
-    const nonce = decodeSegmentHeader(block);
-    if (!nonce) {
-      fs.closeSync(fd);
-      return undefined;
+    let reader: SegmentReader | undefined;
+    try {
+      const block = Buffer.alloc(SEGMENT_HEADER_BYTES);
+      fs.readSync(fd, block, 0, block.length, 0);
+      const nonce = decodeSegmentHeader(block);
+      if (nonce) reader = new SegmentReader(file, fd, nonce);
+      return reader ?? (block.every((byte) => byte === 0) ? 'free' : 'damaged');
+    } finally {
+      if (!reader) fs.closeSync(fd);
     }
-    return new SegmentReader(file, fd, nonce);
   }
 
   private constructor(file: string, fd: number, nonce: Buffer) {
@@ -61,10 +73,39 @@ export class SegmentReader {
     this.nonce = nonce.toString('hex');
   }
 
-  /** The next record, or undefined: the segment ends here (for now, when it is live). */
-  next(): JournalRecord | undefined {
-    const header = this.#headerAt();
-    if (!header) return undefined;
+  /**
+   * What comes next, or undefined: the segment ends here (for now, when it is live).
+   * @param end how far records are known to be durable; undefined for a segment an earlier run left
+   */
+  next(end?: number): Finding | undefined {
+    const header = this.#headerAt(this.at);
+    if (header) return { record: this.#record(header) };
+    const start = this.at;
+    const found = this.#findHeader(start + ALIGN, end);
+    if (found !== undefined) this.at = found;
+    else if (end !== undefined && end > start) this.at = end;
+    else return undefined;
+    return { gap: { path: this.path, start, end: this.at } };
+  }
+
+  /** Whether another record follows: then the one before it was acknowledged. */
+  hasNext(): boolean {
+    return (
+      this.#headerAt(this.at) !== undefined || this.#findHeader(this.at + ALIGN, undefined) !== undefined
+    );
+  }
+
+  /** Marks the segment as settled, so that a restart does not replay it. */
+  release(): void {
+    fs.writeSync(this.#fd, Buffer.alloc(SEGMENT_HEADER_BYTES), 0, SEGMENT_HEADER_BYTES, 0);
+    fs.closeSync(this.#fd);
+  }
+
+  close(): void {
+    fs.closeSync(this.#fd);
+  }
+
+  #record(header: RecordHeader): JournalRecord {
     const start = this.at;
     this.at += recordSpan(header);
     const { external } = header.meta;
@@ -87,25 +128,25 @@ export class SegmentReader {
     return { header, body, start, end: this.at };
   }
 
-  /** Whether another record follows: then the one before it was acknowledged. */
-  hasNext(): boolean {
-    return this.#headerAt() !== undefined;
-  }
-
-  #headerAt(): RecordHeader | undefined {
+  #headerAt(at: number): RecordHeader | undefined {
     const block = Buffer.allocUnsafe(RECORD_HEADER_BYTES);
-    if (fs.readSync(this.#fd, block, 0, block.length, this.at) < block.length) return undefined;
+    if (fs.readSync(this.#fd, block, 0, block.length, at) < block.length) return undefined;
     return decodeRecordHeader(block, this.#nonce);
   }
 
-  /** Marks the segment as settled, so that a restart does not replay it. */
-  release(): void {
-    fs.writeSync(this.#fd, encodeSegmentHeader(Buffer.alloc(0)).fill(0), 0, SEGMENT_HEADER_BYTES, 0);
-    fs.closeSync(this.#fd);
-  }
-
-  close(): void {
-    fs.closeSync(this.#fd);
+  /** The first place from `from` on where a record of this use of the segment begins. */
+  #findHeader(from: number, end: number | undefined): number | undefined {
+    const piece = Buffer.allocUnsafe(1024 * ALIGN);
+    const limit = end ?? Number.POSITIVE_INFINITY;
+    for (let base = from; base < limit; base += piece.length) {
+      const read = fs.readSync(this.#fd, piece, 0, piece.length, base);
+      for (let at = 0; at + ALIGN <= read && base + at < limit; at += ALIGN)
+        // The nonce is a record's second field; looking at it first spares reading each block again.
+        if (piece.compare(this.#nonce, 0, this.#nonce.length, at + 8, at + 8 + this.#nonce.length) === 0)
+          if (this.#headerAt(base + at)) return base + at;
+      if (read < piece.length) return undefined;
+    }
+    return undefined;
   }
 }
 
@@ -137,7 +178,7 @@ export function bodyIsWhole(record: JournalRecord): boolean {
       hash.update(piece.subarray(step));
     }
   } catch {
-    // A spill file that is not there, or ends early, is not whole; the caller decides what that means.
+    // A spill file that ends early, or a disk that does not give the bytes back: not whole, as the caller will say.
     return false;
   }
   return hash.digest().equals(header.contentHash);

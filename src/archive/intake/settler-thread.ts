@@ -2,14 +2,12 @@
  * The settler's thread: opens its own database pool and store, takes a MessagePort for each journal, and settles.
  * Started by intake.ts, which hears of replay, state and faults over parentPort.
  */
-import fs from 'node:fs';
 import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
 import type pg from 'pg';
 import { createLog } from '../../log.ts';
 import { openDatabase } from '../database/database.ts';
 import { openStore, type StoreConfig } from '../open-store.ts';
 import { createBudget } from './budget.ts';
-import { closeLostReceptions } from './reception-log.ts';
 import { createSettler, type SettlerState } from './settler.ts';
 
 export interface SettlerThreadData {
@@ -32,7 +30,6 @@ export interface SettlerThreadData {
 
 export type ToSettlerThread =
   | { type: 'attach'; name: string; port: MessagePort }
-  | { type: 'detach'; name: string }
   | { type: 'stop'; limitMs: number };
 
 export type FromSettlerThread =
@@ -66,32 +63,34 @@ const settler = createSettler({
 });
 
 const say = (message: FromSettlerThread): void => parent.postMessage(message);
-const startedAt = new Date();
 
-// A thread that cannot settle must not pretend to: what run() throws ends the thread, and the process with it.
+// A thread that cannot settle must not pretend to: what run() or replay() throws ends the thread, and the process
+// with it; the next start replays. A run that is stopped in its replay throws there, and that is no fault.
+let stopping = false;
 const running = settler.run();
-settler
-  .replay(data.found)
-  .then(() => {
-    // Objects that outgrew a segment and were never finished: no record names them.
-    for (const file of data.foundSpills) fs.rmSync(file, { force: true });
-  })
-  .then(() => closeLostReceptions(database, data.nodeName, startedAt))
-  .then(() => say({ type: 'replayed' }))
-  .catch((err: unknown) => log.error({ err }, 'the receptions of the last run could not be closed'));
+settler.replay(data.found, data.foundSpills).then(
+  () => say({ type: 'replayed' }),
+  (thrown: unknown) => {
+    if (!stopping) throw thrown;
+  },
+);
 
 const timer = setInterval(() => say({ type: 'state', ...settler.state() }), STATE_EVERY_MS);
 
 parent.on('message', (message: ToSettlerThread) => {
-  if (message.type === 'attach') {
-    const { name, port } = message;
-    const receive = settler.attach(name, (answer) => port.postMessage(answer));
-    port.on('message', receive);
-  } else if (message.type === 'detach') settler.detach(message.name);
-  else void stop(message.limitMs);
+  if (message.type === 'stop') {
+    void stop(message.limitMs);
+    return;
+  }
+  const { name, port } = message;
+  const receive = settler.attach(name, (answer) => port.postMessage(answer));
+  port.on('message', receive);
+  // The kernel of the port keeps order: all that was sent before the thread ended has been received by now.
+  port.on('close', () => settler.detach(name));
 });
 
 async function stop(limitMs: number): Promise<void> {
+  stopping = true;
   clearInterval(timer);
   await settler.stop(limitMs);
   await running;

@@ -12,15 +12,16 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { asFailure, Failure } from '../../failure.ts';
 import type { Log } from '../../log.ts';
 import type { Database } from '../database/database.ts';
+import { DatabaseFailure } from '../database/database-failure.ts';
 import type { ObjectStore } from '../object-store/object-store.ts';
-import { type IncomingObject, indexObjects } from '../study-index.ts';
+import { indexObjects } from '../study-index.ts';
 import type { JournalBudget } from './budget.ts';
 import type { FromSettler, JournalPoint, ToSettler } from './messages.ts';
-import { spilledClaim } from './object-writer.ts';
 import { createPlacer, type Placed } from './placer.ts';
-import { type Quarantine, quarantineRecord } from './quarantine.ts';
-import { closeReception, type ReceptionClosing } from './reception-log.ts';
-import { bodyIsWhole, type JournalRecord, SegmentReader } from './segment-reader.ts';
+import { type Quarantine, quarantineFile, quarantineGap, quarantineRecord } from './quarantine.ts';
+import { closeLostReceptions, closeReception, createReceptionBook } from './reception-log.ts';
+import { SegmentReader } from './segment-reader.ts';
+import { isSettledSpill, type SegmentOwner, SettlingSegment, type Work } from './settling-segment.ts';
 
 /** One transaction takes at most this much, so that a release waits for a small one. */
 const BATCH_OBJECTS = 64;
@@ -53,10 +54,13 @@ export interface SettlerState {
 export interface Settler {
   /** A journal's messages; `tell` answers it. */
   attach(name: string, tell: (message: FromSettler) => void): (message: ToSettler) => void;
-  /** The journal's thread is gone: what it left is settled, nobody is told. */
+  /** The journal's thread is gone, and its last message was taken: what it left is settled, nobody is told. */
   detach(name: string): void;
-  /** Segments left by an earlier run. Resolves when they are settled. */
-  replay(files: string[]): Promise<void>;
+  /**
+   * Settles what an earlier run left: segments, then the spill files no record names, then its open receptions.
+   * Resolves when all of it is done, however long the database is away.
+   */
+  replay(segments: string[], spills: string[]): Promise<void>;
   state(): SettlerState;
   /** Runs until stop(). @throws what it cannot go on after: the process must not go on without a settler */
   run(): Promise<void>;
@@ -64,32 +68,16 @@ export interface Settler {
   stop(limitMs: number): Promise<void>;
 }
 
-interface Source {
-  reader: SegmentReader;
-  owner: ((message: FromSettler) => void) | undefined;
-  ownerName: string | undefined;
-  found: boolean;
-  /** durable up to here (live); found segments are read to their last whole record */
-  end: number;
-  sealed: boolean;
-  exhausted: boolean;
-  indexedTo: number;
-  /** records that are indexed but not yet synced in the store, by start */
-  outstanding: Map<number, number>;
-  placedTold: number;
-}
-
-interface Work {
-  source: Source;
-  record: JournalRecord;
-  /** acknowledged, and its bytes no longer hold */
-  damaged: boolean;
+interface Placing {
+  work: Extract<Work, { record: unknown }>;
+  placed: Placed;
 }
 
 export function createSettler(parts: SettlerParts): Settler {
-  const { database, log, budget, nodeName } = parts;
-  const sources = new Map<string, Source>();
-  const closings: (ReceptionClosing & { after: JournalPoint[] })[] = [];
+  const { database, log, budget, nodeName, segmentBytes } = parts;
+  const segments = new Map<string, SettlingSegment>();
+  const journals = new Set<string>();
+  const receptions = createReceptionBook();
   const placer = createPlacer(parts);
   let stopping = false;
   let deadline = Number.POSITIVE_INFINITY;
@@ -99,58 +87,31 @@ export function createSettler(parts: SettlerParts): Settler {
   let waiting: string | undefined;
   let replayDone: (() => void) | undefined;
   let oldest: string | undefined;
+  /** An earlier run's segments were damaged: a spill file no record names may be what one of them named. */
+  let replayDamaged = false;
 
   const wake = (): void => {
     woken = true;
     wakeUp?.();
   };
-
-  const passed = (point: JournalPoint): boolean => {
-    const source = sources.get(point.path);
-    return !source || source.reader.nonce !== point.nonce || source.indexedTo >= point.end;
-  };
+  const passed = (point: JournalPoint): boolean => segments.get(point.path)?.hasPassed(point) ?? true;
 
   const collect = (): Work[] => {
     const batch: Work[] = [];
     let bytes = 0;
-    for (const source of sources.values()) {
-      while (batch.length < BATCH_OBJECTS && bytes < BATCH_BYTES && !source.exhausted) {
-        if (!source.found && source.reader.at >= source.end) break;
-        const record = source.reader.next();
-        if (!record) {
-          endOf(source);
-          break;
+    if (placer.full()) return batch;
+    for (const segment of segments.values()) {
+      while (batch.length < BATCH_OBJECTS && bytes < BATCH_BYTES) {
+        const work = segment.next();
+        if (!work) break;
+        batch.push(work);
+        if ('record' in work) {
+          bytes += work.record.body.length;
+          oldest ??= work.record.header.meta.receivedAt;
         }
-        const state = source.found ? foundState(source, record) : 'whole';
-        if (state === 'torn') continue;
-        source.outstanding.set(record.start, record.end);
-        batch.push({ source, record, damaged: state === 'damaged' });
-        bytes += record.body.length;
       }
     }
-    oldest = batch[0]?.record.header.meta.receivedAt;
     return batch;
-  };
-
-  /**
-   * What a crash left of a record. Bytes that do not hold are a write that was never acknowledged, when nothing
-   * follows in the segment; otherwise the record was acknowledged and the disk has damaged it.
-   */
-  const foundState = (source: Source, record: JournalRecord): 'whole' | 'torn' | 'damaged' => {
-    // A spill file that has gone was settled before the crash: it is removed only after its store copy is synced.
-    if (isSettledSpill(record)) return 'whole';
-    if (record.body.external) budget.count(spilledClaim(record.body.length));
-    if (bodyIsWhole(record)) return 'whole';
-    return source.reader.hasNext() ? 'damaged' : 'torn';
-  };
-
-  const endOf = (source: Source): void => {
-    source.exhausted = true;
-    if (!source.found)
-      log.error(
-        { segment: source.reader.path, at: source.reader.at },
-        'a journal record cannot be read back; kept for a person',
-      );
   };
 
   /** Tries until it works, the settler stops, or the fault is of a kind that waiting does not mend. */
@@ -162,40 +123,38 @@ export function createSettler(parts: SettlerParts): Settler {
         return result;
       } catch (thrown) {
         const failure = asFailure(thrown);
-        if (failure.kind !== 'unavailable' && failure.kind !== 'no-space') throw failure;
+        if (!mayPass(failure)) throw failure;
         waiting = `${what}: ${failure.message}`;
         if (tries === 0) log.warn({ err: failure }, `${what} must wait`);
-        if (Date.now() >= deadline) throw failure;
-        await sleep(RETRY_MS[Math.min(tries, RETRY_MS.length - 1)]);
-        if (Date.now() >= deadline) throw failure;
+        const pause = RETRY_MS[Math.min(tries, RETRY_MS.length - 1)]!;
+        if (Date.now() + pause >= deadline) throw failure;
+        await sleep(pause);
       }
     }
   };
 
   const settle = async (batch: Work[]): Promise<void> => {
-    const placed: { work: Work; placed: Placed }[] = [];
+    const placings: Placing[] = [];
     for (const work of batch) {
-      const done = await persistently('the object store', () => prepare(work));
-      if (done) placed.push({ work, placed: done });
+      const placing = await prepare(work);
+      if (placing) placings.push(placing);
     }
-    await indexAll(placed);
-    for (const source of new Set(batch.map((work) => work.source))) {
-      source.indexedTo = source.reader.at;
-      source.owner?.({
-        type: 'indexed',
-        path: source.reader.path,
-        nonce: source.reader.nonce,
-        to: source.indexedTo,
-      });
-    }
-    for (const { work, placed: done } of placed) placer.follow(done, () => synced(work));
-    if (parts.ackAfter === 'store') await placer.flush();
+    const indexed = await indexAll(placings);
+    for (const segment of new Set(batch.map((work) => work.segment))) segment.indexed();
+    for (const { work, placed } of indexed) placer.follow(placed, () => synced(work));
+    if (parts.ackAfter === 'store') await persistently('the object store', () => placer.flush());
   };
 
-  /** Undefined when nothing is left to index: quarantined, or settled before a crash. */
-  const prepare = async (work: Work): Promise<Placed | undefined> => {
-    const { record } = work;
-    if (work.source.found && isSettledSpill(record)) {
+  /** Undefined when nothing is left to index: set aside, or settled before a crash. */
+  const prepare = async (work: Work): Promise<Placing | undefined> => {
+    if ('gap' in work) {
+      replayDamaged ||= work.segment.found;
+      log.error({ ...work.gap }, 'a stretch of the journal is damaged and goes to quarantine');
+      await persistently('the quarantine', () => quarantineGap(parts.quarantine, work.gap));
+      synced(work);
+      return undefined;
+    }
+    if (work.segment.found && isSettledSpill(work.record)) {
       synced(work);
       return undefined;
     }
@@ -204,74 +163,65 @@ export function createSettler(parts: SettlerParts): Settler {
       return undefined;
     }
     try {
-      return await placer.place(record);
+      return { work, placed: await persistently('the object store', () => placer.place(work.record)) };
     } catch (thrown) {
       const failure = asFailure(thrown);
-      if (failure.kind === 'unavailable' || failure.kind === 'no-space') throw failure;
+      if (mayPass(failure)) throw failure;
       await setAside(work, failure);
       return undefined;
     }
   };
 
-  const setAside = async (work: Work, failure: Failure): Promise<void> => {
+  const setAside = async (work: Placing['work'], failure: Failure): Promise<void> => {
     log.error({ err: failure, sop: work.record.header.meta.sopInstanceUid }, 'an object goes to quarantine');
     await persistently('the quarantine', () => quarantineRecord(parts.quarantine, work.record, failure));
     synced(work);
   };
 
-  /** One transaction; when something in it is poison, each object has its own and the poisoned one is set aside. */
-  const indexAll = async (items: { work: Work; placed: Placed }[]): Promise<void> => {
-    if (items.length === 0) return;
-    const objects = items.map((item): IncomingObject => item.placed.object);
+  /**
+   * One transaction; when something in it is poison, each object has its own and the poisoned one is set aside.
+   * @returns those that are in the index
+   */
+  const indexAll = async (placings: Placing[]): Promise<Placing[]> => {
+    if (placings.length === 0) return [];
     try {
-      await persistently('the index', () => indexObjects(database, nodeName, objects));
+      await persistently('the index', () =>
+        indexObjects(
+          database,
+          nodeName,
+          placings.map(({ placed }) => placed.object),
+        ),
+      );
+      return placings;
     } catch (thrown) {
       const failure = asFailure(thrown);
-      if (failure.kind === 'unavailable' || failure.kind === 'no-space') throw failure;
-      if (items.length > 1) {
-        for (const item of items) await indexAll([item]);
-        return;
+      if (mayPass(failure)) throw failure;
+      const [only, ...others] = placings;
+      if (others.length > 0) {
+        const indexed: Placing[] = [];
+        for (const placing of placings) indexed.push(...(await indexAll([placing])));
+        return indexed;
       }
-      const [only] = items.splice(0);
       await setAside(only!.work, failure);
+      return [];
     }
   };
 
-  const synced = ({ source, record }: Work): void => {
-    source.outstanding.delete(record.start);
-    if (record.body.external && fs.existsSync(record.body.path)) {
-      fs.rmSync(record.body.path, { force: true });
-      budget.free(spilledClaim(record.body.length));
-    }
+  const synced = (work: Work): void => {
+    work.segment.placed(work);
     wake();
   };
 
-  const advance = (source: Source): void => {
-    const to = source.outstanding.size === 0 ? source.indexedTo : Math.min(...source.outstanding.keys());
-    if (to > source.placedTold && to <= source.indexedTo) {
-      source.placedTold = to;
-      source.owner?.({ type: 'placed', path: source.reader.path, nonce: source.reader.nonce, to });
-    }
-    const done = source.found ? source.exhausted : source.sealed && source.reader.at >= source.end;
-    if (!done || source.outstanding.size > 0 || source.indexedTo < source.reader.at) return;
-    sources.delete(source.reader.path);
-    source.reader.release();
-    if (source.owner) source.owner({ type: 'released', path: source.reader.path });
-    else {
-      fs.rmSync(source.reader.path, { force: true });
-      budget.free(parts.segmentBytes);
-    }
-  };
-
   const closeReceptions = async (): Promise<void> => {
-    for (let n = 0; n < closings.length; ) {
-      const closing = closings[n]!;
-      if (!closing.after.every(passed)) {
-        n++;
-        continue;
+    for (const closing of receptions.due(passed)) {
+      try {
+        await persistently('the index', () => closeReception(database, closing));
+      } catch (thrown) {
+        const failure = asFailure(thrown);
+        if (mayPass(failure)) throw failure;
+        log.error({ err: failure, reception: closing.from.reception }, 'a reception could not be closed');
       }
-      await persistently('the index', () => closeReception(database, closing));
-      closings.splice(n, 1);
+      receptions.done(closing);
     }
   };
 
@@ -279,6 +229,7 @@ export function createSettler(parts: SettlerParts): Settler {
     let lastSync = Date.now();
     for (;;) {
       woken = false;
+      oldest = undefined;
       const batch = collect();
       try {
         if (batch.length > 0) await settle(batch);
@@ -293,13 +244,13 @@ export function createSettler(parts: SettlerParts): Settler {
         log.warn({ err }, 'the settler stopped before all was settled; the next start replays the rest');
         return;
       }
-      for (const source of [...sources.values()]) advance(source);
-      if (![...sources.values()].some((source) => source.found)) replayDone?.();
-      if (stopping && batch.length === 0 && placer.pending() === 0 && closings.length === 0) return;
-      if (Date.now() >= deadline) return;
+      for (const [file, segment] of segments) if (segment.advance()) segments.delete(file);
+      if (![...segments.values()].some((segment) => segment.found)) replayDone?.();
+      const settled = batch.length === 0 && placer.pending() === 0 && receptions.empty && journals.size === 0;
+      if ((stopping && settled) || Date.now() >= deadline) return;
       if (batch.length === 0 && !woken)
         await new Promise<void>((resolve) => {
-          const timer = setTimeout(resolve, placer.pending() > 0 ? SYNC_EVERY_MS / 5 : 1000);
+          const timer = setTimeout(resolve, placer.pending() > 0 || stopping ? SYNC_EVERY_MS / 5 : 1000);
           wakeUp = () => {
             clearTimeout(timer);
             resolve();
@@ -309,73 +260,73 @@ export function createSettler(parts: SettlerParts): Settler {
     }
   };
 
+  const openSegment = (
+    file: string,
+    owner: SegmentOwner | undefined,
+  ): SettlingSegment | 'free' | 'damaged' => {
+    const reader = SegmentReader.open(file);
+    if (!(reader instanceof SegmentReader)) return reader;
+    const segment = new SettlingSegment({ reader, owner, budget, segmentBytes });
+    segments.set(file, segment);
+    return segment;
+  };
+
   return {
     attach(name, tell) {
-      return (message) => {
-        if (message.type === 'reception-closed') closings.push(message);
+      journals.add(name);
+      const take = (message: ToSettler): void => {
+        if (message.type === 'reception-opened') receptions.opened(name, message.from);
+        else if (message.type === 'reception-closed') receptions.closed(name, message);
         else {
-          const known = sources.get(message.path);
-          if (known && known.reader.nonce === message.nonce) {
-            known.end = message.end;
-            known.sealed = message.sealed;
-          } else {
-            const reader = SegmentReader.open(message.path);
-            if (reader)
-              sources.set(message.path, {
-                reader,
-                owner: tell,
-                ownerName: name,
-                found: false,
-                end: message.end,
-                sealed: message.sealed,
-                exhausted: false,
-                indexedTo: reader.at,
-                outstanding: new Map(),
-                placedTold: 0,
-              });
-          }
+          const known = segments.get(message.path);
+          const segment = known?.is(message.nonce) ? known : openSegment(message.path, { name, tell });
+          if (segment instanceof SettlingSegment) segment.grow(message.end, message.sealed);
+          else
+            log.error({ segment: message.path }, 'a journal segment cannot be read back; kept for a person');
         }
+      };
+      return (message) => {
+        take(message);
         wake();
       };
     },
     detach(name) {
-      for (const source of sources.values())
-        if (source.ownerName === name) {
-          source.owner = undefined;
-          source.sealed = true;
-        }
+      const left = [...segments.values()].filter((segment) => segment.isOf(name));
+      receptions.lost(
+        name,
+        left.map((segment) => segment.point),
+      );
+      for (const segment of left) segment.orphan();
+      journals.delete(name);
       wake();
     },
-    replay(files) {
+    async replay(files, spills) {
+      const damaged: string[] = [];
       for (const file of files) {
-        const reader = SegmentReader.open(file);
-        if (!reader) {
-          fs.rmSync(file, { force: true });
-          continue;
-        }
-        budget.count(parts.segmentBytes);
-        sources.set(file, {
-          reader,
-          owner: undefined,
-          ownerName: undefined,
-          found: true,
-          end: 0,
-          sealed: true,
-          exhausted: false,
-          indexedTo: reader.at,
-          outstanding: new Map(),
-          placedTold: 0,
-        });
+        const segment = openSegment(file, undefined);
+        if (segment === 'free') fs.rmSync(file, { force: true });
+        else if (segment === 'damaged') damaged.push(file);
+        else budget.count(segmentBytes);
       }
-      const { promise, resolve } = Promise.withResolvers<void>();
-      replayDone = resolve;
-      wake();
-      return promise;
+      await new Promise<void>((resolve) => {
+        replayDone = resolve;
+        wake();
+      });
+      replayDamaged ||= damaged.length > 0;
+      const setFileAside = (file: string, reason: string): Promise<void> =>
+        persistently('the quarantine', () => quarantineFile(parts.quarantine, file, reason));
+      for (const file of damaged)
+        await setFileAside(file, 'the header of a journal segment is damaged; the file may hold objects');
+      for (const file of spills.filter((spill) => fs.existsSync(spill)))
+        if (replayDamaged)
+          await setFileAside(file, 'a large object of the journal that no record names; some were damaged');
+        else fs.rmSync(file, { force: true }); // never finished, so never acknowledged
+      await persistently('the index', () => closeLostReceptions(database, nodeName, receptions.known()));
     },
     state: () => ({
-      segments: sources.size,
+      segments: segments.size,
       oldest,
-      replaying: [...sources.values()].filter((source) => source.found).length,
+      replaying: [...segments.values()].filter((segment) => segment.found).length,
       waiting,
     }),
     run() {
@@ -387,12 +338,17 @@ export function createSettler(parts: SettlerParts): Settler {
       stopping = true;
       wake();
       await running;
-      for (const source of sources.values()) source.reader.close();
+      for (const segment of segments.values()) segment.close();
       await placer.stop();
     },
   };
 }
 
-function isSettledSpill({ body }: JournalRecord): boolean {
-  return body.external && !fs.existsSync(body.path);
+/**
+ * Whether waiting can mend it. A database that lets nobody in, lacks a table or is damaged says so of every object
+ * (SQLSTATE classes 28, 3D, 42, 55, 57, 58, F0, XX): such objects wait, they are not poison.
+ */
+function mayPass(failure: Failure): boolean {
+  if (failure.kind === 'unavailable' || failure.kind === 'no-space') return true;
+  return failure instanceof DatabaseFailure && /^(28|3D|42|55|57|58|F0|XX)/.test(failure.code ?? '');
 }

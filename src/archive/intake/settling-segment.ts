@@ -1,0 +1,171 @@
+/**
+ * One segment on its way through the settler: how far it is read, indexed and placed, and what may be said of it.
+ * Made by settler.ts for each segment a journal tells of, and for each that an earlier run left.
+ */
+import fs from 'node:fs';
+import type { JournalBudget } from './budget.ts';
+import type { FromSettler, JournalPoint } from './messages.ts';
+import { spilledClaim } from './object-writer.ts';
+import {
+  bodyIsWhole,
+  type Finding,
+  type JournalGap,
+  type JournalRecord,
+  type SegmentReader,
+} from './segment-reader.ts';
+
+export interface SegmentOwner {
+  name: string;
+  tell(message: FromSettler): void;
+}
+
+export interface SettlingSegmentParts {
+  reader: SegmentReader;
+  /** undefined for a segment an earlier run left: nobody waits for it */
+  owner: SegmentOwner | undefined;
+  budget: JournalBudget;
+  segmentBytes: number;
+}
+
+/** A record or a gap that is to be settled; `damaged` was acknowledged, and its bytes no longer hold. */
+export type Work = { segment: SettlingSegment } & (
+  | { record: JournalRecord; damaged: boolean }
+  | { gap: JournalGap }
+);
+
+export class SettlingSegment {
+  readonly #reader: SegmentReader;
+  readonly #budget: JournalBudget;
+  readonly #segmentBytes: number;
+  readonly #found: boolean;
+  #owner: SegmentOwner | undefined;
+  /** Durable up to here, as its journal says; a found one is read to its end. */
+  #end = 0;
+  #sealed = false;
+  #exhausted = false;
+  #indexedTo: number;
+  /** Starts of records that are read and not yet synced in the store. */
+  readonly #outstanding = new Set<number>();
+  #placedTold = 0;
+
+  constructor({ reader, owner, budget, segmentBytes }: SettlingSegmentParts) {
+    this.#reader = reader;
+    this.#owner = owner;
+    this.#found = owner === undefined;
+    this.#budget = budget;
+    this.#segmentBytes = segmentBytes;
+    this.#indexedTo = reader.at;
+  }
+
+  get found(): boolean {
+    return this.#found;
+  }
+
+  isOf(journal: string): boolean {
+    return this.#owner?.name === journal;
+  }
+
+  is(nonce: string): boolean {
+    return this.#reader.nonce === nonce;
+  }
+
+  /** Everything before the point is in the index. */
+  hasPassed({ nonce, end }: JournalPoint): boolean {
+    return this.#reader.nonce !== nonce || this.#indexedTo >= end;
+  }
+
+  /** The last durable point. */
+  get point(): JournalPoint {
+    return { path: this.#reader.path, nonce: this.#reader.nonce, end: this.#end };
+  }
+
+  grow(end: number, sealed: boolean): void {
+    this.#end = end;
+    this.#sealed = sealed;
+  }
+
+  /** The journal is gone: nothing more comes, and nobody is told. */
+  orphan(): void {
+    this.#owner = undefined;
+    this.#sealed = true;
+  }
+
+  /** What is to be settled next; undefined when there is nothing now. */
+  next(): Work | undefined {
+    if (this.#exhausted || (!this.#found && this.#reader.at >= this.#end)) return undefined;
+    const start = this.#reader.at;
+    const finding = this.#reader.next(this.#found ? undefined : this.#end);
+    const work = finding && this.#judge(finding);
+    if (!work) {
+      this.#reader.at = start;
+      this.#exhausted = true;
+      return undefined;
+    }
+    this.#outstanding.add(start);
+    return work;
+  }
+
+  /**
+   * What a crash left of a record. Bytes that do not hold are a write that was never acknowledged, when nothing
+   * follows in the segment (undefined: the segment ends here); otherwise the disk has damaged what was acknowledged.
+   * A spill file was synced before its record was written, so there it is always damage.
+   */
+  #judge(finding: Finding): Work | undefined {
+    if ('gap' in finding) return { segment: this, gap: finding.gap };
+    const { record } = finding;
+    const whole: Work = { segment: this, record, damaged: false };
+    if (!this.#found || isSettledSpill(record)) return whole;
+    if (record.body.external) this.#budget.count(spilledClaim(record.body.length));
+    if (bodyIsWhole(record)) return whole;
+    const damaged = record.body.external || this.#reader.hasNext();
+    return damaged ? { segment: this, record, damaged } : undefined;
+  }
+
+  /** Everything read so far is in the index, or set aside. */
+  indexed(): void {
+    this.#indexedTo = this.#reader.at;
+    const { path, nonce } = this.#reader;
+    this.#owner?.tell({ type: 'indexed', path, nonce, to: this.#indexedTo });
+  }
+
+  /** The record or gap is durable elsewhere. */
+  placed(work: Work): void {
+    if ('gap' in work) {
+      this.#outstanding.delete(work.gap.start);
+      return;
+    }
+    const { record } = work;
+    this.#outstanding.delete(record.start);
+    if (!record.body.external || isSettledSpill(record)) return;
+    fs.rmSync(record.body.path, { force: true });
+    this.#budget.free(spilledClaim(record.body.length));
+  }
+
+  /** Tells the owner how far it is placed; releases the file when all of it is. @returns whether it was released */
+  advance(): boolean {
+    const { path, nonce } = this.#reader;
+    const to = this.#outstanding.size === 0 ? this.#indexedTo : Math.min(...this.#outstanding);
+    if (to > this.#placedTold && to <= this.#indexedTo) {
+      this.#placedTold = to;
+      this.#owner?.tell({ type: 'placed', path, nonce, to });
+    }
+    const readToItsEnd = this.#found ? this.#exhausted : this.#sealed && this.#reader.at >= this.#end;
+    if (!readToItsEnd || this.#outstanding.size > 0 || this.#indexedTo < this.#reader.at) return false;
+    this.#reader.release();
+    if (this.#owner) this.#owner.tell({ type: 'released', path });
+    else {
+      fs.rmSync(path, { force: true });
+      this.#budget.free(this.#segmentBytes);
+    }
+    return true;
+  }
+
+  close(): void {
+    this.#reader.close();
+  }
+}
+
+/** A spill file that has gone was settled before the crash: it is removed only after its store copy is synced. */
+export function isSettledSpill({ body }: JournalRecord): boolean {
+  return body.external && !fs.existsSync(body.path);
+}
