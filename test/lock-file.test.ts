@@ -26,7 +26,9 @@ describe('package-lock.json', () => {
   });
 
   it('names no download address', () => {
-    const addressed = Object.entries(packages).filter(([, entry]) => !entry.link && entry.resolved !== undefined);
+    const addressed = Object.entries(packages).filter(
+      ([, entry]) => !entry.link && entry.resolved !== undefined,
+    );
     expect(addressed.map(([name]) => name)).toEqual([]);
   });
 });

@@ -6,7 +6,10 @@ import { CONFIG_NAMES } from '../src/config.ts';
 
 const root = path.resolve(import.meta.dirname, '..');
 const readme = readFileSync(path.join(root, 'README.md'), 'utf8');
-const scripts = JSON.parse(readFileSync(path.join(root, 'package.json'), 'utf8')).scripts as Record<string, string>;
+const scripts = JSON.parse(readFileSync(path.join(root, 'package.json'), 'utf8')).scripts as Record<
+  string,
+  string
+>;
 
 describe('README', () => {
   it('has every setting in its table, and no other', () => {
@@ -20,7 +23,8 @@ describe('README', () => {
   it('names only npm scripts and isocenter commands that exist', () => {
     for (const [, script] of readme.matchAll(/npm run ([a-z-]+)/g)) expect(scripts).toHaveProperty(script!);
     const cli = readFileSync(path.join(root, 'src', 'cli.ts'), 'utf8');
-    for (const [, verb] of readme.matchAll(/npx isocenter ([a-z]+)/g)) expect(cli).toContain(`case '${verb}'`);
+    for (const [, verb] of readme.matchAll(/npx isocenter ([a-z]+)/g))
+      expect(cli).toContain(`case '${verb}'`);
   });
 
   it('links only to files that are there', () => {

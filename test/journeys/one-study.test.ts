@@ -35,9 +35,13 @@ describe.skipIf(!dcmtk || !corpusFolder)('one study, all the way (dcmtk, corpus)
     return (await response.json()) as T;
   };
   const put = (where: string, body: unknown): Promise<unknown> =>
-    json(where, { method: 'PUT', headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) });
+    json(where, {
+      method: 'PUT',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify(body),
+    });
   const send = () =>
-    run(dcmtk!['storescu']!, ['-aec', 'ISOCENTER', '127.0.0.1', String(house.dicomPort), '+sd', '+r', folder], {
+    run(dcmtk!.storescu!, ['-aec', 'ISOCENTER', '127.0.0.1', String(house.dicomPort), '+sd', '+r', folder], {
       env: { ...process.env, TCP_NODELAY: '1' },
     });
   const imagingStudies = () => ehr.search('ImagingStudy', { identifier: `urn:dicom:uid|urn:oid:${STUDY}` });
@@ -53,7 +57,12 @@ describe.skipIf(!dcmtk || !corpusFolder)('one study, all the way (dcmtk, corpus)
       FHIR_PATIENT_SYSTEM: 'http://hospital.example/patients',
       PUBLIC_URL: 'http://127.0.0.1:8080',
     });
-    await put('/api/destinations/pacs', { kind: 'dimse', host: '127.0.0.1', port: pacs.port, aeTitle: 'PACS' });
+    await put('/api/destinations/pacs', {
+      kind: 'dimse',
+      host: '127.0.0.1',
+      port: pacs.port,
+      aeTitle: 'PACS',
+    });
     await put('/api/rules/ct-to-pacs', { when: { Modality: 'CT' }, at: 'study-stable', send: ['pacs'] });
     await send();
   });
@@ -65,7 +74,9 @@ describe.skipIf(!dcmtk || !corpusFolder)('one study, all the way (dcmtk, corpus)
 
   it('is listed by QIDO as 29 instances in two series', async () => {
     const studies = await json<Json[]>(`/dicom-web/studies?StudyInstanceUID=${STUDY}`);
-    expect(studies.map((study) => [study['00201206']?.Value, study['00201208']?.Value])).toEqual([[[2], [29]]]);
+    expect(studies.map((study) => [study['00201206']?.Value, study['00201208']?.Value])).toEqual([
+      [[2], [29]],
+    ]);
     const series = await json<Json[]>(`/dicom-web/studies/${STUDY}/series`);
     expect(series.map((one) => one['00201209']?.Value?.[0]).sort()).toEqual([1, 28]);
   });
@@ -75,8 +86,8 @@ describe.skipIf(!dcmtk || !corpusFolder)('one study, all the way (dcmtk, corpus)
     expect(instances).toHaveLength(29);
     const files = new Map(
       corpusIndex()
-        .filter((row) => row['file']?.startsWith('dcm_qa_ct/'))
-        .map((row) => [row['sop_uid'], row['file']!]),
+        .filter((row) => row.file?.startsWith('dcm_qa_ct/'))
+        .map((row) => [row.sop_uid, row.file!]),
     );
     for (const instance of instances) {
       const [series, sop] = ['0020000E', '00080018'].map((tag) => String(instance[tag]?.Value?.[0]));
@@ -88,7 +99,9 @@ describe.skipIf(!dcmtk || !corpusFolder)('one study, all the way (dcmtk, corpus)
       // Native pixels are the last element of these files: an independent way to find them.
       const source = await readFile(path.join(corpusFolder!, files.get(sop!)!));
       const at = source.lastIndexOf(Buffer.from([0xe0, 0x7f, 0x10, 0x00]));
-      const pixels = source.subarray(source.length - source.readUInt32LE(at + (source[at + 4]! > 64 && source[at + 4]! < 91 ? 8 : 4)));
+      const pixels = source.subarray(
+        source.length - source.readUInt32LE(at + (source[at + 4]! > 64 && source[at + 4]! < 91 ? 8 : 4)),
+      );
       expect(frame.equals(pixels), `frame of ${sop}`).toBe(true);
     }
   });
@@ -99,14 +112,18 @@ describe.skipIf(!dcmtk || !corpusFolder)('one study, all the way (dcmtk, corpus)
       return files.length === 29 ? files : undefined;
     }, '29 objects at the PACS');
     const [delivery] = await eventually(async () => {
-      const found = await json<{ state: string; total: number; delivered: number }[]>(`/api/deliveries?study=${STUDY}`);
+      const found = await json<{ state: string; total: number; delivered: number }[]>(
+        `/api/deliveries?study=${STUDY}`,
+      );
       return found[0]?.state === 'delivered' ? found : undefined;
     }, 'the delivery');
     expect(delivery).toMatchObject({ destination: 'pacs', total: 29, delivered: 29, failed: 0 });
     for (const file of received) {
       const got = await readFile(file);
       const sop = path.basename(file).replace(/^[A-Z]+\./, '');
-      const stored = Buffer.from(await (await fetch(`${house.url}/api/instances/${sop}/original`)).arrayBuffer());
+      const stored = Buffer.from(
+        await (await fetch(`${house.url}/api/instances/${sop}/original`)).arrayBuffer(),
+      );
       const gotSet = got.subarray(readFileMeta(got).dataSetOffset);
       expect(gotSet.equals(stored.subarray(readFileMeta(stored).dataSetOffset)), sop).toBe(true);
     }
@@ -119,7 +136,7 @@ describe.skipIf(!dcmtk || !corpusFolder)('one study, all the way (dcmtk, corpus)
     }, 'the ImagingStudy');
     expect(validateFhir(study)).toEqual([]);
     expect(study).toMatchObject({ status: 'available', numberOfSeries: 2, numberOfInstances: 29 });
-    const endpoint = (study!['endpoint'] as { reference: string }[])[0]!.reference;
+    const endpoint = (study!.endpoint as { reference: string }[])[0]!.reference;
     expect(await ehr.get(endpoint)).toMatchObject({ address: 'http://127.0.0.1:8080/dicom-web' });
   });
 
@@ -147,7 +164,8 @@ describe.skipIf(!dcmtk || !corpusFolder)('one study, all the way (dcmtk, corpus)
   it('tells its whole story in the timeline, without the patient', async () => {
     const timeline = await json<{ events?: unknown[] } | unknown[]>(`/api/studies/${STUDY}/timeline`);
     const text = JSON.stringify(timeline);
-    for (const word of ['STORESCU', 'stable', 'ct-to-pacs', 'pacs', 'ImagingStudy']) expect(text).toContain(word);
+    for (const word of ['STORESCU', 'stable', 'ct-to-pacs', 'pacs', 'ImagingStudy'])
+      expect(text).toContain(word);
     expect(text).not.toContain('PLASTIC');
   });
 
@@ -176,7 +194,7 @@ describe.skipIf(!dcmtk || !corpusFolder)('one study, all the way (dcmtk, corpus)
           return counted > 40 ? counted : undefined;
         }, 'a picture with more than 40 shades of grey');
         expect(shades).toBeGreaterThan(40);
-        const screenshot = process.env['SCREENSHOT_FOLDER'];
+        const screenshot = process.env.SCREENSHOT_FOLDER;
         if (screenshot) await page.screenshot({ path: path.join(screenshot, 'viewer.png') });
         expect(complaints()).toEqual([]);
         await close();

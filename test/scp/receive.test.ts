@@ -18,17 +18,21 @@ describe.skipIf(!dcmtk || !corpusFolder)('receiving from DCMTK (dcmtk, corpus)',
   });
   afterAll(() => house?.close());
   const send = (folder: string, ...more: string[]) =>
-    run(dcmtk!['storescu']!, ['-aec', 'ISOCENTER', ...more, '127.0.0.1', String(house.dicomPort), '+sd', '+r', folder], {
-      env: { ...process.env, TCP_NODELAY: '1' },
-    });
+    run(
+      dcmtk!.storescu!,
+      ['-aec', 'ISOCENTER', ...more, '127.0.0.1', String(house.dicomPort), '+sd', '+r', folder],
+      {
+        env: { ...process.env, TCP_NODELAY: '1' },
+      },
+    );
 
   it('answers C-ECHO', async () => {
-    await run(dcmtk!['echoscu']!, ['-aec', 'ISOCENTER', '127.0.0.1', String(house.dicomPort)]);
+    await run(dcmtk!.echoscu!, ['-aec', 'ISOCENTER', '127.0.0.1', String(house.dicomPort)]);
   });
 
   it('rejects a wrong called AE title with the reason, and lists it', async () => {
     await expect(
-      run(dcmtk!['echoscu']!, ['-aec', 'SOMEBODY', '127.0.0.1', String(house.dicomPort)]),
+      run(dcmtk!.echoscu!, ['-aec', 'SOMEBODY', '127.0.0.1', String(house.dicomPort)]),
     ).rejects.toThrow(/Called AE Title Not Recognized/);
     const { rows } = await eventually(async () => {
       const found = await house.db.database.query<{ reason: string }>('select reason from refusal');
@@ -54,8 +58,15 @@ describe.skipIf(!dcmtk || !corpusFolder)('receiving from DCMTK (dcmtk, corpus)',
          (select count(*) from conflict) as conflicts,
          (select count(*) from change where kind = 'instance-stored') as stored`,
     );
-    expect(after.rows[0]).toEqual({ studies: 1, series: 2, instances: 29, objects: 29, conflicts: 0, stored: 29 });
-    expect(Number(before.rows[0]!['n'])).toBeGreaterThanOrEqual(29);
+    expect(after.rows[0]).toEqual({
+      studies: 1,
+      series: 2,
+      instances: 29,
+      objects: 29,
+      conflicts: 0,
+      stored: 29,
+    });
+    expect(Number(before.rows[0]!.n)).toBeGreaterThanOrEqual(29);
   });
 
   it('makes one patient, one study, one series of a new study that eight associations bring at once', async () => {
@@ -64,7 +75,7 @@ describe.skipIf(!dcmtk || !corpusFolder)('receiving from DCMTK (dcmtk, corpus)',
     const { rows } = await house.db.database.query(
       `select count(*) as n, count(distinct study_uid) as d from study`,
     );
-    expect(rows[0]!['n']).toBe(rows[0]!['d']);
+    expect(rows[0]!.n).toBe(rows[0]!.d);
     const doubled = await house.db.database.query(
       'select series_uid from series group by study, series_uid having count(*) > 1',
     );
@@ -92,7 +103,9 @@ describe.skipIf(!dcmtk || !corpusFolder)('receiving from DCMTK (dcmtk, corpus)',
       name.endsWith('.obj'),
     );
     expect(left).toEqual([]);
-    const { rows } = await house.db.database.query("select count(*) as n from object where location = 'journal'");
-    expect(rows[0]!['n']).toBe(0);
+    const { rows } = await house.db.database.query(
+      "select count(*) as n from object where location = 'journal'",
+    );
+    expect(rows[0]!.n).toBe(0);
   });
 });
