@@ -16,6 +16,11 @@ export function releaseConflict(
   actor: string,
 ): Promise<{ studyReleased: boolean }> {
   return database.transaction(async (tx) => {
+    // Two people who settle a study's last two conflicts at once must each see the other's.
+    await tx.query(
+      'select 1 from study where study_uid = (select study_uid from conflict where id = $1) for update',
+      [id],
+    );
     const settled = await tx.query<{ study_uid: string }>(
       `update conflict set settled_at = now(), settled_by = $2 where id = $1 and settled_at is null
        returning study_uid`,

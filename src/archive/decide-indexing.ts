@@ -79,6 +79,8 @@ function decideOne(known: KnownIndex, object: IncomingIdentity): Decision {
   if (newSeries && studies.size > 0) conflicts.push(conflict('series-study'));
 
   if (!study) known.studies.set(object.studyUid, { patientId: object.patientId, issuer: object.issuer });
+  // The first object of this patient that gives an issuer settles it for the study.
+  else if (study.issuer === '' && conflicts.length === 0) study.issuer = object.issuer;
   known.seriesStudies.set(object.seriesUid, studies.add(object.studyUid));
   known.instances.set(object.sopUid, { studyUid: object.studyUid, seriesUid: object.seriesUid });
   return { outcome: 'new', newStudy: !study, newSeries, conflicts, holds: conflicts.length > 0 };

@@ -53,6 +53,10 @@ export function createObjectReader(parts: ObjectReaderParts): ObjectReader {
     if (done === length) return;
     const moved = await findPlace(parts.database, object.id);
     if (!moved) throw new Failure('not-found', `the object ${object.sopUid} is no longer in the archive`);
+    if (isSamePlace(object, moved))
+      throw new Failure('unavailable', `the journal no longer has the bytes of the object ${object.sopUid}`, {
+        retryAfterS: 60,
+      });
     yield* read({ ...object, ...moved }, { offset: offset + done, length: length - done });
   }
 
@@ -65,6 +69,13 @@ export function createObjectReader(parts: ObjectReaderParts): ObjectReader {
       return Buffer.concat(pieces, length);
     },
   };
+}
+
+/** Then asking again would go round for ever: the bytes were damaged and set aside (intake/quarantine.ts). */
+function isSamePlace(object: StoredObject, moved: Pick<StoredObject, 'location' | 'journal'>): boolean {
+  const { journal: was } = object;
+  const { journal: is } = moved;
+  return moved.location === 'journal' && was?.path === is?.path && was?.nonce === is?.nonce;
 }
 
 function ownPlace(object: StoredObject, nodeName: string): JournalPlace {

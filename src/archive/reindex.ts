@@ -34,11 +34,29 @@ export async function reindex(
   const from: Provenance = { reception: randomUUID(), kind: 'reindex', openedAt: new Date().toISOString() };
   let batch: IncomingObject[] = [];
   const flush = async (): Promise<void> => {
-    if (batch.length === 0) return;
-    const { outcomes } = await indexObjects(parts.database, parts.nodeName, batch, { announce: false });
-    counts.added += outcomes.filter((outcome) => outcome !== 'same').length;
+    const objects = batch;
     batch = [];
+    counts.added += await indexBatch(objects);
     onProgress(counts);
+  };
+  /** @returns how many were missing; one that the index cannot take is named, the others go on */
+  const indexBatch = async (objects: IncomingObject[]): Promise<number> => {
+    if (objects.length === 0) return 0;
+    try {
+      const { outcomes } = await indexObjects(parts.database, parts.nodeName, objects, { announce: false });
+      return outcomes.filter((outcome) => outcome !== 'same').length;
+    } catch (thrown) {
+      const failure = asFailure(thrown);
+      if (failure.kind === 'unavailable') throw failure;
+      const [only, ...others] = objects;
+      if (others.length === 0) {
+        counts.unreadable.push({ key: only!.key, reason: failure.message });
+        return 0;
+      }
+      let added = 0;
+      for (const object of objects) added += await indexBatch([object]);
+      return added;
+    }
   };
   for await (const { key, length } of parts.store.list()) {
     counts.objects++;
@@ -46,7 +64,8 @@ export async function reindex(
       batch.push(await readStored(parts.store, key, length, from));
     } catch (thrown) {
       const failure = asFailure(thrown);
-      if (failure.kind === 'unavailable') throw failure;
+      // One file that the disk does not give back is named; a store that is away ends it all.
+      if (failure.kind === 'unavailable') await parts.store.check();
       counts.unreadable.push({ key, reason: failure.message });
     }
     if (batch.length === BATCH) await flush();

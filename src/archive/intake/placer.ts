@@ -25,7 +25,7 @@ export interface Placed {
 
 export interface Placer {
   /** @throws Failure 'invalid' when the header cannot be read; 'unavailable' | 'no-space' when the store must be waited for */
-  place(record: JournalRecord): Promise<Placed>;
+  place(record: JournalRecord, replayed: boolean): Promise<Placed>;
   /** After indexing: `done` is called once the object is durable in the store. */
   follow(placed: Placed, done: () => void): void;
   /** Objects followed and not done. */
@@ -77,12 +77,12 @@ function createFilePlacer(store: FileStore): Placer {
     else putFromSegment(store, key, body);
   };
   return {
-    async place(record) {
+    async place(record, replayed) {
       const key = keyOf(record);
       const read = readRecord(record);
       await write(key, record, read);
       return {
-        object: incoming(record, key, read, { in: 'store' }),
+        object: { ...incoming(record, key, read, { in: 'store' }), replayed },
         put: () => write(key, record, readRecord(record)),
       };
     },
@@ -148,7 +148,7 @@ function createUploadPlacer(parts: PlacerParts): Placer {
   };
 
   return {
-    async place(record) {
+    async place(record, replayed) {
       const { body } = record;
       const read = readRecord(record);
       const key = keyOf(record);
@@ -161,7 +161,7 @@ function createUploadPlacer(parts: PlacerParts): Placer {
         offset: body.offset,
       };
       return {
-        object: incoming(record, key, read, place),
+        object: { ...incoming(record, key, read, place), replayed },
         put: () => store.put(key, { length: body.length, sha256, open: () => pieces(body) }),
       };
     },

@@ -163,7 +163,11 @@ export function createSettler(parts: SettlerParts): Settler {
       return undefined;
     }
     try {
-      return { work, placed: await persistently('the object store', () => placer.place(work.record)) };
+      const { record, segment } = work;
+      return {
+        work,
+        placed: await persistently('the object store', () => placer.place(record, segment.found)),
+      };
     } catch (thrown) {
       const failure = asFailure(thrown);
       if (mayPass(failure)) throw failure;

@@ -1,0 +1,72 @@
+/**
+ * The rows of stored objects: one for each version of bytes, with the place where they lie when the row commits.
+ * Written by study-index.ts in the transaction that indexes them; read through stored-object.ts.
+ */
+import type { Queryable } from './database/database.ts';
+import type { IncomingObject, IndexItem, ObjectPlace } from './study-index.ts';
+
+/** @returns finds the row's id of each object inserted */
+export async function insertObjects(
+  tx: Queryable,
+  items: IndexItem[],
+): Promise<(object: IncomingObject) => number> {
+  const result = await tx.query<{ id: number; sop_uid: string; hash: string }>(
+    `insert into object (sop_uid, content_hash, sop_class, transfer_syntax, length, data_set_offset, pixel, key,
+       location, node, journal, role, reception, source_kind, source_ae, source_address, received_at)
+     select sop_uid, decode(hash, 'hex'), sop_class, transfer_syntax, length, data_set_offset, pixel, key,
+       location, node, journal, role, reception, source_kind, source_ae, source_address, received_at
+     from jsonb_to_recordset($1) as r(sop_uid text, hash text, sop_class text, transfer_syntax text, length bigint,
+       data_set_offset int, pixel jsonb, key text, location text, node text, journal jsonb, role text, reception uuid,
+       source_kind text, source_ae text, source_address text, received_at timestamptz)
+     returning id, sop_uid, encode(content_hash, 'hex') as hash`,
+    [
+      JSON.stringify(
+        items.map(({ object, decision }) => ({
+          sop_uid: object.sopInstanceUid,
+          hash: object.contentHash.toString('hex'),
+          sop_class: object.sopClassUid,
+          transfer_syntax: object.transferSyntaxUid,
+          length: object.length,
+          data_set_offset: object.dataSetOffset,
+          pixel: object.pixel ?? null,
+          key: object.key,
+          ...placeColumns(object.place),
+          role: decision.outcome === 'new' ? 'current' : 'conflict',
+          reception: object.from.reception,
+          source_kind: object.from.kind,
+          source_ae: object.from.callingAe ?? null,
+          source_address: object.from.address ?? null,
+          received_at: object.receivedAt,
+        })),
+      ),
+    ],
+  );
+  const ids = new Map(result.rows.map((row) => [`${row.sop_uid} ${row.hash}`, row.id]));
+  return (object) => ids.get(`${object.sopInstanceUid} ${object.contentHash.toString('hex')}`)!;
+}
+
+function placeColumns(place: ObjectPlace): { location: string; node: string | null; journal: unknown } {
+  if (place.in === 'store') return { location: 'store', node: null, journal: null };
+  const { node, path, nonce, offset } = place;
+  return { location: 'journal', node, journal: { path, nonce, offset } };
+}
+
+/** An object that came again, or is replayed, may lie elsewhere now: a row never points at a segment that has gone. */
+export async function refreshPlaces(tx: Queryable, items: IndexItem[]): Promise<void> {
+  for (const { object, decision } of items) {
+    if (decision.outcome !== 'same') continue;
+    const place = placeColumns(object.place);
+    await tx.query(
+      `update object set location = $3, node = $4, journal = $5, key = $6
+       where sop_uid = $1 and content_hash = $2 and location = 'journal'`,
+      [
+        object.sopInstanceUid,
+        object.contentHash,
+        place.location,
+        place.node,
+        place.journal === null ? null : JSON.stringify(place.journal),
+        object.key,
+      ],
+    );
+  }
+}

@@ -1,0 +1,107 @@
+/**
+ * The rows of patients, studies and series, and the counts and versions they carry.
+ * Written by study-index.ts under the study's lock, for the instances a batch adds.
+ */
+import type { DicomJson } from '../dicom/dicom-json.ts';
+import type { Queryable } from './database/database.ts';
+import { integer, pick, SERIES_LEVEL, STUDY_LEVEL, studyColumns, text } from './indexed-attributes.ts';
+import type { IndexItem } from './study-index.ts';
+
+/** A new study takes its attributes from its first object; later objects add what was missing, and change nothing. */
+export async function upsertStudy(
+  tx: Queryable,
+  studyUid: string,
+  added: IndexItem[],
+): Promise<{ id: number; version: number }> {
+  // What another patient's object says is kept with that object, and never fills in this study's blanks.
+  const own = added.filter(({ decision }) => !decision.conflicts.some(({ kind }) => kind === 'patient'));
+  const attributes = mergeMissing(own.map(({ object }) => pick(object.header, STUDY_LEVEL)));
+  const modalities = [...new Set(added.map(({ object }) => text(object.header, '00080060')).filter(Boolean))];
+  const known = await tx.query<{ id: number; attributes: DicomJson; modalities: string[] }>(
+    'select id, attributes, modalities from study where study_uid = $1 for update',
+    [studyUid],
+  );
+  const before = known.rows[0];
+  const merged = mergeMissing([before?.attributes ?? {}, attributes]);
+  const columns = studyColumns(merged);
+  const names = Object.keys(columns) as (keyof typeof columns)[];
+  const values = names.map((name) => columns[name]);
+  const allModalities = [...new Set([...(before?.modalities ?? []), ...modalities])].sort();
+  if (before) {
+    const set = names.map((name, n) => `${name} = $${n + 5}`).join(', ');
+    const updated = await tx.query<{ id: number; version: number }>(
+      `update study set attributes = $2, modalities = $3, instance_count = instance_count + $4, ${set},
+         version = version + 1, last_received_at = now() where id = $1 returning id, version`,
+      [before.id, JSON.stringify(merged), allModalities, added.length, ...values],
+    );
+    return updated.rows[0]!;
+  }
+  const patient = await tx.query<{ id: number }>(
+    `with made as (
+       insert into patient (patient_id, issuer, anchor) values ($1, $2, $3) on conflict do nothing returning id)
+     select id from made union all
+     select id from patient where patient_id = $1 and issuer = $2 and anchor = $3 limit 1`,
+    [columns.patient_id, columns.issuer, columns.patient_id === '' ? studyUid : ''],
+  );
+  const patientRow =
+    patient.rows[0] ??
+    // Another transaction made the patient after our snapshot: a new statement sees it.
+    (
+      await tx.query<{ id: number }>(
+        'select id from patient where patient_id = $1 and issuer = $2 and anchor = $3',
+        [columns.patient_id, columns.issuer, columns.patient_id === '' ? studyUid : ''],
+      )
+    ).rows[0]!;
+  const made = await tx.query<{ id: number; version: number }>(
+    `insert into study (study_uid, patient, attributes, modalities, instance_count, ${names.join(', ')})
+     values ($1, $2, $3, $4, $5, ${names.map((_, n) => `$${n + 6}`).join(', ')}) returning id, version`,
+    [studyUid, patientRow.id, JSON.stringify(merged), allModalities, added.length, ...values],
+  );
+  return made.rows[0]!;
+}
+
+export async function upsertSeries(
+  tx: Queryable,
+  studyId: number,
+  added: IndexItem[],
+): Promise<Map<string, number>> {
+  const groups = new Map<string, IndexItem[]>();
+  for (const item of added) {
+    const uid = item.object.seriesInstanceUid;
+    groups.set(uid, [...(groups.get(uid) ?? []), item]);
+  }
+  const ids = new Map<string, number>();
+  let made = 0;
+  for (const [seriesUid, members] of groups) {
+    const attributes = mergeMissing(members.map(({ object }) => pick(object.header, SERIES_LEVEL)));
+    const row = await tx.query<{ id: number; created: boolean }>(
+      `insert into series (study, series_uid, modality, number, attributes, instance_count)
+       values ($1, $2, $3, $4, $5, $6)
+       on conflict (study, series_uid) do update set
+         attributes = excluded.attributes || series.attributes,
+         instance_count = series.instance_count + excluded.instance_count,
+         version = series.version + 1
+       returning id, version = 1 as created`,
+      [
+        studyId,
+        seriesUid,
+        text(attributes, '00080060'),
+        integer(attributes, '00200011'),
+        JSON.stringify(attributes),
+        members.length,
+      ],
+    );
+    ids.set(seriesUid, row.rows[0]!.id);
+    if (row.rows[0]!.created) made++;
+  }
+  if (made > 0)
+    await tx.query('update study set series_count = series_count + $2 where id = $1', [studyId, made]);
+  return ids;
+}
+
+function mergeMissing(sources: DicomJson[]): DicomJson {
+  const merged: DicomJson = {};
+  for (const source of sources)
+    for (const [tag, element] of Object.entries(source)) if (!(tag in merged)) merged[tag] = element;
+  return merged;
+}
