@@ -42,6 +42,7 @@ export async function openBrowser(): Promise<OpenBrowser> {
     async open(origin, path = '/', size = { width: 1440, height: 900 }) {
       const context = await browser.newContext({ viewport: size, baseURL: origin });
       const page = await context.newPage();
+      page.setDefaultTimeout(15_000);
       const complaints: string[] = [];
       page.on('console', (message) => {
         if (message.type() === 'error') complaints.push(`console: ${message.text()}`);
