@@ -254,7 +254,7 @@ class Acceptor implements InboundAssociation {
       store: this.#store,
       valueLimit: pdvValueLimit(request.maxPduLength, this.#maxPduLength),
       send: (message) => {
-        if (!this.#socket.destroyed) this.#socket.write(message);
+        if (this.#socket.writable) this.#socket.write(message);
         return this.#drainedSocket();
       },
       deliver: (message) => {
@@ -309,7 +309,7 @@ class Acceptor implements InboundAssociation {
 
   #fail(source: number, reason: number, sentence: string): undefined {
     if (this.#phase === 'over') return;
-    if (!this.#socket.destroyed) this.#socket.write(encodeAbort(source, reason));
+    if (this.#socket.writable) this.#socket.write(encodeAbort(source, reason));
     this.#over('aborted', sentence);
   }
 

@@ -100,15 +100,21 @@ export async function openAssociation(options: OutboundOptions): Promise<Outboun
     for (const uid of transferSyntaxes) association.addTransferSyntaxToPresentationContext(id, uid);
   }
   const peer = `${options.calledAeTitle} at ${host}:${port}`;
-  const socket = await connect(options, peer);
+  const {
+    connectMs = 10_000,
+    associateMs = 30_000,
+    responseMs = 60_000,
+    releaseMs = 10_000,
+  } = options.timeouts ?? {};
+  const timeouts = { connectMs, associateMs, responseMs, releaseMs };
+  const socket = await connect(options, peer, connectMs);
   const maxPduLength = association.getMaxPduLength();
-  const requestor = new Requestor(socket, { peer, maxPduLength, contexts, timeouts: options.timeouts ?? {} });
+  const requestor = new Requestor(socket, { peer, maxPduLength, contexts, timeouts });
   await requestor.associate(association);
   return requestor;
 }
 
-function connect(options: OutboundOptions, peer: string): Promise<net.Socket> {
-  const connectMs = options.timeouts?.connectMs ?? 10_000;
+function connect(options: OutboundOptions, peer: string, connectMs: number): Promise<net.Socket> {
   const to = { host: options.host, port: options.port, writableHighWaterMark: writeAhead };
   const socket = options.tls ? tls.connect({ ...to, ...options.tls }) : net.connect(to);
   return new Promise((resolve, reject) => {

@@ -45,10 +45,9 @@ export interface RequestorParts {
   peer: string;
   maxPduLength: number;
   contexts: readonly ContextProposal[];
-  timeouts: OutboundTimeouts;
+  timeouts: Required<OutboundTimeouts>;
 }
 
-const defaultTimeouts = { connectMs: 10_000, associateMs: 30_000, responseMs: 60_000, releaseMs: 10_000 };
 const maxAssociatePduLength = 256 * 1024;
 /** Responses are short; this is for the careless. */
 const maxCommandLength = 64 * 1024;
@@ -87,7 +86,7 @@ export class Requestor implements OutboundAssociation {
     this.#peer = peer;
     this.#proposed = contexts;
     this.#maxPduLength = maxPduLength;
-    this.#timeouts = { ...defaultTimeouts, ...timeouts };
+    this.#timeouts = timeouts;
     this.#reader = new PduReader(
       { maxPduLength: this.#maxPduLength, maxAssociatePduLength },
       {

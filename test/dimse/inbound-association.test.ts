@@ -619,6 +619,36 @@ describe('the end', () => {
     expect(ends).toEqual(['finish']);
   });
 
+  it('an abort while the last write is under way aborts the sink once, and never finishes it', async () => {
+    const ends: string[] = [];
+    let written: () => void = () => undefined;
+    const { acceptor, peer } = await house({
+      open: () => ({
+        write: () => {
+          acceptor.associations[0]!.abort('shutdown');
+          return new Promise((resolve) => {
+            written = resolve;
+          });
+        },
+        finish: () => {
+          ends.push('finish');
+          return { status: 0 };
+        },
+        abort: (reason) => ends.push(`abort: ${reason}`),
+      }),
+    });
+    await peer.associate();
+    peer.send(storeMessage(1, data.subarray(0, 100)));
+    expect((await peer.next())?.type).toBe(7);
+    // Held or not, what still comes is read and passed over, so that the peer's close is seen.
+    expect([...acceptor.sockets][0]?.isPaused()).toBe(false);
+    written();
+    await acceptor.associations[0]!.drained();
+    await turn();
+    expect(ends).toEqual(['abort: shutdown']);
+    expect(acceptor.associations[0]?.counters).toMatchObject({ objectsAborted: 1, objectsRefused: 0 });
+  });
+
   it('silence ends it, our own slowness does not', async () => {
     const { acceptor, peer } = await house({
       idleTimeoutMs: 60,
