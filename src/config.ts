@@ -31,16 +31,22 @@ const url = z.url({ protocol: /^https?$/, error: 'an http or https URL' });
 const knownAes = z
   .string()
   .default('')
-  .transform((text) =>
+  .transform((text, context) =>
     text
       .split(',')
       .map((entry) => entry.trim())
       .filter(Boolean)
       .map((entry) => {
         const at = entry.lastIndexOf('@');
-        return at < 0
-          ? { aeTitle: entry, address: undefined }
-          : { aeTitle: entry.slice(0, at), address: entry.slice(at + 1) };
+        const title = aeTitle.safeParse(at < 0 ? entry : entry.slice(0, at));
+        const address = at < 0 ? undefined : entry.slice(at + 1);
+        // Compared with the caller's IP address: a host name would never be met, and nobody would see why.
+        if (!title.success || title.data === '' || (address !== undefined && isIP(address) === 0))
+          context.addIssue({
+            code: 'custom',
+            message: `"${entry}" is not AE or AE@IP-ADDRESS (such as CT1@10.0.0.5)`,
+          });
+        return { aeTitle: title.data ?? '', address };
       }),
   );
 
@@ -83,6 +89,9 @@ const environment = z.object({
   DRAIN_S: seconds.default(20),
   LOG_LEVEL: z.enum(['fatal', 'error', 'warn', 'info', 'debug', 'silent']).default('info'),
 });
+
+/** Each receiver, and STOW, keeps up to two journal segments open between objects (archive/intake/journal.ts). */
+const LEAST_JOURNAL_BYTES = 64 * 1024 ** 2;
 
 /** Every name the program reads from the environment. */
 export const CONFIG_NAMES: readonly string[] = Object.keys(environment.shape);
@@ -141,33 +150,27 @@ const trimSlash = (text: string | undefined): string | undefined => text?.replac
  */
 export function parseConfig(env: Record<string, string | undefined>, root: string): Config {
   const given = Object.fromEntries(
-    CONFIG_NAMES.map((name) => [name, env[name]]).filter(([, value]) => value !== undefined && value !== ''),
+    CONFIG_NAMES.map((name) => [name, env[name]]).filter(
+      ([, value]) => value !== undefined && value.trim() !== '',
+    ),
   );
   const parsed = environment.safeParse(given);
-  const faults: string[] = [];
-  if (!parsed.success) {
-    for (const issue of parsed.error.issues) {
-      const name = String(issue.path[0]);
-      const shown = /SECRET|TOKEN|KEY|URL/.test(name) ? '' : ` (it is "${given[name]}")`;
-      faults.push(`${name}${shown}: ${issue.message}`);
-    }
-    throw new Failure('invalid', `The configuration has ${count(faults)}:\n  ${faults.join('\n  ')}`);
+  const issues = parsed.error?.issues ?? [];
+  const faulty = new Set(issues.map((issue) => String(issue.path[0])));
+  const faults = issues.map((issue) => {
+    const name = String(issue.path[0]);
+    const shown = /SECRET|TOKEN|KEY|URL|ENDPOINT/.test(name) ? '' : ` (it is "${given[name]}")`;
+    return `${name}${shown}: ${issue.message}`;
+  });
+  // The rules between settings are held to those that can be read, so that every fault is said at once.
+  const e = environment.parse(
+    Object.fromEntries(Object.entries(given).filter(([name]) => !faulty.has(name))),
+  );
+  faults.push(...rules(e, faulty));
+  if (faults.length > 0) {
+    const number = faults.length === 1 ? 'one fault' : `${faults.length} faults`;
+    throw new Failure('invalid', `The configuration has ${number}:\n  ${faults.join('\n  ')}`);
   }
-  const e = parsed.data;
-  if (e.S3_ENDPOINT && !(e.S3_ACCESS_KEY && e.S3_SECRET_KEY))
-    faults.push('S3_ENDPOINT is set, so S3_ACCESS_KEY and S3_SECRET_KEY must be set too');
-  if (!isLoopback(e.HTTP_HOST) && !e.ISOCENTER_OPEN)
-    faults.push(
-      `HTTP_HOST is ${e.HTTP_HOST}, which other machines can reach, and this version has no login of its own: ` +
-        'keep 127.0.0.1 behind a proxy that authenticates, or set ISOCENTER_OPEN=1 to say that everyone who reaches it may read it',
-    );
-  if (!isLoopback(e.DICOM_HOST) && !e.DICOM_PROMISCUOUS && e.KNOWN_AES.length === 0)
-    faults.push(
-      `DICOM_HOST is ${e.DICOM_HOST}, which other machines can reach: name the modalities in KNOWN_AES ` +
-        '(such as CT1@10.0.0.5,MR1) or set DICOM_PROMISCUOUS=1 to accept any calling AE title',
-    );
-  if (faults.length > 0)
-    throw new Failure('invalid', `The configuration has ${count(faults)}:\n  ${faults.join('\n  ')}`);
 
   return deepFreeze({
     dataFolder: path.resolve(root, e.ISOCENTER_DATA),
@@ -209,7 +212,30 @@ export function parseConfig(env: Record<string, string | undefined>, root: strin
   });
 }
 
-const count = (faults: string[]): string => (faults.length === 1 ? 'one fault' : `${faults.length} faults`);
+/** What settings demand of each other; those in `faulty` have been complained of and hold their defaults. */
+function rules(e: z.infer<typeof environment>, faulty: ReadonlySet<string>): string[] {
+  const sound = (...names: string[]): boolean => !names.some((name) => faulty.has(name));
+  const faults: string[] = [];
+  if (e.S3_ENDPOINT && !(e.S3_ACCESS_KEY && e.S3_SECRET_KEY))
+    faults.push('S3_ENDPOINT is set, so S3_ACCESS_KEY and S3_SECRET_KEY must be set too');
+  if (!isLoopback(e.HTTP_HOST) && !e.ISOCENTER_OPEN && sound('ISOCENTER_OPEN'))
+    faults.push(
+      `HTTP_HOST is ${e.HTTP_HOST}, which other machines can reach, and this version has no login of its own: ` +
+        'keep 127.0.0.1 behind a proxy that authenticates, or set ISOCENTER_OPEN=1 to say that everyone who reaches it may read it',
+    );
+  const anyCaller = !e.DICOM_PROMISCUOUS && e.KNOWN_AES.length === 0;
+  if (!isLoopback(e.DICOM_HOST) && anyCaller && sound('DICOM_PROMISCUOUS', 'KNOWN_AES'))
+    faults.push(
+      `DICOM_HOST is ${e.DICOM_HOST}, which other machines can reach: name the modalities in KNOWN_AES ` +
+        '(such as CT1@10.0.0.5,MR1) or set DICOM_PROMISCUOUS=1 to accept any calling AE title',
+    );
+  const least = LEAST_JOURNAL_BYTES * (e.RECEIVERS + 1);
+  if (e.JOURNAL_LIMIT < least && sound('JOURNAL_LIMIT', 'RECEIVERS'))
+    faults.push(
+      `JOURNAL_LIMIT is ${e.JOURNAL_LIMIT} bytes: with ${e.RECEIVERS} RECEIVERS it must be at least ${least / 1024 ** 2}MB`,
+    );
+  return faults;
+}
 
 function deepFreeze<T extends object>(value: T): T {
   for (const inner of Object.values(value))

@@ -180,7 +180,8 @@ function allowedHosts(parts: HttpParts): ReadonlySet<string> {
 function checkHostAndOrigin(ctx: Koa.Context, hosts: ReadonlySet<string>): void {
   const host = (ctx.get('Host') || '').toLowerCase();
   const name = host.replace(/:\d+$/, '');
-  if (!hosts.has(name))
+  // A port that is none would make the comparison below fail.
+  if (!hosts.has(name) || !URL.canParse(`http://${host}`))
     throw new Failure(
       'forbidden',
       `this archive is not known as ${printable(host)}: add the name to ALLOWED_HOSTS`,
@@ -219,7 +220,9 @@ function mountViewer(app: Koa, folder: string): void {
   });
   app.use(async (ctx, next) => {
     // Addresses within the viewer are its own affair: they all get its page.
-    const isPage = (ctx.method === 'GET' || ctx.method === 'HEAD') && path.extname(ctx.path) === '';
+    // A Study UID ends as if it had a file extension.
+    const isPath = path.extname(ctx.path) === '' || /^\/studies\/[\d.]+\/?$/.test(ctx.path);
+    const isPage = (ctx.method === 'GET' || ctx.method === 'HEAD') && isPath;
     if (isPage) ctx.path = '/index.html';
     await files(ctx, next);
     if (isPage && ctx.status === 404) {

@@ -26,7 +26,8 @@ export function describeError(thrown: unknown): Record<string, unknown> {
   if (thrown instanceof Failure)
     return {
       kind: thrown.kind,
-      message: thrown.message,
+      // asFailure gives a foreign error's words to the Failure around it.
+      ...(hasForeignWords(thrown) ? {} : { message: thrown.message }),
       ...(thrown.cause === undefined ? {} : { cause: describeError(thrown.cause) }),
     };
   if (!(thrown instanceof Error)) return { type: typeof thrown };
@@ -43,4 +44,8 @@ export function describeError(thrown: unknown): Record<string, unknown> {
       .map((line) => line.trim()),
     ...(thrown.cause === undefined ? {} : { cause: describeError(thrown.cause) }),
   };
+}
+
+function hasForeignWords({ message, cause }: Failure): boolean {
+  return cause instanceof Error && !(cause instanceof Failure) && cause.message === message;
 }

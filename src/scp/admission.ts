@@ -38,7 +38,16 @@ export function admit(request: AssociationRequest, policy: AdmissionPolicy, open
         result: rejectResult.permanent,
         source: rejectSource.serviceUser,
         reason: CALLED_NOT_RECOGNIZED,
-        sentence: `the called AE title is ${request.calledAeTitle}, ours is ${policy.aeTitle} (AE_TITLE)`,
+        sentence: `the called AE title is ${request.calledAeTitle.replace(/\p{Cc}/gu, '?')}, ours is ${policy.aeTitle} (AE_TITLE)`,
+      },
+    };
+  if (!isPrintable(request.callingAeTitle))
+    return {
+      reject: {
+        result: rejectResult.permanent,
+        source: rejectSource.serviceUser,
+        reason: CALLING_NOT_RECOGNIZED,
+        sentence: 'the calling AE title holds control characters (PS3.5 6.2, VR AE)',
       },
     };
   if (!isKnown(request, policy))
@@ -51,6 +60,11 @@ export function admit(request: AssociationRequest, policy: AdmissionPolicy, open
       },
     };
   return { accept: true };
+}
+
+/** It is written to the index and into File Meta, and neither takes a NUL. */
+function isPrintable(text: string): boolean {
+  return !/\p{Cc}/u.test(text);
 }
 
 function isKnown(request: AssociationRequest, { promiscuous, knownAes }: AdmissionPolicy): boolean {

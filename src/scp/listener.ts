@@ -85,8 +85,8 @@ function accept(socket: net.Socket, parts: ListenerParts): InboundAssociation {
   let counted = false;
   const address = socket.remoteAddress?.replace(/^::ffff:/, '') ?? '';
   const names = (request: AssociationRequest) => ({
-    callingAe: request.callingAeTitle,
-    calledAe: request.calledAeTitle,
+    callingAe: printable(request.callingAeTitle),
+    calledAe: printable(request.calledAeTitle),
     address,
   });
   const association = createInboundAssociation(socket, {
@@ -143,9 +143,10 @@ function accept(socket: net.Socket, parts: ListenerParts): InboundAssociation {
   });
   let handler: ReturnType<typeof createStorage> | undefined;
   const storage = (open: Reception): ReturnType<typeof createStorage> => {
-    handler ??= createStorage(open, ({ sopUid, status, failure }) => {
+    handler ??= createStorage(open, ({ sopUid, status, sentence, failure }) => {
       const peer = association.request;
-      if (peer) parts.onRefusal({ what: 'object', ...names(peer), sopUid, status, reason: failure.message });
+      if (failure.kind === 'internal') log.error({ err: failure, sopUid }, 'an object could not be kept');
+      if (peer) parts.onRefusal({ what: 'object', ...names(peer), sopUid, status, reason: sentence });
     });
     return handler;
   };
@@ -156,6 +157,9 @@ function accept(socket: net.Socket, parts: ListenerParts): InboundAssociation {
 export function countOpen(openCounts: Int32Array): number {
   return openCounts.reduce((sum, _, slot) => sum + Atomics.load(openCounts, slot), 0);
 }
+
+/** Whatever a stranger calls itself, the list of refusals takes it. */
+const printable = (title: string): string => title.replace(/\p{Cc}/gu, '?');
 
 function listenFailure({ host, port }: ListenerParts, cause: NodeJS.ErrnoException): Failure {
   if (cause.code === 'EADDRINUSE')

@@ -27,6 +27,8 @@ export const STORE_STATUS: Record<FailureKind, number> = {
 export interface RefusedObject {
   sopUid: string;
   status: number;
+  /** For the list of refusals: never another program's words, which could quote a patient. */
+  sentence: string;
   failure: Failure;
 }
 
@@ -38,12 +40,14 @@ export function createStorage(
   const refuse = (thrown: unknown, request: StoreRequest): StoreOutcome => {
     const failure = asFailure(thrown);
     const code = STORE_STATUS[failure.kind];
+    const sentence =
+      failure.kind === 'internal' ? 'the object could not be kept; the log has the cause' : failure.message;
     reception.refused();
-    onRefused({ sopUid: request.affectedSopInstanceUid, status: code, failure });
+    onRefused({ sopUid: request.affectedSopInstanceUid, status: code, sentence, failure });
     const tag = failure.attribute?.slice(0, 11);
     return {
       status: code,
-      errorComment: failure.kind === 'internal' ? 'the object could not be kept' : failure.message,
+      errorComment: sentence,
       ...(tag === undefined ? {} : { offendingElement: [tag] }),
     };
   };

@@ -6,7 +6,6 @@
  */
 import fs from 'node:fs';
 import path from 'node:path';
-import type { Failure } from '../../failure.ts';
 import type { Database } from '../database/database.ts';
 import { fileFailure } from '../object-store/file-failure.ts';
 import { syncFolder } from './journal.ts';
@@ -21,12 +20,12 @@ export interface Quarantine {
 export async function quarantineRecord(
   quarantine: Quarantine,
   { header, body }: JournalRecord,
-  failure: Failure,
+  why: string,
 ): Promise<void> {
   const { meta, contentHash } = header;
   const name = `${meta.sopInstanceUid}_${contentHash.toString('hex').slice(0, 32)}.dcm`;
   const missing = copy(quarantine, name, body);
-  const reason = missing === 0 ? failure.message : `${failure.message}; ${missing} bytes cannot be read`;
+  const reason = missing === 0 ? why : `${why}; ${missing} bytes cannot be read`;
   await list(quarantine, name, reason, meta.sopInstanceUid, meta.from.callingAe);
 }
 

@@ -178,7 +178,10 @@ export function createSettler(parts: SettlerParts): Settler {
 
   const setAside = async (work: Placing['work'], failure: Failure): Promise<void> => {
     log.error({ err: failure, sop: work.record.header.meta.sopInstanceUid }, 'an object goes to quarantine');
-    await persistently('the quarantine', () => quarantineRecord(parts.quarantine, work.record, failure));
+    // Another program's words could quote a patient; the log names such an error without them.
+    const foreign = failure.kind === 'internal' && failure.cause !== undefined;
+    const reason = foreign ? 'the object could not be indexed; the log has the cause' : failure.message;
+    await persistently('the quarantine', () => quarantineRecord(parts.quarantine, work.record, reason));
     synced(work);
   };
 
