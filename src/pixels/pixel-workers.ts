@@ -11,7 +11,7 @@ import type { Presentation } from './presentation.ts';
 import type { PictureOptions } from './render-frame.ts';
 
 export interface PixelWorkers {
-  /** Native samples of a frame, little endian; the frame's memory is given away. */
+  /** Native samples of a frame, little endian. */
   decode(pixel: ImagePixel, frame: Uint8Array): Promise<Uint8Array>;
   /** The picture file. */
   render(
@@ -108,10 +108,9 @@ export function createPixelWorkers(options: PixelWorkersOptions = {}): PixelWork
       taskLimitMs,
     );
     worker.on('message', onMessage).on('error', onError).on('exit', onExit);
-    const { frame } = job.task;
-    // A frame that shares its memory with others is copied; one of its own changes hands.
-    const own = frame.byteLength === frame.buffer.byteLength ? frame : new Uint8Array(frame);
-    worker.postMessage({ ...job.task, frame: own }, [own.buffer as ArrayBuffer]);
+    // Memory of a pool or of a native module cannot change hands; a copy always can.
+    const own = new Uint8Array(job.task.frame);
+    worker.postMessage({ ...job.task, frame: own }, [own.buffer]);
   }
 
   function discard(worker: Worker): void {

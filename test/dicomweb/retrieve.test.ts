@@ -219,8 +219,10 @@ describe('bulk data', () => {
     });
     await stow(house.url, [file]);
     const { json } = await getJson(`${base}/studies/6.4/metadata`);
-    const nested = (json[0]?.['00081140']?.Value as Json[])[0]?.['00091001']?.BulkDataURI;
-    expect((await get(String(nested), 'application/octet-stream')).bytes.equals(LONG)).toBe(true);
+    const [nested] = (json[0]?.['00081140']?.Value ?? []) as Json[];
+    expect(
+      (await get(String(nested?.['00091001']?.BulkDataURI), 'application/octet-stream')).bytes.equals(LONG),
+    ).toBe(true);
   });
 });
 
