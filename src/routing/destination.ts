@@ -51,6 +51,9 @@ const OWN_HEADERS = new Set([
   'expect',
 ]);
 
+const isBareRoot = (url: URL): boolean =>
+  url.username === '' && url.password === '' && url.search === '' && url.hash === '';
+
 const stow = z.strictObject({
   kind: z.literal('stow'),
   url: z
@@ -59,8 +62,8 @@ const stow = z.strictObject({
       error: 'expected an http or https URL of the DICOMweb root, without /studies',
     })
     .refine(
-      (text) => !URL.canParse(text) || new URL(text).username === '',
-      'expected a URL without a user; use headers',
+      (text) => !URL.canParse(text) || isBareRoot(new URL(text)),
+      'expected a URL without user, query and fragment; credentials go into headers',
     )
     .transform((text) => text.replace(/\/+$/, '')),
   headers: z

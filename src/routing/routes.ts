@@ -49,7 +49,7 @@ export function createRoutingRoutes({ table }: RoutingRoutesParts): Router {
       message:
         cancelled === 0
           ? `The destination ${name} is deleted; nothing was owed to it.`
-          : `The destination ${name} is deleted; ${cancelled} ${cancelled === 1 ? 'delivery' : 'deliveries'} to it were cancelled.`,
+          : `The destination ${name} is deleted; ${cancelled} ${cancelled === 1 ? 'delivery to it was' : 'deliveries to it were'} cancelled.`,
     };
   });
 

@@ -28,6 +28,7 @@ export interface BackDoor {
   readonly db: TestDatabase;
   readonly database: Database;
   readonly store: FileStore;
+  readonly folder: string;
   readonly routing: Routing;
   readonly forwarding: Forwarding;
   /** Another process on the same database and store, as far as the ledger can tell. */
@@ -94,6 +95,7 @@ export async function openBackDoor(options: BackDoorOptions = {}): Promise<BackD
     db,
     database: db.database,
     store,
+    folder: folder.path,
     routing,
     forwarding,
     another(nodeName = `node-${randomUUID()}`) {

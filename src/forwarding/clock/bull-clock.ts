@@ -7,7 +7,7 @@ import Bull from 'bull';
 import { describeError } from '../../log.ts';
 import type { Clock, ClockParts, OnDue } from './clock.ts';
 import { createReconciler } from './reconcile.ts';
-import { createTimers, type Timers } from './timers.ts';
+import { createTimers, notEarly, type Timers } from './timers.ts';
 
 export interface BullClockParts extends ClockParts {
   redisUrl: string;
@@ -61,6 +61,7 @@ export function createBullClock(parts: BullClockParts): Clock {
       timers = createTimers(concurrency, onDue, log);
       queue = openQueue(parts);
       queue.on('error', tell);
+      catchNaming(queue, tell);
       // Bull's own loop: it waits for Redis as long as it takes, so nothing here waits for it.
       queue.process(concurrency, (job) => work(job, onDue)).catch(tell);
       await reconciler.start();
@@ -107,6 +108,16 @@ function openQueue({ redisUrl, prefix = 'isocenter' }: BullClockParts): Bull.Que
   });
 }
 
+/**
+ * Bull names its connection for lists of workers and lets that promise go: rejected (Redis away while we close), it
+ * would end the process.
+ */
+function catchNaming(queue: Bull.Queue<DueJob>, tell: (err: unknown) => void): void {
+  const naming = queue as unknown as { setWorkerName(): Promise<void> };
+  const setName = naming.setWorkerName.bind(queue);
+  naming.setWorkerName = () => setName().catch(tell);
+}
+
 /** Bull's own reading of URLs knows no rediss. */
 function redisOf(redisUrl: string): Bull.QueueOptions['redis'] & object {
   const { protocol, hostname, port, username, password, pathname } = new URL(redisUrl);
@@ -130,7 +141,7 @@ async function addJob(queue: Bull.Queue<DueJob>, delivery: number, waitMs: numbe
     if (!sooner || !(await known.isDelayed())) return;
     await known.remove();
   }
-  await queue.add({ delivery }, { jobId, delay: Math.ceil(waitMs) });
+  await queue.add({ delivery }, { jobId, delay: notEarly(waitMs) });
 }
 
 /** Waits for no job: the room ends its own work. A Redis that is away cannot hold it up. */

@@ -15,6 +15,13 @@ export interface Timers {
 const MAX_TIMERS = 20_000;
 /** setTimeout cannot wait longer; the reconciler arms again long before. */
 const LONGEST_MS = 60_000;
+/** Timers may fire a little before their time, and a call that finds nothing due is lost until the next look. */
+const EARLY_MS = 5;
+
+/** Whole milliseconds that are surely over when a timer of this length fires. */
+export function notEarly(waitMs: number): number {
+  return waitMs <= 0 ? 0 : Math.ceil(waitMs) + EARLY_MS;
+}
 
 export function createTimers(concurrency: number, onDue: OnDue, log: Log): Timers {
   const armed = new Map<number, { at: number; timer: NodeJS.Timeout }>();
@@ -56,7 +63,7 @@ export function createTimers(concurrency: number, onDue: OnDue, log: Log): Timer
         armed.delete(delivery);
         due.add(delivery);
         runNext();
-      }, waitMs);
+      }, notEarly(waitMs));
       armed.set(delivery, { at, timer });
     },
     stop() {
