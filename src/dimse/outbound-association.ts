@@ -124,7 +124,9 @@ function connect(options: OutboundOptions, peer: string, connectMs: number): Pro
       reject(new Failure('peer-unreachable', `${peer} cannot be reached: ${why}`, { cause }));
     };
     const timer = setTimeout(() => unreachable(`no connection within ${connectMs} ms`), connectMs);
-    const failed = (error: Error) => unreachable(error.message, error);
+    // A name with several addresses fails with an AggregateError, which has a code and no message.
+    const failed = (error: NodeJS.ErrnoException) =>
+      unreachable(error.message || (error.code ?? error.name), error);
     socket.once('error', failed);
     socket.once(options.tls ? 'secureConnect' : 'connect', () => {
       clearTimeout(timer);
