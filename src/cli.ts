@@ -5,15 +5,18 @@
  */
 import { enableCompileCache } from 'node:module';
 import path from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { asFailure, Failure } from './failure.ts';
 
 // Types are stripped and code is compiled once, not at every start; worker threads take it from the environment.
-process.env.NODE_COMPILE_CACHE ??= fileURLToPath(
-  new URL('../node_modules/.cache/isocenter', import.meta.url),
+process.env.NODE_COMPILE_CACHE ??= path.join(
+  import.meta.dirname,
+  '..',
+  'node_modules',
+  '.cache',
+  'isocenter',
 );
-enableCompileCache(path.resolve(process.env.NODE_COMPILE_CACHE));
+enableCompileCache(process.env.NODE_COMPILE_CACHE);
 
 const USAGE = `isocenter: receives DICOM studies, keeps them, shows them, passes them on
 
