@@ -34,6 +34,11 @@ export function StudyList({ query }: { query: string }) {
     answer.state === 'answered' ? answer.value : answer.state === 'asking' ? answer.previous : undefined;
   const studies = found?.slice(0, PAGE_SIZE);
 
+  // Whoever comes back to the list wants to see what has arrived since.
+  useEffect(() => {
+    addEventListener('focus', retry);
+    return () => removeEventListener('focus', retry);
+  }, [retry]);
   useEffect(() => {
     document.title = 'Studies · Isocenter';
   }, []);

@@ -45,7 +45,9 @@ function Row({ study }: { study: Study }) {
           {study.patientName || <span className="absent">No name</span>}
         </Link>
       </th>
-      <td className="figures">{study.patientId}</td>
+      <td className="figures study-id" title={study.patientId}>
+        {study.patientId}
+      </td>
       <td className="figures quiet">{formatDate(study.birthDate)}</td>
       <td className="figures">
         {formatDate(study.date)} <span className="quiet">{formatTime(study.time)}</span>
@@ -57,8 +59,12 @@ function Row({ study }: { study: Study }) {
           </span>
         ))}
       </td>
-      <td className="study-description">{study.description}</td>
-      <td className="figures">{study.accession}</td>
+      <td className="study-description" title={study.description}>
+        {study.description}
+      </td>
+      <td className="figures study-id" title={study.accession}>
+        {study.accession}
+      </td>
       <td className="figures count">{study.seriesCount ?? ''}</td>
       <td className="figures count">{study.instanceCount ?? ''}</td>
     </tr>

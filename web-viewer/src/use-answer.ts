@@ -2,7 +2,7 @@
  * What the archive answered, as it stands now: still asking, answered, or failed with a sentence.
  * Called by the pages around the calls of dicomweb.ts. An answer that nobody waits for any more is aborted.
  */
-import { useEffect, useState } from 'react';
+import { useCallback, useEffect, useState } from 'react';
 import { ArchiveError } from './dicomweb.ts';
 
 /** `previous` is the answer to the question before, to be shown faded meanwhile. */
@@ -36,9 +36,10 @@ export function useAnswer<T>(
     );
     return () => controller.abort();
   }, [key, attempt]);
+  const retry = useCallback(() => setAttempt((n) => n + 1), []);
   return {
     answer: held.key === key ? held.answer : { state: 'asking', previous: lastValue(held.answer) },
-    retry: () => setAttempt((n) => n + 1),
+    retry,
   };
 }
 
