@@ -34,6 +34,7 @@ export function CornerText({ frame, stack, state }: CornerTextProps) {
         <Line strong>{seriesLine(dataset)}</Line>
         <Line>{`Image ${shown + 1}/${stack.frames.length}`}</Line>
         <Line>{slicePlace(dataset)}</Line>
+        <Line warning>{besides(stack)}</Line>
       </div>
       <div className="corner corner-bottom-right" data-corner="display">
         <Line warning>{lossy(dataset)}</Line>
@@ -81,9 +82,15 @@ function seriesLine(dataset: Dataset): string {
   return [labelled('Series', text(dataset, '00200011')), name].filter((part) => part !== '').join('  ');
 }
 
+/** What else the series holds, so that nobody takes the pictures for all of it. */
+function besides(stack: ImageStack): string {
+  const words = stack.notShown.map(({ words, count }) => (count === 1 ? words : `${words} (${count})`));
+  return words.length === 0 ? '' : `Not shown: ${words.join(', ')}`;
+}
+
 /** Where the slice lies and how thick it is, in mm as the data set says it. */
 function slicePlace(dataset: Dataset): string {
-  const location = number(dataset, '00201041') ?? undefined;
+  const location = number(dataset, '00201041');
   const thickness = number(dataset, '00180050');
   return [
     location === undefined ? '' : `Loc ${location.toFixed(1)} mm`,

@@ -1,6 +1,6 @@
 /**
  * The viewer's only way to the archive: QIDO-RS and WADO-RS at /dicom-web on the origin the page came from
- * (PS3.18 10.4 and 10.6). Called by the pages; frames are fetched by Cornerstone's loader from the URLs made here.
+ * (PS3.18 10.4 and 10.6). Called by the pages, and by frame-loader.ts for pixels.
  */
 import type { Dataset } from './dataset.ts';
 import { onlyPart, type Part } from './multipart.ts';

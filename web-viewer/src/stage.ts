@@ -1,7 +1,7 @@
 /**
  * The stage a series is shown on: one Cornerstone stack viewport with its mouse tools, told what to show in plain calls,
  * and telling what is to be seen in one value that React reads. Created by image-viewport.tsx, one per mount.
- * Pixels come through Cornerstone's WADO-RS loader; nothing here asks the archive itself.
+ * Pixels come through frame-loader.ts into Cornerstone's cache; nothing here asks the archive itself.
  */
 import { cache, Enums, eventTarget, imageLoader, RenderingEngine, type Types } from '@cornerstonejs/core';
 import {

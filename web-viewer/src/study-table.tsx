@@ -15,7 +15,9 @@ export function StudyTable({ studies, faded }: { studies: readonly Study[]; fade
         <tr>
           <th scope="col">Patient</th>
           <th scope="col">Patient ID</th>
-          <th scope="col">Born</th>
+          <th scope="col" className="study-born">
+            Born
+          </th>
           <th scope="col">Study date</th>
           <th scope="col">Modality</th>
           <th scope="col">Description</th>
@@ -48,7 +50,7 @@ function Row({ study }: { study: Study }) {
       <td className="figures study-id" title={study.patientId}>
         {study.patientId}
       </td>
-      <td className="figures quiet">{formatDate(study.birthDate)}</td>
+      <td className="figures quiet study-born">{formatDate(study.birthDate)}</td>
       <td className="figures">
         {formatDate(study.date)} <span className="quiet">{formatTime(study.time)}</span>
       </td>
