@@ -18,24 +18,43 @@ const isFrameStart = (marker: number): boolean =>
 
 /** Of JPEG and JPEG-LS; undefined when no frame header is found. */
 export function jpegSize(bytes: Uint8Array): CodestreamSize | undefined {
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  if (bytes.length < 4 || view.getUint16(0) !== 0xffd8) return undefined;
+  for (const { marker, segment } of jpegSegments(bytes)) {
+    if (!isFrameStart(marker)) continue;
+    if (segment.length < 6) return undefined;
+    return { height: segment.readUInt16BE(1), width: segment.readUInt16BE(3), components: segment[5]! };
+  }
+  return undefined;
+}
+
+/**
+ * Whether the components of a JPEG labelled RGB are YCbCr all the same: Adobe's APP14 says so, or, without it, the
+ * second and third are sampled more thinly, which nobody does to green and blue. Otherwise the label holds.
+ */
+export function isYcbcrUnderRgb(bytes: Uint8Array): boolean {
+  for (const { marker, segment } of jpegSegments(bytes)) {
+    if (marker === 0xee && segment.toString('latin1', 0, 5) === 'Adobe' && segment.length >= 12)
+      return segment[11] === 1;
+    if (isFrameStart(marker) && segment.length >= 6 + 3 * 3) return segment[7] !== segment[10];
+  }
+  return false;
+}
+
+/** The marker segments of a JPEG up to its first scan, without their length fields. */
+function* jpegSegments(frame: Uint8Array): Generator<{ marker: number; segment: Buffer }> {
+  const bytes = Buffer.from(frame.buffer, frame.byteOffset, frame.byteLength);
+  if (bytes.length < 4 || bytes.readUInt16BE(0) !== 0xffd8) return;
   let at = 2;
-  while (at + 4 <= bytes.length) {
-    if (bytes[at] !== 0xff) return undefined;
+  while (at + 4 <= bytes.length && bytes[at] === 0xff) {
     const marker = bytes[at + 1]!;
     if (marker === 0xff) {
       at++;
       continue;
     }
-    const length = view.getUint16(at + 2);
-    if (isFrameStart(marker)) {
-      if (at + 10 > bytes.length) return undefined;
-      return { height: view.getUint16(at + 5), width: view.getUint16(at + 7), components: bytes[at + 9]! };
-    }
-    at += 2 + Math.max(2, length);
+    if (marker === 0xda) return;
+    const length = Math.max(2, bytes.readUInt16BE(at + 2));
+    yield { marker, segment: bytes.subarray(at + 4, at + 2 + length) };
+    at += 2 + length;
   }
-  return undefined;
 }
 
 /** Of JPEG 2000 and HTJ2K, bare or in a JP2 file; undefined when no SIZ marker is found near the start. */

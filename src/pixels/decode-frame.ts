@@ -5,7 +5,7 @@
  */
 import codecs from 'dcmjs-codecs';
 import { Failure } from '../failure.ts';
-import { type CodestreamSize, jpeg2000Size, jpegSize } from './codestream.ts';
+import { type CodestreamSize, isYcbcrUnderRgb, jpeg2000Size, jpegSize } from './codestream.ts';
 import type { ImagePixel } from './image-pixel.ts';
 import { decodeRle } from './rle.ts';
 
@@ -83,7 +83,7 @@ export function decodeFrame(pixel: ImagePixel, frame: Uint8Array): DecodedFrame 
       'invalid',
       `The frame decodes to ${samples.length} bytes where its dimensions need ${decodedLength(pixel)}`,
     );
-  return { samples, photometricInterpretation: colourAfter(codec, pixel), planarConfiguration: 0 };
+  return { samples, photometricInterpretation: colourAfter(codec, pixel, decoded), planarConfiguration: 0 };
 }
 
 /** Bytes of one frame once decoded. */
@@ -145,7 +145,7 @@ function runCodec(codec: Codec, pixel: ImagePixel, frame: Uint8Array): InstanceT
   });
   switch (codec) {
     case 'jpeg':
-      return NativeCodecs.decodeJpeg(context, { convertColorspaceToRgb: true });
+      return NativeCodecs.decodeJpeg(context, { convertColorspaceToRgb: isYcbcr(pixel, frame) });
     case 'jpeg-ls':
       return NativeCodecs.decodeJpegLs(context);
     case 'jpeg-2000':
@@ -162,10 +162,14 @@ function runCodec(codec: Codec, pixel: ImagePixel, frame: Uint8Array): InstanceT
   }
 }
 
-/** JPEG and JPEG 2000 turn their colour transform back themselves; JPEG-LS and RLE know none. */
-function colourAfter(codec: Codec, pixel: ImagePixel): string {
-  const transforms = codec !== 'jpeg-ls' && pixel.samplesPerPixel === 3;
-  return transforms && pixel.photometricInterpretation.startsWith('YBR')
-    ? 'RGB'
-    : pixel.photometricInterpretation;
+function isYcbcr(pixel: ImagePixel, frame: Uint8Array): boolean {
+  if (pixel.samplesPerPixel !== 3) return false;
+  return pixel.photometricInterpretation.startsWith('YBR') || isYcbcrUnderRgb(frame);
+}
+
+/** JPEG tells what it turned back; JPEG 2000 turns its own transforms back; JPEG-LS and RLE know none. */
+function colourAfter(codec: Codec, pixel: ImagePixel, decoded: InstanceType<typeof Context>): string {
+  const { photometricInterpretation: before } = pixel;
+  if (codec === 'jpeg') return decoded.getPhotometricInterpretation() ?? before;
+  return before === 'YBR_ICT' || before === 'YBR_RCT' ? 'RGB' : before;
 }
