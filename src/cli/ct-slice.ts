@@ -4,8 +4,8 @@
  */
 import dcmjs from 'dcmjs';
 import { EXPLICIT_LE } from '../dicom/transfer-syntax.ts';
-import { COLUMNS, PIXEL_SPACING, ROWS } from './phantom.ts';
 import { namedUid } from './random.ts';
+import { COLUMNS, PIXEL_SPACING, ROWS } from './slice-grid.ts';
 
 export const CT_IMAGE_STORAGE = '1.2.840.10008.5.1.4.1.1.2';
 

@@ -3,8 +3,8 @@
  * Grown once per phantom by phantom.ts, then painted into every slice that cuts them.
  */
 import { isLung, LUNG } from './anatomy.ts';
-import { COLUMNS, PIXEL_SPACING, ROWS } from './phantom.ts';
 import type { Random } from './random.ts';
+import { COLUMNS, PIXEL_SPACING, ROWS } from './slice-grid.ts';
 
 export interface Vessel {
   x: number;

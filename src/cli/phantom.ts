@@ -5,10 +5,8 @@
 import { AIR, tissue } from './anatomy.ts';
 import { growLungVessels, paintVessels } from './lung-vessels.ts';
 import type { Random } from './random.ts';
+import { COLUMNS, PIXEL_SPACING, ROWS } from './slice-grid.ts';
 
-export const ROWS = 512;
-export const COLUMNS = 512;
-export const PIXEL_SPACING = 0.8;
 /** Upper and lower end of what is modelled, in mm above the middle of the chest. */
 export const TOP = 150;
 export const BOTTOM = -150;
