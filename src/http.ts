@@ -139,6 +139,9 @@ export function createHttpDoor(parts: HttpParts): HttpDoor {
   }
   app.use(async (ctx, next) => {
     if (ctx.status !== 404 || ctx.body != null) return next();
+    // Known under other methods: the routers' allowedMethods() answers OPTIONS, and 405 with what there is.
+    const matched: readonly { methods: readonly string[] }[] = ctx.matched ?? [];
+    if (matched.some((layer) => layer.methods.length > 0)) return;
     if (/^\/(api|dicom-web|wado|fhir|health)(\/|$)/.test(ctx.path))
       throw new Failure('not-found', `there is nothing at ${ctx.method} ${ctx.path}`);
     return next();

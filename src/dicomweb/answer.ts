@@ -42,7 +42,7 @@ export function targetOf(ctx: Context & { params: Record<string, string | undefi
 
 /** The `accept` parameter of the query goes before the header (PS3.18 8.3.3.1): browsers cannot set the header. */
 export function acceptedBy(ctx: Context): AcceptedType[] {
-  const parameter = ctx.URL.searchParams.get('accept');
+  const parameter = new URLSearchParams(ctx.querystring).get('accept');
   return parseAccept(parameter ?? ctx.get('Accept'));
 }
 

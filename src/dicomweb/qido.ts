@@ -46,7 +46,7 @@ export function searchFor(parts: RetrieveParts, level: Level) {
         ...(study !== undefined && { studyUid: study }),
         ...(series !== undefined && { seriesUid: series }),
       },
-      ctx.URL.searchParams,
+      new URLSearchParams(ctx.querystring),
     );
     const type = chooseJson(acceptedBy(ctx));
     ctx.vary('Accept');

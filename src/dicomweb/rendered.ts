@@ -10,7 +10,8 @@ import { Failure } from '../failure.ts';
 import { isDecodable } from '../pixels/decode-frame.ts';
 import { presentationOf } from '../pixels/presentation.ts';
 import { acceptedBy, disclose, isUnchanged, serviceUrl, stream, targetOf } from './answer.ts';
-import { type FrameParts, heldFrame, locateFrames, ofObject, parseFrameList } from './frames.ts';
+import { type FrameParts, heldFrame, locateFrames, ofObject, renderingCost } from './frame-bytes.ts';
+import { parseFrameList } from './frames.ts';
 import { type OutgoingPart, writeMultipart } from './multipart-writer.ts';
 import { chooseRendered, type RenderedType } from './negotiate.ts';
 import { parseRenderedQuery, type RenderedQuery } from './rendered-query.ts';
@@ -26,7 +27,7 @@ export function retrieveRendered(parts: FrameParts) {
   return async (ctx: Context & Params): Promise<void> => {
     const target = targetOf(ctx);
     const numbers = parseFrameList(ctx.params.frames ?? '1');
-    const query = parseRenderedQuery(ctx.URL.searchParams);
+    const query = parseRenderedQuery(new URLSearchParams(ctx.querystring));
     const type = chooseRendered(acceptedBy(ctx));
     await answerPictures(ctx, parts, await findOne(parts, target), { numbers, query, type });
   };
@@ -37,7 +38,7 @@ export function retrieveThumbnail(parts: FrameParts) {
   return async (ctx: Context & Params): Promise<void> => {
     const target = targetOf(ctx);
     const numbers = parseFrameList(ctx.params.frames ?? '1').slice(0, 1);
-    const asked = parseRenderedQuery(ctx.URL.searchParams);
+    const asked = parseRenderedQuery(new URLSearchParams(ctx.querystring));
     const query = { ...asked, viewport: asked.viewport ?? { width: THUMBNAIL, height: THUMBNAIL } };
     const type = chooseRendered(acceptedBy(ctx));
     const object =
@@ -75,11 +76,16 @@ async function answerPictures(
   const image = await locateFrames(parts, object, 'whole');
   const header = (await readHeader(parts.reader, object)).dataSet;
   const picture = async (number: number): Promise<Uint8Array> => {
-    const frame = await heldFrame(parts, object, image, number);
-    return ofObject(() => {
-      const presentation = presentationOf(header, number, image.pixel.signed);
-      return parts.workers.render(image.pixel, frame, presentation, { ...query, type });
-    });
+    const release = parts.budget.take(renderingCost(image, number));
+    try {
+      const frame = await heldFrame(parts, object, image, number);
+      return await ofObject(() => {
+        const presentation = presentationOf(header, number, image.pixel.signed);
+        return parts.workers.render(image.pixel, frame, presentation, { ...query, type });
+      });
+    } finally {
+      release();
+    }
   };
   for (const number of numbers)
     if (number > image.frames.length)

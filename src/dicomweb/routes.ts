@@ -7,6 +7,7 @@ import type { Archive } from '../archive/archive.ts';
 import type { Log } from '../log.ts';
 import { createPixelWorkers, type PixelWorkers } from '../pixels/pixel-workers.ts';
 import { retrieveBulkData } from './bulk-data.ts';
+import { createByteBudget } from './byte-budget.ts';
 import { retrieveFrames } from './frames.ts';
 import { retrieveOriginal } from './original.ts';
 import { searchFor } from './qido.ts';
@@ -28,6 +29,8 @@ export interface DicomwebDoor {
   stop(): Promise<void>;
 }
 
+/** Of all requests together; a single frame may be as large as frame-bytes.ts allows. */
+const HELD_FRAME_BYTES = 1024 ** 3;
 const STUDY = '/dicom-web/studies/:study';
 const SERIES = `${STUDY}/series/:series`;
 const INSTANCE = `${SERIES}/instances/:instance`;
@@ -35,7 +38,7 @@ const INSTANCE = `${SERIES}/instances/:instance`;
 export function createDicomwebRoutes({ archive, publicUrl, log }: DicomwebParts): DicomwebDoor {
   const workers: PixelWorkers = createPixelWorkers();
   const { database, reader } = archive;
-  const parts = { database, reader, publicUrl, log, workers };
+  const parts = { database, reader, publicUrl, log, workers, budget: createByteBudget(HELD_FRAME_BYTES) };
   const stowParts = { database, publicUrl, log, openReception: archive.openReception };
   const router = new Router();
   router.use(answerFailures(log));

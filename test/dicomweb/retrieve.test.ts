@@ -320,3 +320,14 @@ describe('every exit', () => {
     ]);
   });
 });
+
+describe('other methods and odd paths', () => {
+  it('are answered in words', async () => {
+    expect((await fetch(`${base}/studies`, { method: 'DELETE' })).status).toBe(405);
+    const options = await fetch(`${base}/studies`, { method: 'OPTIONS' });
+    expect([options.status, options.headers.get('allow')]).toEqual([200, expect.stringContaining('GET')]);
+    expect((await refusal(`${base}/studies/%ZZ`)).status).toBe(400);
+    expect((await refusal(`${base}/studies/6.1/nothing`)).status).toBe(404);
+    expect((await refusal(`${base}/studies?%E0%A4%A=1`)).status).toBe(400);
+  });
+});
