@@ -42,7 +42,8 @@ export interface Forwarding {
   stop(limitMs: number): Promise<void>;
 }
 
-const CONCURRENCY = 8;
+/** Mostly waiting for peers; more than one hanging destination can take by itself. */
+const CONCURRENCY = 32;
 const POLL_MS = 5000;
 const TIMEOUTS: SendTimeouts = { connectMs: 10_000, answerMs: 60_000 };
 /** Of one destination, armed at the same time. */

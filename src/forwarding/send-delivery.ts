@@ -33,6 +33,9 @@ export interface Sender {
   stop(limitMs: number): Promise<void>;
 }
 
+/** After everything was told to end at once. */
+const LAST_PATIENCE_MS = 2000;
+
 export function createSender(parts: SenderParts): Sender {
   const { ledger, log } = parts;
   const closing = new AbortController();
@@ -112,8 +115,15 @@ export function createSender(parts: SenderParts): Sender {
     async stop(limitMs) {
       closing.abort();
       const timer = setTimeout(() => ending.abort(), limitMs);
-      await Promise.allSettled(underWay);
+      const ended = Promise.allSettled(underWay);
+      // A peer that is only being called cannot be left at once; then the lease runs out, or our next start returns it.
+      let gaveUp: NodeJS.Timeout | undefined;
+      const patience = new Promise((resolve) => {
+        gaveUp = setTimeout(resolve, limitMs + LAST_PATIENCE_MS);
+      });
+      await Promise.race([ended, patience]);
       clearTimeout(timer);
+      clearTimeout(gaveUp);
     },
   };
 }

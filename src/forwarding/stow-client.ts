@@ -19,9 +19,15 @@ export interface StowPart {
 
 export interface StowClient {
   /**
+   * @param beforeBytes awaited once the server is connected, before the first byte of a part leaves
    * @throws Failure 'peer-unreachable' when there is no answer; what `open` throws when a source cannot be read
    */
-  store(studyUid: string, parts: readonly StowPart[], signal: AbortSignal): Promise<StowAnswer>;
+  store(
+    studyUid: string,
+    parts: readonly StowPart[],
+    beforeBytes: () => Promise<void>,
+    signal: AbortSignal,
+  ): Promise<StowAnswer>;
   /** GET of a path below the DICOMweb root; the body is not kept. */
   probe(path: string): Promise<StowAnswer>;
   close(): void;
@@ -74,7 +80,17 @@ export function createStowClient(settings: StowSettings, timeouts: SendTimeouts)
       );
       request.on('socket', (socket) => {
         socket.setNoDelay(true);
-        const connected = (): void => clearTimeout(connecting);
+        const connected = (): void => {
+          clearTimeout(connecting);
+          if (!body) return;
+          writeBody(request, body, () => answering).catch((thrown: unknown) => {
+            // The source failed, not the peer: half a body is taken back by closing the connection.
+            finish(() => {
+              request.destroy();
+              reject(thrown);
+            });
+          });
+        };
         if (socket.connecting) socket.once(secure ? 'secureConnect' : 'connect', connected);
         else connected();
       });
@@ -90,22 +106,12 @@ export function createStowClient(settings: StowSettings, timeouts: SendTimeouts)
       });
       signal?.addEventListener('abort', onAbort, { once: true });
       if (signal?.aborted) return onAbort();
-      if (!body) {
-        request.end();
-        return;
-      }
-      writeBody(request, body, () => answering).catch((thrown: unknown) => {
-        // The source failed, not the peer: half a body is taken back by closing the connection.
-        finish(() => {
-          request.destroy();
-          reject(thrown);
-        });
-      });
+      if (!body) request.end();
     });
   }
 
   return {
-    async store(studyUid, parts, signal) {
+    async store(studyUid, parts, beforeBytes, signal) {
       const boundary = `isocenter-${randomUUID()}`;
       const heads = parts.map((part, index) => partHead(boundary, part, index === 0));
       const tail = Buffer.from(`\r\n--${boundary}--\r\n`, 'latin1');
@@ -119,7 +125,7 @@ export function createStowClient(settings: StowSettings, timeouts: SendTimeouts)
           'content-type': `multipart/related; type="application/dicom"; boundary=${boundary}`,
           'content-length': length,
         },
-        bodyOf(parts, heads, tail),
+        bodyOf(parts, heads, tail, beforeBytes),
         signal,
       );
     },
@@ -141,7 +147,9 @@ async function* bodyOf(
   parts: readonly StowPart[],
   heads: readonly Buffer[],
   tail: Buffer,
+  beforeBytes: () => Promise<void>,
 ): AsyncGenerator<Uint8Array> {
+  await beforeBytes();
   for (const [index, part] of parts.entries()) {
     yield heads[index]!;
     yield* part.open();

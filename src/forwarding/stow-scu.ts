@@ -70,10 +70,14 @@ class Sending {
     const { outcomes, closing, lost, claimed, identifying } = this.#attempt;
     if (closing.aborted || lost.aborted) return { kind: 'release' };
     await outcomes.room(batch.length);
-    await this.#disclose(batch.length);
     const sources = batch.map(({ object }) => this.#source(object));
     try {
-      const answer = await this.#client.store(claimed.studyUid, sources, lost);
+      const answer = await this.#client.store(
+        claimed.studyUid,
+        sources,
+        () => this.#disclose(batch.length),
+        lost,
+      );
       await this.#noteAnswered();
       const judgement = judgeStow(
         answer,

@@ -22,7 +22,7 @@ const associations = z
   .number()
   .int()
   .min(1)
-  .max(16)
+  .max(8)
   .default(1)
   .describe('Deliveries sent to it at the same time');
 const enabled = z.boolean().default(true).describe('While false, what is owed waits');

@@ -67,7 +67,7 @@ export interface Ledger {
   extend(lease: Lease): Promise<void>;
   /** Distinct SOP classes and transfer syntaxes of what is owed, for the presentation contexts. */
   owedKinds(lease: Lease): Promise<{ sopClassUid: string; transferSyntaxUid: string }[]>;
-  /** The next owed instances after `after` (an OwedInstance.id), in the order they were owed. */
+  /** The next owed instances after `after` (an OwedInstance.id), in the order they were owed; none while the study is held. */
   owedInstances(lease: Lease, after: number, limit: number): Promise<OwedInstance[]>;
   /** Writes outcomes and extends the lease. @throws Failure 'conflict' when the lease is lost: nothing is written */
   writeOutcomes(lease: Lease, outcomes: readonly Outcome[]): Promise<void>;
@@ -125,8 +125,10 @@ export function createLedger(parts: LedgerParts): Ledger {
 
     async owedInstances(lease, after, limit) {
       const { rows } = await database.query<OwedInstance>(
-        `select id, sop_uid as "sopUid", object from delivery_instance
-         where delivery = $1 and state = 'owed' and id > $2 order by id limit $3`,
+        `select i.id, i.sop_uid as "sopUid", i.object from delivery_instance i join delivery d on d.id = i.delivery
+         where i.delivery = $1 and i.state = 'owed' and i.id > $2
+           and not exists (select 1 from study s where s.study_uid = d.study_uid and s.held is not null)
+         order by i.id limit $3`,
         [lease.delivery, after, limit],
       );
       return rows;

@@ -57,6 +57,7 @@ export function stowBody(stored: readonly string[], failed: Readonly<Record<stri
 export async function startStowReceiver(
   script: StowScript = () => undefined,
   early?: StowReply,
+  port = 0,
 ): Promise<StowReceiver> {
   const requests: StowRequest[] = [];
   const kept = new Map<string, Buffer>();
@@ -85,7 +86,7 @@ export async function startStowReceiver(
       response.end(reply.body === undefined ? '' : JSON.stringify(reply.body));
     });
   });
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', () => resolve()));
+  await new Promise<void>((resolve) => server.listen(port, '127.0.0.1', () => resolve()));
   return {
     url: `http://127.0.0.1:${(server.address() as AddressInfo).port}/dicom-web`,
     requests,

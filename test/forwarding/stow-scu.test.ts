@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { givenStableStudy } from '../routing/given-study.ts';
+import { freePort } from '../support/free-port.ts';
 import { startOrthanc } from '../support/orthanc.ts';
 import { peer } from '../support/peers.ts';
 import { type BackDoor, openBackDoor } from './back-door.ts';
@@ -136,6 +137,18 @@ describe('to a STOW-RS server', () => {
     await given({ instances: 1 });
     expect(await door.settled('delivered')).toMatchObject([{ attempts: 2 }]);
     expect(cloud.kept.size).toBe(1);
+  });
+
+  test('a server that is away gets everything later, and no disclosure is recorded before', async () => {
+    const port = await freePort();
+    await door.destination('cloud', { kind: 'stow', url: `http://127.0.0.1:${port}/dicom-web` });
+    await door.rule('all', { when: {}, send: ['cloud'] });
+    await given({ instances: 3 });
+    expect((await door.failing()).lastError).toMatch(/127\.0\.0\.1:\d+ did not answer: ECONNREFUSED/);
+    expect((await door.database.query('select 1 from disclosure')).rowCount).toBe(0);
+    receiver = await startStowReceiver(undefined, undefined, port);
+    await door.settled('delivered');
+    expect(receiver.kept.size).toBe(3);
   });
 
   test('a connection lost at one instance costs the others nothing', async () => {
