@@ -54,15 +54,20 @@ export function serviceUrl(ctx: Context, publicUrl: string | undefined): string 
 /**
  * Sets the validator of an answer made of these values; true when the client has that answer already, and the
  * status is 304 then. Patient data is kept by nobody in between, and asked for again each time.
+ * @param bytes 'same' when equal values mean equal bytes; multipart bodies differ in their boundary
  */
-export function isUnchanged(ctx: Context, ...values: (string | number | Buffer)[]): boolean {
+export function isUnchanged(
+  ctx: Context,
+  bytes: 'same' | 'equivalent',
+  ...values: (string | number | Buffer)[]
+): boolean {
   const hash = createHash('sha256');
   for (const value of values) hash.update(typeof value === 'number' ? String(value) : value).update('\0');
   ctx.status = 200;
   ctx.set('Cache-Control', 'private, no-cache');
   ctx.vary('Accept');
   const etag = `"${hash.digest('base64url').slice(0, 27)}"`;
-  ctx.set('ETag', etag);
+  ctx.set('ETag', bytes === 'same' ? etag : `W/${etag}`);
   if (!namesEtag(ctx.get('If-None-Match'), etag)) return false;
   ctx.status = 304;
   return true;

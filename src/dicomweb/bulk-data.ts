@@ -11,7 +11,7 @@ import type { PixelLocation } from '../dicom/header-scan.ts';
 import { EXPLICIT_LE, transferSyntax } from '../dicom/transfer-syntax.ts';
 import { Failure } from '../failure.ts';
 import { acceptedBy, disclose, isUnchanged, serviceUrl, stream, targetOf } from './answer.ts';
-import { type FrameParts, locateFrames } from './frame-bytes.ts';
+import { type FrameParts, locateFrames, readImage } from './frame-bytes.ts';
 import { framesAsParts } from './frames.ts';
 import { type AcceptedType, covers } from './media-type.ts';
 import { writeMultipart } from './multipart-writer.ts';
@@ -45,7 +45,7 @@ export function retrieveBulkData(parts: FrameParts) {
     const bytes = isPixels
       ? pixelValue(parts, object, object.pixel!)
       : await headerValue(parts, object, path);
-    if (isUnchanged(ctx, 'bulk', object.contentHash, path, range.type)) return;
+    if (isUnchanged(ctx, 'equivalent', 'bulk', object.contentHash, path, range.type)) return;
     await discloseBulkData(ctx, parts, object);
     const type = `${OCTET_STREAM}; transfer-syntax=${isPixels && syntax.encapsulated ? object.transferSyntax : EXPLICIT_LE}`;
     if (!range.type.startsWith('multipart/')) {
@@ -69,8 +69,8 @@ async function answerFrames(
 ): Promise<void> {
   const base = serviceUrl(ctx, parts.publicUrl);
   const form = chooseFrames(object.transferSyntax, accepted, false);
-  const image = await locateFrames(parts, object, form.bytes === 'decoded' ? 'whole' : 'places');
-  if (isUnchanged(ctx, 'bulk', object.contentHash, base, JSON.stringify(form))) return;
+  const image = await (form.bytes === 'decoded' ? readImage(parts, object) : locateFrames(parts, object));
+  if (isUnchanged(ctx, 'equivalent', 'bulk', object.contentHash, base, JSON.stringify(form))) return;
   await discloseBulkData(ctx, parts, object);
   const numbers = image.frames.map((_, index) => index + 1);
   const url = `${instanceUrl(base, object)}/frames`;

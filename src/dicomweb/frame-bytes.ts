@@ -6,11 +6,12 @@
 import { readDataSet, readHeader } from '../archive/read-header.ts';
 import type { StoredObject } from '../archive/stored-object.ts';
 import { swapWords, wordSize } from '../dicom/byte-order.ts';
+import type { DataSet } from '../dicom/data-set.ts';
 import { type FrameRange, frameLocations } from '../dicom/frames.ts';
 import type { PixelLocation } from '../dicom/header-scan.ts';
 import { transferSyntax } from '../dicom/transfer-syntax.ts';
 import { Failure } from '../failure.ts';
-import { decodedLength } from '../pixels/decode-frame.ts';
+import { decodedLength, MAX_DECODED_BYTES } from '../pixels/decode-frame.ts';
 import { type ImagePixel, imagePixelOf, imagePixelOfJson } from '../pixels/image-pixel.ts';
 import type { PixelWorkers } from '../pixels/pixel-workers.ts';
 import type { RetrieveParts } from './answer.ts';
@@ -31,19 +32,41 @@ export interface LocatedFrames {
   readonly frames: readonly FrameRange[][];
 }
 
+export interface ImageFrames extends LocatedFrames {
+  readonly header: DataSet;
+}
+
 /**
- * Where the frames of the object lie. For the places alone the row says enough as a rule, and no header is read.
- * @param need 'whole': `pixel` is to be decoded or rendered by
- * @throws Failure 'not-found' for an object without pixels; what frameLocations throws
+ * Where the frames of the object lie, for their bytes as stored: the row says enough as a rule, and no header is read.
+ * @throws Failure 'not-found' for an object without pixels; 'not-acceptable' when pixels and dimensions do not fit
  */
-export async function locateFrames(
-  parts: RetrieveParts,
-  object: StoredObject,
-  need: 'places' | 'whole',
-): Promise<LocatedFrames> {
-  if (!object.pixel)
-    throw new Failure('not-found', `${object.sopUid} has no (7FE0,0010) PixelData, so it has no frames`);
-  return ofObject(() => locate(parts, object, object.pixel!, need));
+export async function locateFrames(parts: RetrieveParts, object: StoredObject): Promise<LocatedFrames> {
+  const place = placeOf(object);
+  const pixel = imagePixelOfJson(object.attributes, object.transferSyntax);
+  if (!pixel || !saysItsFrames(place, pixel.numberOfFrames)) return readImage(parts, object);
+  return ofObject(() => ({ pixel, frames: frameLocations({ ...pixel, pixel: place }) }));
+}
+
+/** The same with all that decoding and rendering need, from the header. */
+export async function readImage(parts: RetrieveParts, object: StoredObject): Promise<ImageFrames> {
+  const place = placeOf(object);
+  const header = (await readHeader(parts.reader, object)).dataSet;
+  const pixel = imagePixelOf(header, object.transferSyntax);
+  const offsets = header.elements.get('7FE00001')?.value;
+  const lengths = header.elements.get('7FE00002')?.value;
+  return ofObject(() => {
+    const frames = frameLocations({
+      ...pixel,
+      pixel: place,
+      ...(offsets && lengths && { extendedOffsetTable: { offsets, lengths } }),
+    });
+    return { header, pixel, frames };
+  });
+}
+
+function placeOf(object: StoredObject): PixelLocation {
+  if (object.pixel) return object.pixel;
+  throw new Failure('not-found', `${object.sopUid} has no (7FE0,0010) PixelData, so it has no frames`);
 }
 
 /** What is wrong with a stored object is no fault of the request: 406, in the sentence's words. */
@@ -55,27 +78,6 @@ export async function ofObject<T>(work: () => T | Promise<T>): Promise<T> {
       throw new Failure('not-acceptable', thrown.message, { cause: thrown });
     throw thrown;
   }
-}
-
-async function locate(
-  parts: RetrieveParts,
-  object: StoredObject,
-  place: PixelLocation,
-  need: 'places' | 'whole',
-): Promise<LocatedFrames> {
-  const known = need === 'places' ? imagePixelOfJson(object.attributes, object.transferSyntax) : undefined;
-  if (known && saysItsFrames(place, known.numberOfFrames))
-    return { pixel: known, frames: frameLocations({ ...known, pixel: place }) };
-  const header = (await readHeader(parts.reader, object)).dataSet;
-  const pixel = imagePixelOf(header, object.transferSyntax);
-  const offsets = header.elements.get('7FE00001')?.value;
-  const lengths = header.elements.get('7FE00002')?.value;
-  const frames = frameLocations({
-    ...pixel,
-    pixel: place,
-    ...(offsets && lengths && { extendedOffsetTable: { offsets, lengths } }),
-  });
-  return { pixel, frames };
 }
 
 /** Whether no Extended Offset Table, which only the header has, can be needed. */
@@ -105,7 +107,7 @@ export async function* frameBytes(
     for (const range of ranges) yield* readDataSet(parts.reader, object, range);
     return;
   }
-  const decoded = form.bytes === 'decoded' ? decodedLength(image.pixel) : 0;
+  const decoded = form.bytes === 'decoded' ? Math.min(decodedLength(image.pixel), MAX_DECODED_BYTES) : 0;
   const release = parts.budget.take(lengthOf(ranges) + decoded);
   try {
     const frame = await heldFrame(parts, object, image, number);
@@ -115,9 +117,9 @@ export async function* frameBytes(
   }
 }
 
-/** What a picture of the frame costs in memory while it is made. */
+/** About what a picture of the frame costs in memory while it is made: samples, numbers of 32 bits, grey or colour. */
 export function renderingCost(image: LocatedFrames, number: number): number {
-  return lengthOf(image.frames[number - 1]!) + decodedLength(image.pixel);
+  return lengthOf(image.frames[number - 1]!) + 4 * Math.min(decodedLength(image.pixel), MAX_DECODED_BYTES);
 }
 
 const lengthOf = (ranges: readonly FrameRange[]): number =>

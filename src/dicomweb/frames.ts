@@ -6,7 +6,7 @@ import type { Context } from 'koa';
 import type { StoredObject } from '../archive/stored-object.ts';
 import { Failure } from '../failure.ts';
 import { acceptedBy, disclose, isUnchanged, serviceUrl, stream, targetOf } from './answer.ts';
-import { type FrameParts, frameBytes, type LocatedFrames, locateFrames } from './frame-bytes.ts';
+import { type FrameParts, frameBytes, type LocatedFrames, locateFrames, readImage } from './frame-bytes.ts';
 import { type OutgoingPart, writeMultipart } from './multipart-writer.ts';
 import { chooseFrames, type FrameForm } from './negotiate.ts';
 import { findOne, instanceUrl } from './retrieve.ts';
@@ -21,7 +21,7 @@ export function retrieveFrames(parts: FrameParts) {
     const accepted = acceptedBy(ctx);
     const object = await findOne(parts, target);
     const form = chooseFrames(object.transferSyntax, accepted, numbers.length === 1);
-    const image = await locateFrames(parts, object, form.bytes === 'decoded' ? 'whole' : 'places');
+    const image = await (form.bytes === 'decoded' ? readImage(parts, object) : locateFrames(parts, object));
     for (const number of numbers)
       if (number > image.frames.length)
         throw new Failure(
@@ -29,7 +29,8 @@ export function retrieveFrames(parts: FrameParts) {
           `There is no frame ${number}: the instance has ${image.frames.length} (frames are counted from 1)`,
         );
     const base = serviceUrl(ctx, parts.publicUrl);
-    if (isUnchanged(ctx, 'frames', object.contentHash, base, JSON.stringify([numbers, form]))) return;
+    if (isUnchanged(ctx, 'equivalent', 'frames', object.contentHash, base, JSON.stringify([numbers, form])))
+      return;
     await disclose(ctx, parts.database, {
       channel: 'wado',
       ...target,

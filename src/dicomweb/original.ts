@@ -15,7 +15,7 @@ export function retrieveOriginal(parts: RetrieveParts) {
     checkUid(sopUid, '00080018');
     const [object] = await findStoredObjects(parts.database, { sopUid }, { limit: 1 });
     if (!object) throw new Failure('not-found', `There is no instance ${sopUid}`);
-    if (isUnchanged(ctx, 'original', object.contentHash, object.length)) return;
+    if (isUnchanged(ctx, 'same', 'original', object.contentHash, object.length)) return;
     ctx.set('Accept-Ranges', 'bytes');
     const range = rangeOf(ctx.get('Range'), ctx.get('If-Range'), ctx.response.get('ETag'), object.length);
     if (range === 'outside') {

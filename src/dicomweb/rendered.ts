@@ -4,13 +4,12 @@
  */
 import type { Context } from 'koa';
 import { findRepresentative } from '../archive/each-stored-object.ts';
-import { readHeader } from '../archive/read-header.ts';
 import type { StoredObject } from '../archive/stored-object.ts';
 import { Failure } from '../failure.ts';
 import { isDecodable } from '../pixels/decode-frame.ts';
 import { presentationOf } from '../pixels/presentation.ts';
 import { acceptedBy, disclose, isUnchanged, serviceUrl, stream, targetOf } from './answer.ts';
-import { type FrameParts, heldFrame, locateFrames, ofObject, renderingCost } from './frame-bytes.ts';
+import { type FrameParts, heldFrame, ofObject, readImage, renderingCost } from './frame-bytes.ts';
 import { parseFrameList } from './frames.ts';
 import { type OutgoingPart, writeMultipart } from './multipart-writer.ts';
 import { chooseRendered, type RenderedType } from './negotiate.ts';
@@ -72,15 +71,15 @@ async function answerPictures(
       'unsupported',
       `Images of transfer syntax ${object.transferSyntax} cannot be rendered here`,
     );
-  if (isUnchanged(ctx, 'rendered', object.contentHash, type, JSON.stringify([numbers, query]))) return;
-  const image = await locateFrames(parts, object, 'whole');
-  const header = (await readHeader(parts.reader, object)).dataSet;
+  if (isUnchanged(ctx, 'equivalent', 'rendered', object.contentHash, type, JSON.stringify([numbers, query])))
+    return;
+  const image = await readImage(parts, object);
   const picture = async (number: number): Promise<Uint8Array> => {
     const release = parts.budget.take(renderingCost(image, number));
     try {
       const frame = await heldFrame(parts, object, image, number);
       return await ofObject(() => {
-        const presentation = presentationOf(header, number, image.pixel.signed);
+        const presentation = presentationOf(image.header, number, image.pixel.signed);
         return parts.workers.render(image.pixel, frame, presentation, { ...query, type });
       });
     } finally {

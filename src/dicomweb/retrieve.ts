@@ -38,7 +38,7 @@ export function retrieveInstances(parts: RetrieveParts) {
     const base = serviceUrl(ctx, parts.publicUrl);
     const object = target.sopUid === undefined ? undefined : await findOne(parts, target);
     const version = object?.contentHash ?? (await studyVersion(parts, target));
-    if (isUnchanged(ctx, 'instances', version, base, formKey(target, form))) return;
+    if (isUnchanged(ctx, 'equivalent', 'instances', version, base, formKey(target, form))) return;
     const instances = [...counts.values()].reduce((sum, count) => sum + count, 0);
     await disclose(ctx, parts.database, { channel: 'wado', ...target, instances });
     if (object && !form.multipart) {
@@ -63,7 +63,17 @@ export function retrieveMetadata(parts: RetrieveParts) {
     const counts = await countByTransferSyntax(parts.database, target);
     if (counts.size === 0) throw notFound(target);
     const base = serviceUrl(ctx, parts.publicUrl);
-    if (isUnchanged(ctx, 'metadata', await studyVersion(parts, target), base, JSON.stringify(target), type))
+    if (
+      isUnchanged(
+        ctx,
+        'equivalent',
+        'metadata',
+        await studyVersion(parts, target),
+        base,
+        JSON.stringify(target),
+        type,
+      )
+    )
       return;
     const instances = [...counts.values()].reduce((sum, count) => sum + count, 0);
     await disclose(ctx, parts.database, {

@@ -44,13 +44,15 @@ const MAX_META_BYTES = 65_536;
 const META_BYTES = 4096;
 /** Each costs a few hundred bytes of the answer until it is sent. */
 const MAX_PARTS = 50_000;
+/** Refusals written down of one request; the answer names all. */
+const MAX_REFUSALS = 1000;
 
 /** POST of /studies and /studies/{study}. */
 export function store(parts: StowParts) {
   return async (ctx: Context & { params: Record<string, string | undefined> }): Promise<void> => {
     const study = ctx.params.study;
     if (study !== undefined) checkUid(study, STUDY_INSTANCE_UID);
-    const refusal = mediaRefusal(ctx.get('Content-Type'));
+    const refusal = mediaRefusal(ctx.get('Content-Type'), ctx.get('Content-Encoding'));
     if (refusal) {
       answerFailure(ctx, 415, { kind: 'unsupported', message: refusal });
       return;
@@ -60,7 +62,7 @@ export function store(parts: StowParts) {
     const reception = await parts.openReception({ actor: actor?.name ?? 'anonymous', address });
     try {
       const { stored, failed } = await storeAll(bodyParts(ctx), reception, study);
-      for (const part of failed) {
+      for (const part of failed.slice(0, MAX_REFUSALS)) {
         await recordRefusal(parts.database, {
           what: 'part',
           address,
@@ -80,8 +82,10 @@ export function store(parts: StowParts) {
   };
 }
 
-/** Why this Content-Type is not taken; undefined when it is. */
-function mediaRefusal(header: string): string | undefined {
+/** Why this form of body is not taken; undefined when it is. */
+function mediaRefusal(header: string, encoding: string): string | undefined {
+  if (encoding !== '' && encoding.toLowerCase() !== 'identity')
+    return 'STOW-RS takes bodies without Content-Encoding';
   const media = parseMediaType(header);
   if (media?.type === DICOM) return undefined;
   if (media?.type !== 'multipart/related')

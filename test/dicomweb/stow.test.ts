@@ -211,6 +211,14 @@ describe('a request that is refused', () => {
     });
   });
 
+  it('because it is compressed', async () => {
+    const headers = { 'Content-Type': MULTIPART, 'Content-Encoding': 'gzip' };
+    expect(await refusal(`${house.url}/dicom-web/studies`, { method: 'POST', headers, body })).toMatchObject({
+      status: 415,
+      message: expect.stringContaining('Content-Encoding'),
+    });
+  });
+
   it('because its study is no UID', async () => {
     expect(await refusal(`${house.url}/dicom-web/studies/..%2f..`, post(body, MULTIPART))).toMatchObject({
       status: 400,
