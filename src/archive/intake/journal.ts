@@ -63,7 +63,8 @@ export function createJournal(options: JournalOptions): Journal {
   fs.mkdirSync(folder, { recursive: true, mode: 0o700 });
   const run = `${Date.now().toString(36)}-${randomBytes(3).toString('hex')}`;
   let made = 0;
-  let want = aligned(RECORD_HEADER_BYTES + 256 * 1024);
+  const wanted = (bytes: number): number => Math.min(aligned(RECORD_HEADER_BYTES + bytes), segmentBytes / 4);
+  let want = wanted(256 * 1024);
   const idle: Segment[] = [];
   const pool: string[] = [];
 
@@ -149,7 +150,7 @@ export function createJournal(options: JournalOptions): Journal {
       else pool.push(file);
     },
     expect(bytes) {
-      want = Math.min(aligned(RECORD_HEADER_BYTES + bytes), segmentBytes / 4);
+      want = wanted(bytes);
     },
     close() {
       for (const segment of idle.splice(0)) seal(segment);
