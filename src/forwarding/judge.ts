@@ -8,8 +8,12 @@ import type { Outcome } from '../routing/ledger.ts';
 
 export type Verdict = Omit<Outcome, 'id'>;
 
-/** @param words what the peer said beside the number, already free of patient data */
+/**
+ * @param status -1 when the response had none
+ * @param words what the peer said beside the number, already free of patient data
+ */
 export function judge(status: number, words?: string): Verdict {
+  if (status < 0) return { state: 'failed', comment: 'the response has no (0000,0900) Status' };
   const comment = words ? `${statusWord(status)}: ${words}` : statusWord(status);
   switch (statusClass(status)) {
     case 'success':

@@ -14,7 +14,8 @@ export interface OwedObject {
   readonly object: StoredObject | undefined;
 }
 
-const PAGE = 100;
+/** Rows of multi-frame objects carry an offset per frame, so a page is short. */
+const PAGE = 32;
 
 export async function* owedObjects(
   parts: { ledger: Ledger; database: Database },

@@ -31,6 +31,7 @@ export interface UnitFactsParts {
 }
 
 const PAGE = 200;
+const HEADERS_AT_ONCE = 8;
 
 interface Row {
   id: number;
@@ -124,16 +125,18 @@ function countsOf(study: Pick<StudyRecord, 'modalities' | 'seriesCount' | 'insta
   };
 }
 
+/** A few at a time: rows of multi-frame objects are long, and a store answers several as fast as one. */
 async function readHeaders(
   parts: UnitFactsParts,
   tx: Queryable,
-  rows: Row[],
+  rows: readonly Row[],
 ): Promise<Map<number, DicomJson>> {
-  const objects = await findStoredObjects(tx, { objectIds: rows.map((row) => row.object) }, { limit: PAGE });
   const headers = new Map<number, DicomJson>();
-  for (const object of objects) {
-    const header = await headerOf(parts, object);
-    if (header) headers.set(object.id, header);
+  for (let at = 0; at < rows.length; at += HEADERS_AT_ONCE) {
+    const objectIds = rows.slice(at, at + HEADERS_AT_ONCE).map((row) => row.object);
+    const objects = await findStoredObjects(tx, { objectIds }, { limit: HEADERS_AT_ONCE });
+    const read = await Promise.all(objects.map((object) => headerOf(parts, object)));
+    for (const [index, header] of read.entries()) if (header) headers.set(objects[index]!.id, header);
   }
   return headers;
 }

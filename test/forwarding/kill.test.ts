@@ -149,6 +149,25 @@ describe('a closing room', () => {
   });
 });
 
+describe('a study that is held while it is sent', () => {
+  test('is sent no further until it is released', async () => {
+    await open();
+    await givenStableStudy(door.database, { store: door.store, instances: 300, pixelBytes: 10_000 });
+    await door.settled('owed');
+    await door.forwarding.start();
+    await until(() => pacs.asked.length >= 10, '10 instances');
+    await door.database.query(`update study set held = 'a conflict'`);
+    const [waiting] = await door.settled('owed');
+    expect(waiting!.delivered).toBeLessThan(300);
+    await door.database.query('update study set held = null');
+    await door.database.query(
+      `insert into change (kind, study_uid, study_version) select 'study-released', study_uid, version from study`,
+    );
+    expect(await door.settled('delivered')).toMatchObject([{ delivered: 300 }]);
+    expect(repeats()).toBe(0);
+  });
+});
+
 describe('a lease that is lost', () => {
   test('stops the worker at once, and what it does afterwards changes nothing', async () => {
     await open();
