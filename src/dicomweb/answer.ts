@@ -122,13 +122,24 @@ export async function stream(
   ctx.body = body;
 }
 
-async function* withFirst(
+/** Not a generator: one that was never started would not let go of the rest when the client is gone already. */
+function withFirst(
   first: IteratorResult<Uint8Array>,
   rest: AsyncIterator<Uint8Array>,
-): AsyncGenerator<Uint8Array> {
-  try {
-    for (let next = first; !next.done; next = await rest.next()) yield next.value;
-  } finally {
-    await rest.return?.();
-  }
+): AsyncIterable<Uint8Array> {
+  let held: IteratorResult<Uint8Array> | undefined = first;
+  return {
+    [Symbol.asyncIterator]: () => ({
+      async next() {
+        if (!held) return rest.next();
+        const result = held;
+        held = undefined;
+        return result;
+      },
+      async return() {
+        await rest.return?.();
+        return { done: true, value: undefined };
+      },
+    }),
+  };
 }

@@ -1,12 +1,15 @@
 /** WADO-RS of instances and metadata, and the stored originals, over the real archive. */
+import { readdirSync, readlinkSync } from 'node:fs';
+import http from 'node:http';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { element, item, uint16 } from '../dicom/elements.ts';
-import { type House, openHouse } from '../support/house.ts';
+import { eventually, type House, openHouse } from '../support/house.ts';
 import { dicomwebClient, get, getJson, getParts, type Json, refusal, stow, value } from './door.ts';
 import { EXPLICIT_BE, EXPLICIT_LE, IMPLICIT_LE, madeObject, RAMP } from './made-object.ts';
 
 const JPEG_LS = '1.2.840.10008.1.2.4.80';
 const DICOM = 'multipart/related; type="application/dicom"';
+const ANY_DICOM = `${DICOM}; transfer-syntax=*`;
 /** A value long enough to go by BulkDataURI. */
 const LONG = Buffer.alloc(3000, 7);
 /** A document long enough to be stepped over: its header is read in pieces. */
@@ -268,6 +271,35 @@ describe('the original', () => {
     ['%00', 400],
   ])('of %s is %i', async (uid, status) => {
     expect((await refusal(`${house.url}/api/instances/${uid}/original`)).status).toBe(status);
+  });
+});
+
+describe('a client that goes away in the middle of an answer', () => {
+  it('leaves no file open', async () => {
+    const openFiles = (): number =>
+      readdirSync('/proc/self/fd').filter((fd) => {
+        try {
+          return readlinkSync(`/proc/self/fd/${fd}`).startsWith(house.dataFolder);
+        } catch (thrown) {
+          // The descriptor that listed the folder is gone by now.
+          if (thrown instanceof Error && 'code' in thrown) return false;
+          throw thrown;
+        }
+      }).length;
+    const before = openFiles();
+    for (const path of ['/api/instances/6.3.9.1/original', '/dicom-web/studies/6.3']) {
+      for (let n = 0; n < 5; n++) {
+        await new Promise<void>((resolve) => {
+          const request = http.get(`${house.url}${path}`, { headers: { Accept: ANY_DICOM } }, (response) => {
+            response.once('data', () => request.destroy());
+            response.once('close', resolve);
+            response.on('error', () => undefined);
+          });
+        });
+      }
+    }
+    await eventually(async () => (openFiles() <= before ? true : undefined), 'the closing of the files');
+    expect((await get(`${house.url}/api/instances/6.3.9.1/original`)).status).toBe(200);
   });
 });
 

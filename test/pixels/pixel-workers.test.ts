@@ -119,4 +119,24 @@ describe.skipIf(!corpusFolder)('lossless frames (corpus)', () => {
     const samples = await workers.decode(pixel, Uint8Array.from(frame));
     expect(Buffer.from(samples).equals(Buffer.from(expected))).toBe(true);
   });
+
+  it.each(['VL1', 'VL3'])('of %s in colour are the same from JPEG 2000 as from RLE', async (name) => {
+    const decodedOf = async (form: string, transferSyntaxUid: string): Promise<Buffer> => {
+      const dataSet = read(`${form}/${name}_${form}`);
+      const element = dataSet.elements.x7fe00010!;
+      const count = element.fragments!.length;
+      const pixel = pixelOf({
+        rows: dataSet.uint16('x00280010')!,
+        columns: dataSet.uint16('x00280011')!,
+        bitsAllocated: 8,
+        samplesPerPixel: 3,
+        photometricInterpretation: dataSet.string('x00280004')!,
+        transferSyntaxUid,
+      });
+      const frame = dicomParser.readEncapsulatedPixelDataFromFragments(dataSet, element, 0, count);
+      return Buffer.from(await workers.decode(pixel, Uint8Array.from(frame)));
+    };
+    const fromRle = await decodedOf('RLE', '1.2.840.10008.1.2.5');
+    expect((await decodedOf('J2KR', '1.2.840.10008.1.2.4.90')).equals(fromRle)).toBe(true);
+  });
 });
