@@ -18,6 +18,11 @@ export interface Attempt {
   readonly closing: AbortSignal;
   /** Values of the study that identify the patient, to be taken out of a peer's words. */
   readonly identifying: readonly string[];
+  /**
+   * The peer judged an instance, so the destination is not down any more. Told at the first such answer, not at the
+   * first connection: a PACS that accepts associations and has no room is asked ever more rarely, too.
+   */
+  answered(): Promise<void>;
   readonly database: Database;
   readonly ledger: Ledger;
   readonly reader: ObjectReader;

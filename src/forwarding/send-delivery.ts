@@ -59,6 +59,7 @@ export function createSender(parts: SenderParts): Sender {
         outcomes,
         lost: AbortSignal.any([lost.signal, ending.signal]),
         closing: closing.signal,
+        answered: tellOnce(ledger, claimed),
         identifying: await identifyingValues(parts.database, claimed.studyUid),
       };
       const end = await sent(attempt);
@@ -125,6 +126,15 @@ export function createSender(parts: SenderParts): Sender {
       clearTimeout(timer);
       clearTimeout(gaveUp);
     },
+  };
+}
+
+function tellOnce(ledger: Ledger, { probing, destination }: ClaimedDelivery): () => Promise<void> {
+  let told = !probing;
+  return async () => {
+    if (told) return;
+    told = true;
+    await ledger.answered(destination.name);
   };
 }
 

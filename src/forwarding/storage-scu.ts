@@ -114,8 +114,6 @@ class Sending {
       throw failure;
     }
     if (this.#attempt.lost.aborted) this.#association.abort();
-    if (this.#attempt.claimed.probing)
-      await this.#attempt.ledger.answered(this.#attempt.claimed.destination.name);
     return undefined;
   }
 
@@ -176,7 +174,7 @@ class Sending {
       );
       const verdict = judge(answer.status, this.#words(answer.errorComment, answer.offendingElements));
       note(verdict);
-      return this.#afterAnswer(verdict);
+      return await this.#afterAnswer(verdict);
     } catch (thrown) {
       const failure = asFailure(thrown);
       if (opened.fault) {
@@ -190,8 +188,9 @@ class Sending {
     }
   }
 
-  #afterAnswer({ state, comment }: Omit<Outcome, 'id'>): AttemptEnd | undefined {
+  async #afterAnswer({ state, comment }: Omit<Outcome, 'id'>): Promise<AttemptEnd | undefined> {
     this.#lostInARow = 0;
+    if (state !== 'owed') await this.#attempt.answered();
     this.#transientInARow = state === 'owed' ? this.#transientInARow + 1 : 0;
     if (this.#transientInARow < MAX_TRANSIENT) return undefined;
     return { kind: 'retry', down: true, reason: comment ?? 'the peer is out of resources' };

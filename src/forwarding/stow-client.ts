@@ -99,7 +99,12 @@ export function createStowClient(settings: StowSettings, timeouts: SendTimeouts)
       request.on('response', (response) => {
         answering = true;
         readAnswer(response).then(
-          (answer) => finish(() => resolve(answer)),
+          (answer) =>
+            finish(() => {
+              // An answer before the end of the body leaves a connection that is good for nothing more.
+              if (!request.writableFinished) request.destroy();
+              resolve(answer);
+            }),
           (error: unknown) =>
             unreachable(error instanceof Error ? error.message : 'the answer broke off', error),
         );

@@ -8,6 +8,7 @@ import { asFailure, type Failure } from '../failure.ts';
 import type { AttemptEnd } from '../routing/attempt-end.ts';
 import type { StowSettings } from '../routing/destination.ts';
 import { type Attempt, MAX_TRANSIENT, type SendTimeouts, triedAll } from './attempt.ts';
+import type { Verdict } from './judge.ts';
 import { MAX_UNWRITTEN } from './outcome-log.ts';
 import { NOT_CURRENT, owedObjects } from './owed-objects.ts';
 import { unreadable } from './storage-scu.ts';
@@ -42,7 +43,6 @@ class Sending {
   readonly #client: StowClient;
   #lostInARow = 0;
   #transientInARow = 0;
-  #answered = false;
 
   constructor(attempt: Attempt, settings: StowSettings, client: StowClient) {
     this.#attempt = attempt;
@@ -78,7 +78,6 @@ class Sending {
         () => this.#disclose(batch.length),
         lost,
       );
-      await this.#noteAnswered();
       const judgement = judgeStow(
         answer,
         batch.map(({ object }) => object.sopUid),
@@ -86,12 +85,15 @@ class Sending {
       );
       if (judgement.kind === 'whole') {
         const { down, reason } = judgement;
-        if (!down) return { kind: 'park', reason };
+        if (!down) {
+          await this.#attempt.answered();
+          return { kind: 'park', reason };
+        }
         const wait = answer.retryAfterMs === undefined ? {} : { retryAfterMs: answer.retryAfterMs };
         return { kind: 'retry', down, reason, ...wait };
       }
       if (judgement.kind === 'unclear' && batch.length > 1) return await this.#oneByOne(batch);
-      return this.#note(batch, (uid) =>
+      return await this.#note(batch, (uid) =>
         judgement.kind === 'unclear' ? judgement.verdict : judgement.verdicts.get(uid)!,
       );
     } catch (thrown) {
@@ -108,14 +110,15 @@ class Sending {
     return undefined;
   }
 
-  #note(
+  async #note(
     batch: readonly Sendable[],
-    verdictOf: (sopUid: string) => ReturnType<typeof unreadable>,
-  ): AttemptEnd | undefined {
+    verdictOf: (sopUid: string) => Verdict,
+  ): Promise<AttemptEnd | undefined> {
     this.#lostInARow = 0;
     for (const { id, object } of batch) {
       const verdict = verdictOf(object.sopUid);
       this.#attempt.outcomes.add({ id, ...verdict });
+      if (verdict.state !== 'owed') await this.#attempt.answered();
       this.#transientInARow = verdict.state === 'owed' ? this.#transientInARow + 1 : 0;
       if (this.#transientInARow >= MAX_TRANSIENT)
         return { kind: 'retry', down: true, reason: verdict.comment ?? 'the peer is out of resources' };
@@ -146,12 +149,6 @@ class Sending {
     if (this.#lostInARow >= MAX_LOST) return { kind: 'retry', down: true, reason };
     this.#attempt.outcomes.add({ id: batch[0]!.id, state: 'owed', comment: reason });
     return undefined;
-  }
-
-  async #noteAnswered(): Promise<void> {
-    const { claimed, ledger } = this.#attempt;
-    if (!this.#answered && claimed.probing) await ledger.answered(claimed.destination.name);
-    this.#answered = true;
   }
 
   async #disclose(instances: number): Promise<void> {

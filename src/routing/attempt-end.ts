@@ -58,7 +58,7 @@ export async function endAttempt(
 ): Promise<DeliveryState> {
   const counts = await countInstances(tx, worked);
   if (end.kind === 'park') return leave(tx, worked, 'parked', { error: end.reason });
-  if (end.kind === 'release') return leave(tx, worked, 'owed', {});
+  if (end.kind === 'release') return release(tx, worked);
   if (end.kind === 'retry' && counts.owed > 0) return retryLater(tx, worked, counts, end, backoff, random);
   if (counts.owed > 0) return leave(tx, worked, 'owed', {});
   if (counts.failed === 0) return leave(tx, worked, 'delivered', {});
@@ -112,6 +112,16 @@ async function markDown(
      where name = $1`,
     [destination, faults, end.reason, backoffMs(backoff, faults, random(), end.retryAfterMs)],
   );
+}
+
+/** As if the attempt had not been: what is known of earlier faults stays. */
+async function release(tx: Queryable, { id }: Worked): Promise<DeliveryState> {
+  await tx.query(
+    `update delivery set state = 'owed', lease_owner = null, lease_until = null, changed_at = now(),
+       next_attempt_at = now() where id = $1`,
+    [id],
+  );
+  return 'owed';
 }
 
 interface Left {

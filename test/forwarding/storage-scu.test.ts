@@ -257,6 +257,21 @@ describe('a scripted PACS', () => {
     );
   });
 
+  test('that accepts associations and has no room is asked ever more rarely', async () => {
+    await door.close();
+    door = await openBackDoor({ backoff: { firstMs: 100, capMs: 100_000, horizonMs: 1e9 } });
+    const peer = await scripted({ answer: () => 0xa700 });
+    await given({ instances: 10 });
+    const until = Date.now() + 20_000;
+    let faults = 0;
+    while (faults < 4 && Date.now() < until) {
+      faults = (await door.routing.table.destination('pacs'))?.faults ?? 0;
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    }
+    expect(faults, 'counts over several attempts').toBeGreaterThanOrEqual(4);
+    expect(peer.asked.length, 'three instances an attempt').toBeLessThanOrEqual(3 * (faults + 1));
+  });
+
   test('that quotes the patient does not get the name into our ledger', async () => {
     await scripted({ answer: () => ({ status: 0xc001, errorComment: 'no patient Doe^Jane, ID PAT-1' }) });
     await given({ instances: 1 });

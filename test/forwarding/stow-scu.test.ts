@@ -130,6 +130,14 @@ describe('to a STOW-RS server', () => {
     expect(delivery!.lastError).toMatch(/HTTP 401|did not answer/);
   });
 
+  test('413 before the body is read is the answer for each instance', async () => {
+    await receiving(undefined, {}, { status: 413 });
+    await given({ instances: 3, pixelBytes: 4_000_000 });
+    const [delivery] = await door.settled('parked');
+    expect(delivery).toMatchObject({ failed: 3, attempts: 1 });
+    expect(delivery!.lastError).toMatch(/3 of 3 instances were refused: HTTP 413 Content Too Large/);
+  });
+
   test.each([500, 503, 429])('%i is tried again until it passes', async (status) => {
     const cloud = await receiving((_request, nth) =>
       nth === 1 ? { status, headers: { 'retry-after': '1' } } : undefined,
