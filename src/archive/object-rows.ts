@@ -51,14 +51,18 @@ function placeColumns(place: ObjectPlace): { location: string; node: string | nu
   return { location: 'journal', node, journal: { path, nonce, offset } };
 }
 
-/** An object that came again, or is replayed, may lie elsewhere now: a row never points at a segment that has gone. */
+/**
+ * An object that came again, or is replayed, may lie elsewhere now: a row never points at a segment that has gone.
+ * The File Meta before the same data set may have another length when another version of this program wrote it: the
+ * row says how the file lies that is put under the key.
+ */
 export async function refreshPlaces(tx: Queryable, items: IndexItem[]): Promise<void> {
   for (const { object, decision } of items) {
     if (decision.outcome !== 'same') continue;
     const place = placeColumns(object.place);
     await tx.query(
-      `update object set location = $3, node = $4, journal = $5, key = $6
-       where sop_uid = $1 and content_hash = $2 and location = 'journal'`,
+      `update object set location = $3, node = $4, journal = $5, key = $6, length = $7, data_set_offset = $8
+       where sop_uid = $1 and content_hash = $2 and (location = 'journal' or (key = $6 and length <> $7))`,
       [
         object.sopInstanceUid,
         object.contentHash,
@@ -66,6 +70,8 @@ export async function refreshPlaces(tx: Queryable, items: IndexItem[]): Promise<
         place.node,
         place.journal === null ? null : JSON.stringify(place.journal),
         object.key,
+        object.length,
+        object.dataSetOffset,
       ],
     );
   }

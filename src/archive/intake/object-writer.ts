@@ -89,11 +89,12 @@ class JournalObjectWriter implements ObjectWriter {
     this.#budget = budget;
     this.#declared = declared;
     this.#from = from;
+    // A function of the object alone, never of who sent it: the store's key is made of the same (object-key.ts), so
+    // the same object from another sender is the same file, and the row's length and offsets stay true of it.
     this.#fileMeta = buildFileMeta({
       sopClassUid: declared.sopClassUid,
       sopInstanceUid: declared.sopInstanceUid,
       transferSyntaxUid: declared.transferSyntaxUid,
-      ...(from.callingAe === undefined ? {} : { sourceAeTitle: from.callingAe }),
     });
     this.#scan = new HeaderScan(declared.transferSyntaxUid);
     this.#hash = contentHash(declared.transferSyntaxUid);
