@@ -49,7 +49,7 @@ export interface Journal {
   giveBack(segment: Segment): void;
   /** The settler has caught up: what many associations at once left open is sealed, so that its room comes back. */
   trim(): void;
-  /** The settler is done with the file: recycle it. */
+  /** The settler is done with the file, and has given its room back: recycle it. */
   recycle(path: string): void;
   /** Room the next record should find; learned from what came before. */
   expect(bytes: number): void;
@@ -145,7 +145,6 @@ export function createJournal(options: JournalOptions): Journal {
       while (idle.length > IDLE_SEGMENTS) seal(idle.shift()!);
     },
     recycle(file) {
-      budget.free(segmentBytes);
       if (pool.length >= POOL_SEGMENTS) fs.rmSync(file, { force: true });
       else pool.push(file);
     },

@@ -152,11 +152,10 @@ export class SettlingSegment {
     const readToItsEnd = this.#found ? this.#exhausted : this.#sealed && this.#reader.at >= this.#end;
     if (!readToItsEnd || this.#outstanding.size > 0 || this.#indexedTo < this.#reader.at) return false;
     this.#reader.release();
+    // Here, not by the owner: it may have gone without our knowing yet.
+    this.#budget.free(this.#segmentBytes);
     if (this.#owner) this.#owner.tell({ type: 'released', path });
-    else {
-      fs.rmSync(path, { force: true });
-      this.#budget.free(this.#segmentBytes);
-    }
+    else fs.rmSync(path, { force: true });
     return true;
   }
 

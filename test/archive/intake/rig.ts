@@ -185,8 +185,10 @@ export function store(reception: Reception, object: AnObject, piece = object.dat
   return writer.finish();
 }
 
+export type IndexRows = Record<'studies' | 'series' | 'instances' | 'objects', unknown[]>;
+
 /** The index in a form that can be compared; ids and times left out. */
-export async function indexRows(db: TestDatabase): Promise<Record<string, unknown[]>> {
+export async function indexRows(db: TestDatabase): Promise<IndexRows> {
   const ask = async (text: string): Promise<unknown[]> => (await db.database.query(text)).rows;
   return {
     studies: await ask(

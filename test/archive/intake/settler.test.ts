@@ -1,0 +1,551 @@
+/** The settler and its replay over a real database and file store: nothing acknowledged is lost, doubled or stuck. */
+import { existsSync, readdirSync, rmSync, truncateSync } from 'node:fs';
+import { open } from 'node:fs/promises';
+import { basename, join } from 'node:path';
+import { afterEach, describe, expect, it } from 'vitest';
+import type { DurableObject } from '../../../src/archive/intake/object-writer.ts';
+import { type JournalRecord, SegmentReader } from '../../../src/archive/intake/segment-reader.ts';
+import type { ObjectStore } from '../../../src/archive/object-store/object-store.ts';
+import { createObjectReader } from '../../../src/archive/read-object.ts';
+import { findStoredObjects } from '../../../src/archive/stored-object.ts';
+import { Failure } from '../../../src/failure.ts';
+import { type AnObject, anObject, aSeries } from '../../support/an-object.ts';
+import { eventually } from '../../support/house.ts';
+import { collect } from '../../support/object-source.ts';
+import { indexRows, NODE, openRig, type Rig, type RigOptions, store, wrongCounts } from './rig.ts';
+
+const rigs: Rig[] = [];
+async function rig(options?: RigOptions): Promise<Rig> {
+  const made = await openRig(options);
+  rigs.push(made);
+  return made;
+}
+afterEach(async () => {
+  for (const made of rigs.splice(0)) await made.close();
+});
+
+const segmentsOf = ({ journalFolder }: Rig): string[] =>
+  readdirSync(journalFolder, { recursive: true, encoding: 'utf8' })
+    .filter((name) => name.endsWith('.seg'))
+    .sort()
+    .map((name) => join(journalFolder, name))
+    .filter((file) => {
+      const reader = SegmentReader.open(file);
+      if (reader instanceof SegmentReader) reader.close();
+      return reader !== 'free';
+    });
+const spillsOf = ({ journalFolder }: Rig): string[] =>
+  readdirSync(journalFolder, { recursive: true, encoding: 'utf8' }).filter((name) => name.endsWith('.obj'));
+
+function recordsOf(file: string): JournalRecord[] {
+  const reader = SegmentReader.open(file) as SegmentReader;
+  const found: JournalRecord[] = [];
+  for (let next = reader.next(); next; next = reader.next()) if ('record' in next) found.push(next.record);
+  reader.close();
+  return found;
+}
+
+async function overwrite(file: string, at: number, bytes: Buffer): Promise<void> {
+  const handle = await open(file, 'r+');
+  await handle.write(bytes, 0, bytes.length, at);
+  await handle.close();
+}
+
+async function storedDataSet(r: Rig, { sop }: AnObject): Promise<string | undefined> {
+  const [object] = await findStoredObjects(r.db.database, { sopUid: sop });
+  if (!object) return undefined;
+  const reader = createObjectReader({
+    store: r.store,
+    database: r.db.database,
+    nodeName: NODE,
+    dataFolder: r.folder,
+  });
+  const bytes = await collect(reader.read(object));
+  return bytes.subarray(object.dataSetOffset).toString('base64');
+}
+
+async function expectStored(r: Rig, objects: AnObject[]): Promise<void> {
+  for (const object of objects)
+    expect((await storedDataSet(r, object)) === object.dataSet.toString('base64'), object.sop).toBe(true);
+}
+
+describe('settling', () => {
+  it('indexes and places what the journal holds, releases every segment, and leaves no budget behind', async () => {
+    const r = await rig();
+    const run = r.settle();
+    const journal = r.journal();
+    const reception = journal.open();
+    const objects = [...aSeries(30, { pixelBytes: 9000 }), anObject({ pixelBytes: 300_000 })];
+    for (const object of objects) store(reception, object, 7000);
+    await reception.indexed(20_000);
+    await expectStored(r, objects);
+    reception.close('released');
+    journal.close();
+    await run.stop();
+    expect(segmentsOf(r)).toEqual([]);
+    expect(spillsOf(r)).toEqual([]);
+    expect(r.budget.held()).toBe(0);
+    expect(await wrongCounts(r.db)).toEqual([]);
+    const { rows } = await r.db.database.query(
+      'select outcome, stored, refused, closed_at is not null as closed from reception',
+    );
+    expect(rows).toEqual([{ outcome: 'released', stored: 31, refused: 0, closed: true }]);
+  });
+
+  it('two journals that bring the same object make one instance', async () => {
+    const r = await rig();
+    const run = r.settle();
+    const object = anObject();
+    const journals = [r.journal('receiver-0'), r.journal('receiver-1')];
+    const receptions = journals.map((journal) => journal.open());
+    for (const reception of receptions) store(reception, object);
+    for (const reception of receptions) await reception.indexed(20_000);
+    const { objects, instances } = await indexRows(r.db);
+    expect([objects?.length, instances?.length]).toEqual([1, 1]);
+    for (const journal of journals) journal.close();
+    await run.stop();
+  });
+
+  it('sets a poisoned object aside with its bytes and reason; its neighbours go on', async () => {
+    const r = await rig();
+    const run = r.settle();
+    const journal = r.journal();
+    const reception = journal.open();
+    // No index row holds 5 KB that do not compress: what only Postgres can find wrong.
+    const long = Array.from({ length: 600 }, () => crypto.randomUUID()).join('');
+    const poisoned = anObject({ patientId: long.slice(0, 20_000) });
+    const objects = [anObject(), poisoned, anObject()];
+    for (const object of objects) store(reception, object);
+    await reception.indexed(20_000);
+    await expectStored(r, [objects[0]!, objects[2]!]);
+    const [aside, ...others] = await r.quarantined();
+    expect(others).toEqual([]);
+    expect(aside).toMatchObject({ sop_uid: poisoned.sop });
+    expect(aside!.reason).not.toContain(long.slice(0, 20));
+    expect(aside!.bytes.subarray(-poisoned.dataSet.length).equals(poisoned.dataSet)).toBe(true);
+    journal.close();
+    await run.stop();
+    expect(r.budget.held()).toBe(0);
+  });
+
+  it('gives the room of a journal back that died, and closes what it had open as lost', async () => {
+    const r = await rig();
+    const run = r.settle();
+    const journal = r.journal();
+    const reception = journal.open();
+    const object = anObject();
+    store(reception, object);
+    reception.begin(anObject().declared).write(Buffer.alloc(2000)); // under way in a second segment
+    journal.die();
+    await eventually(async () => (r.budget.held() === 0 ? true : undefined), 'the room');
+    await expectStored(r, [object]);
+    const { rows } = await eventually(async () => {
+      const found = await r.db.database.query(
+        'select outcome, stored from reception where closed_at is not null',
+      );
+      return found.rows.length > 0 ? found : undefined;
+    }, 'the closed reception');
+    expect(rows).toEqual([{ outcome: 'lost', stored: 1 }]);
+    await run.stop();
+    expect(segmentsOf(r)).toEqual([]);
+  });
+
+  it('stops within its limit while the index is away, and the next start settles the rest', async () => {
+    const r = await rig();
+    const run = r.settle();
+    const journal = r.journal();
+    await r.db.database.query('alter table patient rename to patient_away');
+    const reception = journal.open();
+    const object = anObject();
+    store(reception, object);
+    await eventually(async () => (run.settler.state().waiting ? true : undefined), 'the wait');
+    expect(run.settler.state().waiting).toContain('the index');
+    await expect(reception.indexed(10)).rejects.toMatchObject({ kind: 'unavailable' });
+    journal.close();
+    await run.stop(300);
+    await r.db.database.query('alter table patient_away rename to patient');
+    expect(await r.quarantined()).toEqual([]);
+    const next = r.settle();
+    await next.replayed;
+    await expectStored(r, [object]);
+    await next.stop();
+  });
+
+  it('with ACK_AFTER=store says Success only when the store has the object durably', async () => {
+    let syncs = 0;
+    const r = await rig({
+      ackAfter: 'store',
+      wrapStore: (files) => ({ ...files, syncSync: counted(files) }) as ObjectStore,
+    });
+    function counted(files: ObjectStore) {
+      const sync = (files as unknown as { syncSync(keys: string[]): void }).syncSync;
+      return (keys: string[]): void => {
+        sync(keys);
+        syncs += keys.length;
+      };
+    }
+    const run = r.settle();
+    const reception = r.journal().open();
+    const durable = store(reception, anObject());
+    await reception.acknowledged(durable);
+    expect(syncs).toBe(1);
+    await run.stop(0);
+  });
+
+  it('with ACK_AFTER=store a store that is away is an answer, not a wait without end', async () => {
+    const r = await rig({ ackAfter: 'store', storeLimitMs: 200 });
+    const reception = r.journal().open(); // nobody settles
+    const durable = store(reception, anObject());
+    await expect(reception.acknowledged(durable)).rejects.toMatchObject({ kind: 'unavailable' });
+  });
+
+  it('writes files again whose sync failed, before it lets the journal go', async () => {
+    const r = await rig({
+      wrapStore(files) {
+        const sync = (files as unknown as { syncSync(keys: string[]): void }).syncSync;
+        let failed = false;
+        const syncSync = (keys: string[]): void => {
+          if (failed) {
+            sync(keys);
+            return;
+          }
+          failed = true;
+          // What a failed sync may leave: the file is not what was written.
+          for (const key of keys) rmSync(join(r.folder, 'objects', key));
+          sync(keys);
+        };
+        return { ...files, syncSync } as ObjectStore;
+      },
+    });
+    const run = r.settle();
+    const journal = r.journal();
+    const reception = journal.open();
+    const objects = [anObject(), anObject({ pixelBytes: 200_000 })];
+    for (const object of objects) store(reception, object);
+    reception.close('released');
+    journal.close();
+    await run.stop();
+    expect(segmentsOf(r)).toEqual([]);
+    await expectStored(r, objects);
+    expect(spillsOf(r)).toEqual([]);
+  });
+});
+
+describe('the replay after a crash', () => {
+  /** Objects that were acknowledged and never settled. */
+  async function crashed(objects: AnObject[]): Promise<{ r: Rig; durable: DurableObject[] }> {
+    const r = await rig();
+    const journal = r.journal();
+    const reception = journal.open();
+    const durable = objects.map((object) => store(reception, object));
+    journal.die();
+    r.budget.free(r.budget.held()); // another process counts anew
+    return { r, durable };
+  }
+
+  it('indexes every acknowledged object once, closes its reception as lost, and frees the journal', async () => {
+    const objects = [...aSeries(12, { pixelBytes: 20_000 }), anObject({ pixelBytes: 400_000 })];
+    const { r } = await crashed(objects);
+    const run = r.settle();
+    await run.replayed;
+    await expectStored(r, objects);
+    await run.stop();
+    expect(segmentsOf(r)).toEqual([]);
+    expect(spillsOf(r)).toEqual([]);
+    expect(r.budget.held()).toBe(0);
+    const { rows } = await r.db.database.query('select outcome, stored from reception');
+    expect(rows).toEqual([{ outcome: 'lost', stored: 13 }]);
+    const changes = await r.db.database.query(
+      "select count(*) as n from change where kind = 'instance-stored'",
+    );
+    expect(changes.rows).toEqual([{ n: 13 }]);
+  });
+
+  it('of what was indexed before changes nothing: no row, no count, no change, no version', async () => {
+    const objects = aSeries(5);
+    const { r } = await crashed(objects);
+    const image = segmentsOf(r).map((file) => ({ file, records: recordsOf(file) }));
+    // Settled, but not released: the run is cut off before its sync.
+    const { readFile, writeFile } = await import('node:fs/promises');
+    const copies = await Promise.all(image.map(async ({ file }) => ({ file, bytes: await readFile(file) })));
+    const first = r.settle();
+    await first.replayed;
+    await first.stop();
+    const everything = async () => ({
+      ...(await indexRows(r.db)),
+      versions: (await r.db.database.query('select version from study')).rows,
+      receptions: (await r.db.database.query('select stored, outcome from reception')).rows,
+      perStudy: (await r.db.database.query('select stored from reception_study')).rows,
+      changes: (await r.db.database.query('select id from change')).rows,
+    });
+    const before = await everything();
+    for (const { file, bytes } of copies) await writeFile(file, bytes);
+    const second = r.settle();
+    await second.replayed;
+    await second.stop();
+    expect(await everything()).toEqual(before);
+    expect(segmentsOf(r)).toEqual([]);
+  });
+
+  it('lets the torn last write go, which nobody was told of, also when it stands alone', async () => {
+    for (const count of [1, 3]) {
+      const objects = aSeries(count);
+      const { r, durable } = await crashed(objects);
+      const file = durable.at(-1)!.segment;
+      const last = recordsOf(file).at(-1)!;
+      await overwrite(file, last.body.offset + 700, Buffer.alloc(64, 0xee));
+      const run = r.settle();
+      await run.replayed;
+      await expectStored(r, objects.slice(0, -1));
+      expect((await indexRows(r.db)).instances).toHaveLength(count - 1);
+      expect(await r.quarantined()).toEqual([]);
+      await run.stop();
+      expect(segmentsOf(r)).toEqual([]);
+      expect(r.budget.held()).toBe(0);
+    }
+  });
+
+  it('sets a damaged body aside: what follows it proves that it was acknowledged', async () => {
+    const objects = aSeries(4);
+    const { r, durable } = await crashed(objects);
+    const [, second] = recordsOf(durable[0]!.segment);
+    await overwrite(durable[0]!.segment, second!.body.offset + 700, Buffer.alloc(64, 0xee));
+    const run = r.settle();
+    await run.replayed;
+    await expectStored(r, [objects[0]!, objects[2]!, objects[3]!]);
+    const aside = await r.quarantined();
+    expect(aside.map(({ sop_uid }) => sop_uid)).toEqual([objects[1]!.sop]);
+    expect(aside[0]!.reason).toContain('no longer those that came');
+    await run.stop();
+  });
+
+  it('sets a stretch aside in which a record’s header is damaged, and goes on behind it', async () => {
+    const objects = aSeries(4);
+    const { r, durable } = await crashed(objects);
+    const [, second, third] = recordsOf(durable[0]!.segment);
+    await overwrite(durable[0]!.segment, second!.start + 100, Buffer.alloc(8, 0xee));
+    const run = r.settle();
+    await run.replayed;
+    await expectStored(r, [objects[0]!, objects[2]!, objects[3]!]);
+    const [aside, ...others] = await r.quarantined();
+    expect(others).toEqual([]);
+    expect(aside!.bytes).toHaveLength(third!.start - second!.start);
+    expect(aside!.bytes.includes(objects[1]!.dataSet)).toBe(true);
+    await run.stop();
+    expect(r.budget.held()).toBe(0);
+  });
+
+  it('sets a segment aside whole whose own header is damaged', async () => {
+    const objects = aSeries(2);
+    const { r, durable } = await crashed(objects);
+    await overwrite(durable[0]!.segment, 9, Buffer.from([1, 2, 3]));
+    const run = r.settle();
+    await run.replayed;
+    const aside = await r.quarantined();
+    expect(aside.map(({ path }) => path)).toEqual([basename(durable[0]!.segment)]);
+    expect(aside[0]!.bytes.includes(objects[1]!.dataSet)).toBe(true);
+    await run.stop();
+    expect(existsSync(durable[0]!.segment)).toBe(false);
+  });
+
+  it('sets a large object aside whose file was cut short, and does not end over it', async () => {
+    const large = anObject({ pixelBytes: 400_000 });
+    const small = anObject();
+    const { r } = await crashed([small, large]);
+    const [spill] = spillsOf(r);
+    truncateSync(join(r.journalFolder, spill!), 100_000);
+    const run = r.settle();
+    await run.replayed;
+    await expectStored(r, [small]);
+    const [aside] = await r.quarantined();
+    expect(aside).toMatchObject({ sop_uid: large.sop });
+    expect(aside!.reason).toMatch(/bytes cannot be read/);
+    expect(aside!.bytes).toHaveLength(100_000);
+    await run.stop();
+    expect(r.budget.held()).toBe(0);
+    expect(spillsOf(r)).toEqual([]);
+  });
+
+  it('removes the file of a large object that was never finished, unless damage may have hidden its record', async () => {
+    for (const damage of [false, true]) {
+      const objects = aSeries(3);
+      const { r, durable } = await crashed(objects);
+      const { writeFile } = await import('node:fs/promises');
+      const orphan = join(r.journalFolder, 'receiver-0', '0b9e2c1c-0000-4000-8000-000000000000.obj');
+      await writeFile(orphan, 'half an object');
+      if (damage)
+        await overwrite(durable[0]!.segment, recordsOf(durable[0]!.segment)[1]!.start, Buffer.alloc(64));
+      const run = r.settle();
+      await run.replayed;
+      expect(existsSync(orphan)).toBe(false);
+      const kept = (await r.quarantined()).filter(({ path }) => path === basename(orphan));
+      expect(kept.map(({ bytes }) => bytes.toString())).toEqual(damage ? ['half an object'] : []);
+      await run.stop();
+    }
+  });
+
+  it('waits for a database that is away, and then finishes', async () => {
+    const objects = aSeries(3);
+    const { r } = await crashed(objects);
+    await r.db.database.query('alter table reception rename to reception_away');
+    const run = r.settle();
+    await eventually(async () => (run.settler.state().waiting ? true : undefined), 'the wait');
+    let done = false;
+    void run.replayed.then(() => {
+      done = true;
+    });
+    expect(run.settler.state().replaying).toBe(1);
+    expect(done).toBe(false);
+    await r.db.database.query('alter table reception_away rename to reception');
+    await run.replayed;
+    await expectStored(r, objects);
+    await run.stop();
+  });
+
+  it('of a disk full of leftovers from recycling starts clean', async () => {
+    const r = await rig();
+    const run = r.settle();
+    const journal = r.journal();
+    const reception = journal.open();
+    for (const object of aSeries(40, { pixelBytes: 12_000 })) store(reception, object);
+    await reception.indexed(20_000);
+    reception.close('released');
+    // Some segments are in the pool now, with old records under a header of zeros.
+    await eventually(async () => (segmentsOf(r).length <= 2 ? true : undefined), 'released segments');
+    journal.die();
+    await run.stop();
+    r.budget.free(r.budget.held());
+    const before = await indexRows(r.db);
+    const next = r.settle();
+    await next.replayed;
+    await next.stop();
+    expect(await indexRows(r.db)).toEqual(before);
+    expect(readdirSync(join(r.journalFolder, 'receiver-0'))).toEqual([]);
+    expect(r.budget.held()).toBe(0);
+  });
+});
+
+describe('a live segment that the disk damages before it is settled', () => {
+  it('loses nothing but the damaged stretch, and nobody waits for ever', async () => {
+    const r = await rig();
+    const run = r.settle();
+    const journal = r.journal();
+    const reception = journal.open();
+    const objects = aSeries(4);
+    await r.db.database.query('alter table patient rename to patient_away');
+    const durable = [store(reception, objects[0]!)];
+    await eventually(async () => (run.settler.state().waiting ? true : undefined), 'the wait');
+    for (const object of objects.slice(1)) durable.push(store(reception, object));
+    await overwrite(durable[0]!.segment, recordsOf(durable[0]!.segment)[2]!.start + 50, Buffer.alloc(32, 1));
+    await r.db.database.query('alter table patient_away rename to patient');
+    await reception.indexed(20_000);
+    await expectStored(r, [objects[0]!, objects[1]!, objects[3]!]);
+    expect((await r.quarantined()).map(({ path }) => path)).toEqual([expect.stringMatching(/\.raw$/)]);
+    reception.close('released');
+    journal.close();
+    await run.stop();
+    expect(segmentsOf(r)).toEqual([]);
+    expect(r.budget.held()).toBe(0);
+  });
+});
+
+/** The file store behind the manners of S3: what is stored lies in the journal until its upload is verified. */
+describe('settling into S3', () => {
+  interface Bucket {
+    away: boolean;
+    options: RigOptions;
+  }
+  function bucket(): Bucket {
+    const made: Bucket = {
+      away: false,
+      options: {
+        wrapStore: (files) => ({
+          ...files,
+          kind: 's3',
+          async put(key, source) {
+            if (made.away) throw new Failure('unavailable', 'S3 is away');
+            await files.put(key, source);
+          },
+        }),
+      },
+    };
+    return made;
+  }
+  const places = async (r: Rig): Promise<unknown[]> =>
+    (await r.db.database.query('select location, node, journal is null as gone from object order by id'))
+      .rows;
+
+  it('indexes at once, uploads behind it, and then lets the journal go', async () => {
+    const { options } = bucket();
+    const r = await rig(options);
+    const run = r.settle();
+    const journal = r.journal();
+    const reception = journal.open();
+    const objects = [...aSeries(5), anObject({ pixelBytes: 300_000 })];
+    for (const object of objects) store(reception, object);
+    await reception.indexed(20_000);
+    await expectStored(r, objects);
+    reception.close('released');
+    journal.close();
+    await run.stop();
+    expect(await places(r)).toEqual(objects.map(() => ({ location: 'store', node: null, gone: true })));
+    await expectStored(r, objects);
+    expect([segmentsOf(r), spillsOf(r), r.budget.held()]).toEqual([[], [], 0]);
+  });
+
+  it('while S3 is away goes on indexing, gives objects out of the journal, and still ends in time', async () => {
+    const s3 = bucket();
+    const r = await rig(s3.options);
+    const run = r.settle();
+    const journal = r.journal();
+    const reception = journal.open();
+    s3.away = true;
+    const objects = [...aSeries(5), anObject({ pixelBytes: 300_000 })];
+    for (const object of objects) {
+      store(reception, object);
+      await reception.indexed(20_000);
+    }
+    await expectStored(r, objects);
+    expect(await places(r)).toEqual(objects.map(() => ({ location: 'journal', node: NODE, gone: false })));
+    reception.close('released');
+    journal.close();
+    await run.stop(300);
+    // The next start: the rows point into the old segments until the uploads are done.
+    s3.away = false;
+    r.budget.free(r.budget.held());
+    const next = r.settle();
+    await next.replayed;
+    await next.stop();
+    expect(await places(r)).toEqual(objects.map(() => ({ location: 'store', node: null, gone: true })));
+    await expectStored(r, objects);
+    expect([segmentsOf(r), spillsOf(r), r.budget.held()]).toEqual([[], [], 0]);
+  });
+
+  it('uploads nothing of an object it had to set aside, and does not wait for it', async () => {
+    const { options } = bucket();
+    const r = await rig(options);
+    const run = r.settle();
+    const journal = r.journal();
+    const reception = journal.open();
+    const long = Array.from({ length: 600 }, () => crypto.randomUUID())
+      .join('')
+      .slice(0, 20_000);
+    await r.db.database.query('alter table patient rename to patient_away');
+    store(reception, anObject());
+    await eventually(async () => (run.settler.state().waiting ? true : undefined), 'the wait');
+    // These come in one batch, once the index is back.
+    const poisoned = anObject({ patientId: long });
+    for (const object of [anObject(), poisoned, anObject()]) store(reception, object);
+    await r.db.database.query('alter table patient_away rename to patient');
+    await reception.indexed(20_000);
+    reception.close('released');
+    journal.close();
+    await run.stop();
+    expect((await r.quarantined()).map(({ sop_uid }) => sop_uid)).toEqual([poisoned.sop]);
+    const keys: string[] = [];
+    for await (const { key } of r.store.list()) keys.push(key);
+    expect(keys).toHaveLength(3);
+    expect(keys.join()).not.toContain(poisoned.sop);
+    expect([segmentsOf(r), r.budget.held()]).toEqual([[], 0]);
+  });
+});
