@@ -24,8 +24,9 @@ export interface FrameParts extends RetrieveParts {
   readonly budget: ByteBudget;
 }
 
-/** A frame that has to be held to be swapped or decoded. */
+/** Most bytes of a frame that has to be held to be swapped or decoded. */
 export const MAX_FRAME_BYTES = 512 * 1024 * 1024;
+const ONE_READ_BYTES = 4 * 1024 * 1024;
 
 export interface LocatedFrames {
   readonly pixel: ImagePixel;
@@ -69,6 +70,17 @@ function placeOf(object: StoredObject): PixelLocation {
   throw new Failure('not-found', `${object.sopUid} has no (7FE0,0010) PixelData, so it has no frames`);
 }
 
+/** A frame of ordinary size in one read: each read is a trip through the thread pool. */
+async function* readPiece(
+  parts: RetrieveParts,
+  object: StoredObject,
+  range: FrameRange,
+): AsyncGenerator<Uint8Array> {
+  if (range.length > ONE_READ_BYTES || transferSyntax(object.transferSyntax).deflated)
+    yield* readDataSet(parts.reader, object, range);
+  else yield await parts.reader.readRange(object, object.dataSetOffset + range.offset, range.length);
+}
+
 /** What is wrong with a stored object is no fault of the request: 406, in the sentence's words. */
 export async function ofObject<T>(work: () => T | Promise<T>): Promise<T> {
   try {
@@ -104,7 +116,7 @@ export async function* frameBytes(
   const ranges = image.frames[number - 1]!;
   const { bigEndian } = transferSyntax(object.transferSyntax);
   if (form.bytes === 'stored' && !bigEndian && image.pixel.bitsAllocated !== 1) {
-    for (const range of ranges) yield* readDataSet(parts.reader, object, range);
+    for (const range of ranges) yield* readPiece(parts, object, range);
     return;
   }
   const decoded = form.bytes === 'decoded' ? Math.min(decodedLength(image.pixel), MAX_DECODED_BYTES) : 0;
@@ -154,8 +166,7 @@ async function held(
   ranges: readonly FrameRange[],
 ): Promise<Buffer> {
   const pieces: Uint8Array[] = [];
-  for (const range of ranges)
-    for await (const piece of readDataSet(parts.reader, object, range)) pieces.push(piece);
+  for (const range of ranges) for await (const piece of readPiece(parts, object, range)) pieces.push(piece);
   return Buffer.concat(pieces);
 }
 
