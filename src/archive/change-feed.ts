@@ -73,16 +73,31 @@ export interface Follower {
  * Handles the next batch, if there is one.
  * @returns how many changes the cursor passed; 0 when there are none or another process holds the cursor
  */
-export function followOnce(parts: FollowerParts): Promise<number> {
-  const { database, name, kinds, batch = 200 } = parts;
+export async function followOnce(parts: FollowerParts): Promise<number> {
+  const passed = await followCursor(parts);
+  if (passed !== undefined) return passed;
+  // A cursor is made in a statement of its own: made in the transaction, it would keep the others of its name waiting.
+  const made = await parts.database.query('insert into follower (name) values ($1) on conflict do nothing', [
+    parts.name,
+  ]);
+  return made.rowCount === 0 ? 0 : ((await followCursor(parts)) ?? 0);
+}
+
+/** @returns undefined when there is no cursor, or another process holds it */
+function followCursor({
+  database,
+  name,
+  kinds,
+  batch = 200,
+  handle,
+}: FollowerParts): Promise<number | undefined> {
   return database.transaction(async (tx) => {
-    await tx.query('insert into follower (name) values ($1) on conflict do nothing', [name]);
     const cursor = await tx.query<{ xid: string; id: number }>(
       'select xid::text as xid, id from follower where name = $1 for update skip locked',
       [name],
     );
     const at = cursor.rows[0];
-    if (!at) return 0;
+    if (!at) return undefined;
     // A new statement takes a new snapshot, after the lock: what another process handled before us is seen.
     const found = await tx.query<Change & { xid: string }>(
       `select id, xid::text as xid, at, kind, study_uid as "studyUid", series_uid as "seriesUid",
@@ -95,7 +110,7 @@ export function followOnce(parts: FollowerParts): Promise<number> {
     const last = found.rows.at(-1);
     if (!last) return 0;
     const wanted = found.rows.filter((change) => kinds.includes(change.kind));
-    if (wanted.length > 0) await parts.handle(tx, wanted);
+    if (wanted.length > 0) await handle(tx, wanted);
     await tx.query('update follower set xid = $2::xid8, id = $3, moved_at = now() where name = $1', [
       name,
       last.xid,
