@@ -19,9 +19,20 @@ export type Reading = () => number | readonly Sample[] | Promise<number | readon
 export function createMetrics(): Metrics {
   const registry = new Registry();
   collectDefaultMetrics({ register: registry });
+  const failures = new Counter({
+    name: 'isocenter_metric_failures_total',
+    help: 'Values that could not be read at a scrape and were left out of it',
+    registers: [registry],
+  });
+  /** A value behind a database that is away is left out: that is when the others are wanted most. */
   const samples = async (read: Reading): Promise<readonly Sample[]> => {
-    const value = await read();
-    return typeof value === 'number' ? [{ value }] : value;
+    try {
+      const value = await read();
+      return typeof value === 'number' ? [{ value }] : value;
+    } catch {
+      failures.inc();
+      return [];
+    }
   };
   const labelNames = ['state', 'kind', 'outcome', 'destination', 'code'];
   return {
