@@ -30,7 +30,9 @@ const USAGE = `isocenter: receives DICOM studies, keeps them, shows them, passes
   isocenter reindex                        rebuild the index from the stored objects
 `;
 
-const [verb, ...words] = process.argv.slice(2);
+const [asked, ...words] = process.argv.slice(2);
+/** `send --help` is a question too. */
+const verb = words.some((word) => word === '--help' || word === '-h') ? 'help' : asked;
 
 try {
   process.exitCode = await run(verb, words);
@@ -97,9 +99,9 @@ function parse(words: string[], options: NonNullable<Parameters<typeof parseArgs
   try {
     return parseArgs({ args: words, options: options ?? {}, allowPositionals: true });
   } catch (cause) {
-    throw new Failure('invalid', cause instanceof Error ? cause.message : 'the options cannot be read', {
-      cause,
-    });
+    // Node adds advice that fits no verb here; its first sentence says what is wrong.
+    const said = cause instanceof Error ? cause.message.replace(/\. To specify .*$/s, '') : String(cause);
+    throw new Failure('invalid', `${said}; "isocenter help" shows what there is`, { cause });
   }
 }
 

@@ -208,6 +208,8 @@ function fromHttpError(thrown: unknown): Failure | undefined {
     return new Failure('invalid', 'the media type of the request is not one this call takes', {
       cause: thrown,
     });
+  if (status === 400 && thrown instanceof SyntaxError)
+    return new Failure('invalid', 'the body is not valid JSON', { cause: thrown });
   if (status !== undefined && status >= 400 && status < 500)
     return new Failure('invalid', 'the request cannot be read', { cause: thrown });
   return undefined;

@@ -38,7 +38,10 @@ export async function* walk(paths: readonly string[]): AsyncGenerator<string> {
 async function* walkFolder(folder: string): AsyncGenerator<string> {
   const folders: string[] = [];
   const files: string[] = [];
-  for await (const entry of await opendir(folder)) {
+  const entries = await opendir(folder).catch((cause: unknown) => {
+    throw new Failure('invalid', `${folder} cannot be read: ${asFailure(cause).message}`, { cause });
+  });
+  for await (const entry of entries) {
     const path = join(folder, entry.name);
     if (entry.isDirectory()) folders.push(path);
     else if (entry.isFile()) files.push(path);

@@ -11,12 +11,12 @@ import { CT_IMAGE_STORAGE, type CtStudy, encodeCtSlice } from './ct-slice.ts';
 import { BOTTOM, createPhantom, TOP } from './phantom.ts';
 import { createProgress, type Screen } from './progress.ts';
 import { createRandom } from './random.ts';
-import { parseTarget } from './target.ts';
+import { FIRST_NODE, parseTarget } from './target.ts';
 
 export interface ModalityOptions {
   /** Slices of the CT, 1 to 2000. */
   ct: number;
-  /** AET@HOST:PORT; default ISOCENTER@127.0.0.1:11112. */
+  /** AET@HOST:PORT; default FIRST_NODE. */
   to?: string | undefined;
   /** Default PHANTOM_CT. */
   callingAeTitle?: string | undefined;
@@ -35,7 +35,7 @@ export async function modality(options: ModalityOptions): Promise<number> {
   if (!Number.isInteger(ct) || ct < 1 || ct > maxSlices) {
     throw new Failure('invalid', `--ct takes a number of slices from 1 to ${maxSlices}`);
   }
-  const node = parseTarget(options.to ?? 'ISOCENTER@127.0.0.1:11112');
+  const node = parseTarget(options.to ?? FIRST_NODE);
   const seed = options.seed ?? randomUUID();
   const moment = options.seed === undefined ? now() : seededMoment;
   const sliceMm = Math.round(((TOP - BOTTOM) / ct) * 1000) / 1000;

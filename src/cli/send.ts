@@ -38,10 +38,11 @@ export async function send(
   if (!Number.isInteger(associations) || associations < 1 || associations > maxAssociations) {
     throw new Failure('invalid', `--associations takes 1 to ${maxAssociations}`);
   }
+  const node = parseTarget(target);
   const total = { objects: 0 };
   for await (const _ of walk(paths)) total.objects++;
   const progress = createProgress(total, options.screen);
-  const sending = new Sending(parseTarget(target), options.callingAeTitle ?? 'ISOCENTER', progress);
+  const sending = new Sending(node, options.callingAeTitle ?? 'ISOCENTER', progress, total);
   let batch: DicomFile[] = [];
   for await (const path of walk(paths)) {
     const file = await sending.read(path);
@@ -60,14 +61,16 @@ class Sending {
   readonly #target: Target;
   readonly #callingAeTitle: string;
   readonly #progress: Progress;
+  readonly #total: { objects: number };
   #sent = 0;
   #failed = 0;
   #notDicom = 0;
   #named = 0;
   #lostInARow = 0;
 
-  constructor(target: Target, callingAeTitle: string, progress: Progress) {
+  constructor(target: Target, callingAeTitle: string, progress: Progress, total: { objects: number }) {
     this.#target = target;
+    this.#total = total;
     this.#callingAeTitle = callingAeTitle;
     this.#progress = progress;
   }
@@ -77,8 +80,8 @@ class Sending {
       return await readDicomFile(path);
     } catch (thrown) {
       this.#notDicom++;
+      this.#total.objects--;
       this.#name(`not sent: ${path}: ${asFailure(thrown).message}`);
-      this.#progress.add(1, 0);
       return undefined;
     }
   }

@@ -7,6 +7,7 @@ import { parseConfig } from '../config.ts';
 import { asFailure } from '../failure.ts';
 import { createLog } from '../log.ts';
 import { type Isocenter, PROJECT_FOLDER, shownHost, startIsocenter } from '../main.ts';
+import { FIRST_NODE } from './target.ts';
 
 export async function start(): Promise<number> {
   const began = Date.now();
@@ -57,7 +58,7 @@ export async function start(): Promise<number> {
   Database   ${isocenter.databaseIs === 'embedded' ? 'embedded Postgres' : isocenter.databaseIs}
   Objects    ${config.s3 ? `${config.s3.endpoint}, bucket ${config.s3.bucket}` : config.dataFolder}
 
-Send a first study:   npx isocenter modality --ct 200
+Send a first study:   npx isocenter modality --ct 200${node === FIRST_NODE ? '' : ` --to ${node}`}
 or your own files:    npx isocenter send FOLDER --to ${node}
 Stop with Ctrl-C.`);
   return ended.promise;

@@ -4,6 +4,9 @@
 import { parseAeTitle } from '../dicom/ae-title.ts';
 import { asFailure, Failure } from '../failure.ts';
 
+/** Where Isocenter listens when nothing else is said. */
+export const FIRST_NODE = 'ISOCENTER@127.0.0.1:11112';
+
 export interface Target {
   aeTitle: string;
   host: string;

@@ -6,6 +6,7 @@ import net from 'node:net';
 import tls from 'node:tls';
 import { parseAeTitle } from '../dicom/ae-title.ts';
 import { Failure } from '../failure.ts';
+import { connectionFault } from './connection-fault.ts';
 import { Association } from './engine.ts';
 import { type ContextProposal, maxContexts } from './plan-contexts.ts';
 import { Requestor } from './requestor.ts';
@@ -124,9 +125,7 @@ function connect(options: OutboundOptions, peer: string, connectMs: number): Pro
       reject(new Failure('peer-unreachable', `${peer} cannot be reached: ${why}`, { cause }));
     };
     const timer = setTimeout(() => unreachable(`no connection within ${connectMs} ms`), connectMs);
-    // A name with several addresses fails with an AggregateError, which has a code and no message.
-    const failed = (error: NodeJS.ErrnoException) =>
-      unreachable(error.message || (error.code ?? error.name), error);
+    const failed = (error: NodeJS.ErrnoException) => unreachable(connectionFault(error), error);
     socket.once('error', failed);
     socket.once(options.tls ? 'secureConnect' : 'connect', () => {
       clearTimeout(timer);

@@ -328,7 +328,8 @@ export class Requestor implements OutboundAssociation {
 
   #protocolError(reason: number, what: string): void {
     this.#sendAbort(abortSource.serviceProvider, reason);
-    this.#over(this.#unreachable(`it broke the protocol: ${what}`));
+    const fault = this.#phase === 'associating' ? 'it does not answer in DICOM' : 'it broke the protocol';
+    this.#over(this.#unreachable(`${fault}: ${what}`));
   }
 
   #sendAbort(source: number, reason: number): void {

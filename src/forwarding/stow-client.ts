@@ -6,6 +6,7 @@
 import { randomUUID } from 'node:crypto';
 import http from 'node:http';
 import https from 'node:https';
+import { connectionFault } from '../dimse/connection-fault.ts';
 import { Failure } from '../failure.ts';
 import type { StowSettings } from '../routing/destination.ts';
 import type { SendTimeouts } from './attempt.ts';
@@ -95,7 +96,7 @@ export function createStowClient(settings: StowSettings, timeouts: SendTimeouts)
         else connected();
       });
       request.setTimeout(timeouts.answerMs, () => unreachable(`nothing moved for ${timeouts.answerMs} ms`));
-      request.on('error', (error: NodeJS.ErrnoException) => unreachable(error.code ?? error.message, error));
+      request.on('error', (error: NodeJS.ErrnoException) => unreachable(connectionFault(error), error));
       request.on('response', (response) => {
         answering = true;
         readAnswer(response).then(

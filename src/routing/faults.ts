@@ -14,6 +14,10 @@ export function sentences(error: z.ZodError): string[] {
         return issue.discriminator === undefined
           ? `${path}: none of the allowed forms fits`
           : `${path}: expected one of ${unionOptions(issue)}`;
+      case 'invalid_type':
+        return /received undefined$/.test(issue.message)
+          ? `${path}: is missing`
+          : `${path}: ${issue.message.replace('Invalid input: ', '')}`;
       default:
         return `${path}: ${issue.message}`;
     }

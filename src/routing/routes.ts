@@ -128,7 +128,8 @@ function nameOf(given: string | undefined): string {
 
 function bodyOf(ctx: Context): unknown {
   const { body } = ctx.request as { body?: unknown };
-  if (body === undefined)
+  // For any other media type, curl's own among them, the parser leaves an empty object.
+  if (body === undefined || !ctx.request.is('json', '+json'))
     throw new Failure(
       'invalid',
       'The body is empty or not JSON: send it with Content-Type: application/json',

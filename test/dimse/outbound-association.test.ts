@@ -155,7 +155,7 @@ describe('openAssociation', () => {
     [
       'the peer speaks HTTP',
       async (peer: RawPeer) => peer.send(Buffer.from('HTTP/1.1 400')),
-      /broke the protocol: PDU type 0x48/,
+      /does not answer in DICOM: PDU type 0x48/,
     ],
     [
       'the peer answers a context that was not asked',

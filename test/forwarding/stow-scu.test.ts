@@ -152,7 +152,9 @@ describe('to a STOW-RS server', () => {
     await door.destination('cloud', { kind: 'stow', url: `http://127.0.0.1:${port}/dicom-web` });
     await door.rule('all', { when: {}, send: ['cloud'] });
     await given({ instances: 3 });
-    expect((await door.failing()).lastError).toMatch(/127\.0\.0\.1:\d+ did not answer: ECONNREFUSED/);
+    expect((await door.failing()).lastError).toMatch(
+      /127\.0\.0\.1:\d+ did not answer: nothing listens on that port \(ECONNREFUSED\)/,
+    );
     expect((await door.database.query('select 1 from disclosure')).rowCount).toBe(0);
     receiver = await startStowReceiver(undefined, undefined, port);
     await door.settled('delivered');

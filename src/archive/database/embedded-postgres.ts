@@ -70,6 +70,7 @@ const SETTINGS: Record<string, string> = {
 const QUIET_START_MS = 60_000;
 /** Replaying the WAL after a crash is bounded by max_wal_size; a very slow disk still gets through in this time. */
 const RECOVERY_MS = 600_000;
+const RECOVERS = /not properly shut down|redo (starts|in progress)/;
 const LONGEST_RESTART_DELAY_MS = 30_000;
 
 /**
@@ -146,13 +147,16 @@ export async function startEmbeddedPostgres({
 
   async function answers(server: Server): Promise<void> {
     const begun = Date.now();
-    for (let recovering = false; ; ) {
+    for (let recovering = false, said = false; ; ) {
       const waited = Date.now() - begun;
       const state = server.how ?? (await knock({ ...connection, database: 'postgres' }));
       if (state === 'ready') return;
-      if (state === 'recovering' && !recovering)
-        log.info('Postgres recovers what the last run left unfinished');
       recovering ||= state === 'recovering';
+      // It refuses with the same code while it merely starts; only its log tells the two apart.
+      if (recovering && !said && serverLog.lastLines().some((line) => RECOVERS.test(line))) {
+        log.info('Postgres recovers what the last run left unfinished');
+        said = true;
+      }
       if (typeof state === 'object' || waited > (recovering ? RECOVERY_MS : QUIET_START_MS)) {
         // Its last words may come after its exit.
         await Promise.race([server.silent, sleep(500)]);
