@@ -23,16 +23,26 @@ function countOutcome(modules: readonly TestModule[], unhandledErrors: number): 
     for (const test of module.children.allTests()) {
       const { state } = test.result();
       if (state === 'passed') outcome.passed += 1;
-      else if (state === 'skipped' && module.state() !== 'failed') {
+      else if (wasLeftOut(test) && module.state() !== 'failed') {
         outcome.skipped += 1;
         leftOut.add(titleLeftOut(test, module));
-      } else if (state !== 'skipped') outcome.failed += 1;
+      } else if (!wasLeftOut(test)) outcome.failed += 1;
     }
     // A file or a hook that broke is a failure too, even when no single test is.
     if (module.state() === 'failed' && outcome.failed === before) outcome.failed += 1;
   }
   outcome.leftOut = [...leftOut];
   return outcome;
+}
+
+/** A skipped suite within a skipped suite leaves its tests "pending": vitest never looked at them. */
+function wasLeftOut(test: TestCase): boolean {
+  const { state } = test.result();
+  if (state !== 'pending') return state === 'skipped';
+  for (let parent = test.parent; parent.type === 'suite'; parent = parent.parent) {
+    if (parent.options.mode === 'skip') return true;
+  }
+  return false;
 }
 
 function titleLeftOut(test: TestCase, module: TestModule): string {
