@@ -25,13 +25,13 @@ let ready: Readiness = { ready: true, detail: { database: 'ok' } };
 function parts(more: Partial<HttpParts> = {}): HttpParts {
   const routes = new Router();
   routes.get('/api/fault/:kind', (ctx) => {
-    throw new Failure(ctx.params['kind'] as FailureKind, 'a sentence', { retryAfterS: 7 });
+    throw new Failure(ctx.params.kind as FailureKind, 'a sentence', { retryAfterS: 7 });
   });
   routes.get('/api/crash', () => {
     throw new Error('SECRET in foreign words');
   });
   routes.get('/api/who', (ctx) => {
-    ctx.body = ctx.state['actor'];
+    ctx.body = ctx.state.actor;
   });
   routes.post('/api/only-post', (ctx) => {
     ctx.body = {};

@@ -155,7 +155,7 @@ describe('two followers of one name', () => {
       await db.database.transaction((tx) => appendChanges(tx, many.slice(n, n + 10)));
     await eventually(async () => {
       const { rows } = await db.database.query('select count(*) as n from handled');
-      return Number(rows[0]!['n']) >= 300 ? true : undefined;
+      return Number(rows[0]!.n) >= 300 ? true : undefined;
     }, 'all changes');
     await Promise.all(running.map((one) => one.stop()));
     const { rows } = await db.database.query(

@@ -42,7 +42,7 @@ async function* bytes(dataSet: Buffer): AsyncGenerator<Uint8Array> {
 }
 const ready = async (): Promise<number> => (await fetch(`${house.url}/health/ready`)).status;
 const instances = async (): Promise<unknown> =>
-  (await db.database.query('select count(*) as n from instance')).rows[0]!['n'];
+  (await db.database.query('select count(*) as n from instance')).rows[0]!.n;
 
 async function allIndexed(objects: AnObject[]): Promise<void> {
   await eventually(

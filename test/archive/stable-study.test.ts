@@ -21,7 +21,7 @@ const quiet = (seconds: number) =>
 const close = () => query("update reception set closed_at = now(), outcome = 'released'");
 const stableChanges = async () =>
   (await query("select study_version from change where kind = 'study-stable' order by id")).rows.map(
-    (row) => row['study_version'],
+    (row) => row.study_version,
   );
 
 it('waits out the quiet time, says it once, and again after a late image', async () => {

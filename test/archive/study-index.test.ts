@@ -87,12 +87,12 @@ describe('the right patient', () => {
     expect(await changes()).toEqual(['instance-stored', 'instance-stored', 'study-held']);
     const [conflict] = await ask('select id, kind from conflict');
     expect(conflict).toMatchObject({ kind: 'patient' });
-    expect(await releaseConflict(db.database, Number(conflict!['id']), 'anna')).toEqual({
+    expect(await releaseConflict(db.database, Number(conflict!.id), 'anna')).toEqual({
       studyReleased: true,
     });
     expect(await findStudy(db.database, mine.study)).toMatchObject({ held: null });
     expect((await changes()).at(-1)).toBe('study-released');
-    await expect(releaseConflict(db.database, Number(conflict!['id']), 'anna')).rejects.toMatchObject({
+    await expect(releaseConflict(db.database, Number(conflict!.id), 'anna')).rejects.toMatchObject({
       kind: 'not-found',
     });
     expect(await changes()).toHaveLength(4);

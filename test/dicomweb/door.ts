@@ -30,7 +30,7 @@ export async function stow(
   const response = await fetch(`${url}/dicom-web/studies${study && `/${study}`}`, {
     method: 'POST',
     headers: { 'Content-Type': 'multipart/related; type="application/dicom"; boundary="b"' },
-    body: stowBody(files),
+    body: new Uint8Array(stowBody(files)),
   });
   return { status: response.status, headers: response.headers, json: (await response.json()) as Json };
 }
@@ -70,10 +70,16 @@ export async function getParts(url: string, accept: string): Promise<{ type: str
 
 export const value = (json: Json | undefined, tag: string): unknown => json?.[tag]?.Value?.[0];
 
+type Client = InstanceType<typeof api.DICOMwebClient>;
+type Call = (options: Record<string, string>) => Promise<unknown>;
+/** The library's own types ask for options that its code does not need (`request`, `mediaTypes`). */
+type ViewerClient = Client & Record<'retrieveInstance' | 'retrieveStudy' | 'retrieveSeriesMetadata', Call>;
+
 /** dicomweb-client as a viewer uses it. */
-export function dicomwebClient(url: string): InstanceType<typeof api.DICOMwebClient> {
+export function dicomwebClient(url: string): ViewerClient {
   (globalThis as { XMLHttpRequest?: unknown }).XMLHttpRequest ??= FetchRequest;
-  return new api.DICOMwebClient({ url: `${url}/dicom-web`, singlepart: '', verbose: false } as never);
+  const client = new api.DICOMwebClient({ url: `${url}/dicom-web`, singlepart: '', verbose: false } as never);
+  return client as ViewerClient;
 }
 
 /** As much of XMLHttpRequest as dicomweb-client touches; Node has none. */

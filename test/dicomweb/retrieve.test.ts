@@ -13,7 +13,7 @@ const ANY_DICOM = `${DICOM}; transfer-syntax=*`;
 /** A value long enough to go by BulkDataURI. */
 const LONG = Buffer.alloc(3000, 7);
 /** A document long enough to be stepped over: its header is read in pieces. */
-const DOCUMENT = Buffer.alloc(5_000_000).map((_, index) => index * 31);
+const DOCUMENT = Buffer.from(Uint8Array.from({ length: 5_000_000 }, (_, index) => index * 31));
 
 const explicit = madeObject({
   study: '6.1',

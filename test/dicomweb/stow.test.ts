@@ -26,7 +26,7 @@ const items = (json: Json, tag: string): Json[] => (json[tag]?.Value ?? []) as J
 const post = (body: Buffer | string, contentType: string): RequestInit => ({
   method: 'POST',
   headers: { 'Content-Type': contentType },
-  body,
+  body: new Uint8Array(Buffer.from(body)),
 });
 const MULTIPART = 'multipart/related; type="application/dicom"; boundary="b"';
 
@@ -213,7 +213,13 @@ describe('a request that is refused', () => {
 
   it('because it is compressed', async () => {
     const headers = { 'Content-Type': MULTIPART, 'Content-Encoding': 'gzip' };
-    expect(await refusal(`${house.url}/dicom-web/studies`, { method: 'POST', headers, body })).toMatchObject({
+    expect(
+      await refusal(`${house.url}/dicom-web/studies`, {
+        method: 'POST',
+        headers,
+        body: new Uint8Array(body),
+      }),
+    ).toMatchObject({
       status: 415,
       message: expect.stringContaining('Content-Encoding'),
     });

@@ -3,12 +3,9 @@
  */
 import net from 'node:net';
 import type { PresentationContextRequest } from '../../src/dimse/association-request.ts';
-import {
-  type ContextAnswer,
-  createInboundAssociation,
-  type InboundAssociation,
-} from '../../src/dimse/inbound-association.ts';
+import { createInboundAssociation, type InboundAssociation } from '../../src/dimse/inbound-association.ts';
 import type { StoreOutcome, StoreRequest } from '../../src/dimse/inbound-store.ts';
+import type { ContextAnswer } from '../../src/dimse/negotiate-storage.ts';
 
 /** A status, or: break off in the middle of the object, close the connection, or never answer. */
 export type Deed = number | StoreOutcome | 'abort' | 'close' | 'hang';

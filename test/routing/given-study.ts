@@ -138,7 +138,7 @@ function encode(values: Record<string, unknown>, transferSyntax: string, pixels:
         ? (value as { Alphabetic: string }).Alphabetic
         : String(value);
     const padded = text.length % 2 === 0 ? text : text + (vr === 'UI' ? '\0' : ' ');
-    const bytes =
+    const bytes: Buffer =
       vr === 'US' ? Buffer.from(Uint16Array.of(Number(value)).buffer) : Buffer.from(padded, 'latin1');
     return { tag, vr, bytes };
   });
