@@ -20,7 +20,7 @@ import { eventually, type House, openHouse } from '../support/house.ts';
 
 let house: House;
 beforeAll(async () => {
-  house = await openHouse({ RECEIVERS: '1' });
+  house = await openHouse({ RECEIVERS: '1', DRAIN_S: '1' });
 });
 afterAll(() => house?.close());
 
