@@ -9,11 +9,23 @@ import { z } from 'zod';
 import { Failure } from './failure.ts';
 
 const flag = z
-  .enum(['0', '1', 'true', 'false', ''])
+  .enum(['0', '1', 'true', 'false', ''], '1 or 0')
   .default('0')
   .transform((text) => text === '1' || text === 'true');
-const port = z.coerce.number().int().min(0).max(65535);
-const seconds = z.coerce.number().min(0).max(86_400);
+const whole = (least: number, most: number) =>
+  z.coerce
+    .number(`a whole number from ${least} to ${most}`)
+    .int(`a whole number from ${least} to ${most}`)
+    .min(least, `a whole number from ${least} to ${most}`)
+    .max(most, `a whole number from ${least} to ${most}`);
+const port = whole(0, 65_535);
+const seconds = z.coerce
+  .number('seconds, from 0 to 86400')
+  .min(0, 'seconds, from 0 to 86400')
+  .max(86_400, 'seconds, from 0 to 86400');
+/** One of a few words. */
+const oneOf = <const Words extends readonly [string, ...string[]]>(...words: Words) =>
+  z.enum(words, `one of ${words.join(', ')}`);
 const bytes = z
   .string()
   .regex(/^\d+(\.\d+)?\s*(B|KB|MB|GB|TB)?$/i, 'a size such as 512MB or 4GB')
@@ -65,7 +77,7 @@ const environment = z.object({
   S3_REGION: z.string().default('us-east-1'),
   REDIS_URL: z.url({ protocol: /^rediss?$/, error: 'a redis:// URL' }).optional(),
   STABLE_AGE_S: seconds.default(60),
-  ACK_AFTER: z.enum(['journal', 'store']).default('journal'),
+  ACK_AFTER: oneOf('journal', 'store').default('journal'),
   ISOCENTER_OPEN: flag,
   DICOM_PROMISCUOUS: flag,
   KNOWN_AES: knownAes,
@@ -84,10 +96,10 @@ const environment = z.object({
   PUBLIC_URL: url.optional(),
   JOURNAL_LIMIT: bytes.default(4 * 1024 ** 3),
   DISK_RESERVE: bytes.default(1024 ** 3),
-  RECEIVERS: z.coerce.number().int().min(1).max(16).default(2),
-  MAX_ASSOCIATIONS: z.coerce.number().int().min(1).max(1000).default(64),
+  RECEIVERS: whole(1, 16).default(2),
+  MAX_ASSOCIATIONS: whole(1, 1000).default(64),
   DRAIN_S: seconds.default(20),
-  LOG_LEVEL: z.enum(['fatal', 'error', 'warn', 'info', 'debug', 'silent']).default('info'),
+  LOG_LEVEL: oneOf('fatal', 'error', 'warn', 'info', 'debug', 'silent').default('info'),
 });
 
 /** Each receiver, and STOW, keeps up to two journal segments open between objects (archive/intake/journal.ts). */

@@ -3,7 +3,8 @@
  * drains on Ctrl-C and SIGTERM. A second Ctrl-C ends at once; the next start recovers.
  */
 
-import { parseConfig } from '../config.ts';
+import { statfsSync } from 'node:fs';
+import { type Config, parseConfig } from '../config.ts';
 import { asFailure } from '../failure.ts';
 import { createLog } from '../log.ts';
 import { type Isocenter, PROJECT_FOLDER, shownHost, startIsocenter } from '../main.ts';
@@ -56,10 +57,18 @@ export async function start(): Promise<number> {
   DICOMweb   ${viewer}/dicom-web
   DICOM      ${node}
   Database   ${isocenter.databaseIs === 'embedded' ? 'embedded Postgres' : isocenter.databaseIs}
-  Objects    ${config.s3 ? `${config.s3.endpoint}, bucket ${config.s3.bucket}` : config.dataFolder}
+  Objects    ${config.s3 ? `${config.s3.endpoint}, bucket ${config.s3.bucket}` : config.dataFolder}${diskWarning(config)}
 
 Send a first study:   npx isocenter modality --ct 200${node === FIRST_NODE ? '' : ` --to ${node}`}
 or your own files:    npx isocenter send FOLDER --to ${node}
 Stop with Ctrl-C.`);
   return ended.promise;
+}
+
+/** A disk below its reserve refuses every object: better read at the start than found out by a scanner. */
+function diskWarning({ dataFolder, journal }: Config): string {
+  const { bavail, bsize } = statfsSync(dataFolder);
+  if (bavail * bsize >= journal.reserveBytes) return '';
+  return `
+  Disk       full but for the reserve (DISK_RESERVE): every object is refused until there is more room`;
 }

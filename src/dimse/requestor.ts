@@ -2,6 +2,7 @@
  * The requestor's side of an association (PS3.8 9.2): negotiated by the engine, its requests written and answered here,
  * one at a time. Made by outbound-association.ts on a connected socket; data sets leave by outbound-store.ts.
  */
+
 import type { Socket } from 'node:net';
 import { VERIFICATION } from '../dicom/sop-class.ts';
 import { IMPLICIT_LE } from '../dicom/transfer-syntax.ts';
@@ -14,6 +15,7 @@ import {
   encodeCommandSet,
   noDataSet,
 } from './command-set.ts';
+import { connectionFault } from './connection-fault.ts';
 import { Engine, type EngineAssociation } from './engine.ts';
 import type {
   OutboundAssociation,
@@ -104,7 +106,7 @@ export class Requestor implements OutboundAssociation {
       failed: (error) => this.#protocolError(abortReason.invalidParameter, error.message),
     });
     socket.on('data', (chunk: Buffer) => this.#reader.push(chunk));
-    socket.on('error', (error) => this.#over(this.#unreachable(error.message, error)));
+    socket.on('error', (error) => this.#over(this.#unreachable(connectionFault(error), error)));
     socket.on('close', () => this.#over(this.#unreachable('the connection was closed without a release')));
     socket.on('drain', () => this.#drain?.resolve());
   }

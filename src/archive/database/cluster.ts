@@ -66,6 +66,11 @@ async function createCluster(data: string, { initdb }: PostgresBinaries, user: P
   const limit = setTimeout(() => child.kill('SIGKILL'), 120_000);
   const [code, signal] = (await once(child, 'close')) as [number | null, NodeJS.Signals | null];
   clearTimeout(limit);
+  if (/No space left on device/.test(said))
+    throw new Failure(
+      'no-space',
+      `The disk of ${path.dirname(data)} has no room for a database (some 50 MB to begin with). Free some, or set ISOCENTER_DATA to another disk.`,
+    );
   if (code !== 0)
     throw new Failure(
       'internal',

@@ -76,7 +76,7 @@ async function reach(database: Database, where: string, patienceS: number, log: 
             'Start it, or correct DATABASE_URL.',
           { cause: error, retryAfterS: 5 },
         );
-      log.info({ where }, 'waiting for Postgres');
+      if (delay === 100) log.info({ where }, 'waiting for Postgres');
       await sleep(delay);
     }
   }

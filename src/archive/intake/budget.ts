@@ -39,9 +39,9 @@ export function createBudget(options: BudgetOptions): JournalBudget {
       const before = Number(Atomics.add(counter, 0, BigInt(bytes)));
       let reason: string | undefined;
       if (before + bytes > options.limitBytes)
-        reason = `the journal holds ${before} bytes that are not settled yet, its limit is ${options.limitBytes}`;
+        reason = `the journal is full: ${size(before)} wait for the store and the index (JOURNAL_LIMIT)`;
       else if (diskLeft() - bytes < options.reserveBytes)
-        reason = `the disk has less than ${options.reserveBytes} bytes left, which are kept for the database`;
+        reason = `the disk is full but for the reserve of ${size(options.reserveBytes)} (DISK_RESERVE)`;
       if (reason === undefined) return;
       Atomics.sub(counter, 0, BigInt(bytes));
       throw new Failure('no-space', reason);
@@ -53,4 +53,10 @@ export function createBudget(options: BudgetOptions): JournalBudget {
       Atomics.sub(counter, 0, BigInt(bytes));
     },
   };
+}
+
+/** As people and the README's settings write it. The Error Comment has room for 64 characters. */
+function size(bytes: number): string {
+  const [unit, of] = bytes < 1024 ** 3 ? (['MB', 1024 ** 2] as const) : (['GB', 1024 ** 3] as const);
+  return `${Number((bytes / of).toFixed(1))} ${unit}`;
 }

@@ -4,7 +4,6 @@
  * While Redis is away the same timers run that serve without Redis, and Bull takes over when it is back.
  */
 import Bull from 'bull';
-import { describeError } from '../../log.ts';
 import type { Clock, ClockParts, OnDue } from './clock.ts';
 import { createReconciler } from './reconcile.ts';
 import { createTimers, notEarly, type Timers } from './timers.ts';
@@ -36,7 +35,7 @@ export function createBullClock(parts: BullClockParts): Clock {
   function tell(err: unknown): void {
     if (stopped || performance.now() - toldAt < LOG_EVERY_MS) return;
     toldAt = performance.now();
-    log.warn({ err: describeError(err) }, 'Redis is in trouble; deliveries go on by timers until it is back');
+    log.warn({ err }, 'Redis is in trouble; deliveries go on by timers until it is back');
   }
 
   function arm(delivery: number, waitMs: number): void {

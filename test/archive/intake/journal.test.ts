@@ -224,7 +224,7 @@ describe('the room', () => {
     expect(() => j.take()).toThrow(expect.objectContaining({ kind: 'no-space' }));
     j.giveBack(one);
     j.take();
-    expect(() => j.take()).toThrow(/limit is 131072/);
+    expect(() => j.take()).toThrow(/JOURNAL_LIMIT/);
     j.recycle(one.path);
     budget.free(64 * 1024); // the settler's part
     j.take();
@@ -238,7 +238,7 @@ describe('the room', () => {
       reserveBytes: 2 ** 50,
       folder,
     });
-    expect(() => budget.reserve(1)).toThrow(/kept for the database/);
+    expect(() => budget.reserve(1)).toThrow(/DISK_RESERVE/);
     expect(budget.held()).toBe(0);
     expect(budget.hasRoomFor(1)).toBe(false);
   });
