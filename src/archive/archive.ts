@@ -72,7 +72,6 @@ export function createArchive(parts: ArchiveParts): Archive {
     nodeName: dataFolder.nodeName,
     dataFolder: dataFolder.path,
   });
-  const stable = createStableStudies({ database, stableAgeS: parts.stableAgeS, log });
   let intake: IntakeThreads | undefined;
   const timers: NodeJS.Timeout[] = [];
 
@@ -86,6 +85,7 @@ export function createArchive(parts: ArchiveParts): Archive {
       [dataFolder.nodeName],
     );
   };
+  const stable = createStableStudies({ database, stableAgeS: parts.stableAgeS, heartbeat, log });
   const every = (ms: number, what: string, work: () => Promise<unknown>): void => {
     timers.push(
       setInterval(() => {

@@ -45,17 +45,23 @@ export interface StableStudies {
 export function createStableStudies(parts: {
   database: Database;
   stableAgeS: number;
+  /** Says that this node lives: after a database was away, its open associations must not look like those of the dead. */
+  heartbeat(): Promise<void>;
   log: Log;
 }): StableStudies {
   const everyMs = Math.min(1000, Math.max(200, (parts.stableAgeS * 1000) / 4));
   let timer: NodeJS.Timeout | undefined;
   let running: Promise<void> = Promise.resolve();
   let stopped = false;
+  let away = false;
 
   const tick = async (): Promise<void> => {
     try {
+      if (away) await parts.heartbeat();
+      away = false;
       while (!stopped && (await declareStable(parts.database, parts.stableAgeS)) === BATCH);
     } catch (err) {
+      away = true;
       parts.log.warn({ err }, 'stable studies could not be looked for, trying again');
     }
   };

@@ -1,6 +1,6 @@
 /** When a study is stable: quiet long enough by Postgres' clock, and no association open that may bring more. */
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { createStableStudies, declareStable } from '../../src/archive/stable-study.ts';
+import { createStableStudies, declareStable, type StableStudies } from '../../src/archive/stable-study.ts';
 import { findStudy } from '../../src/archive/study.ts';
 import { createLog } from '../../src/log.ts';
 import { anObject } from '../support/an-object.ts';
@@ -87,11 +87,7 @@ it('two processes that look at once say it once', async () => {
 });
 
 it('looks by itself, more than one batch at a time, and stops', async () => {
-  const stable = createStableStudies({
-    database: db.database,
-    stableAgeS: 0,
-    log: createLog('silent', 'test'),
-  });
+  const stable = clock();
   const objects = Array.from({ length: 130 }, () => anObject());
   await index(db, objects.slice(0, 65));
   await index(db, objects.slice(65));
@@ -100,3 +96,34 @@ it('looks by itself, more than one batch at a time, and stops', async () => {
   await eventually(async () => ((await stableChanges()).length === 130 ? true : undefined), 'stability');
   await stable.stop();
 });
+
+it('after the database was away says first that its node lives', async () => {
+  await index(db, [anObject()]);
+  await quiet(3600);
+  await query('alter table study rename to study_away');
+  let beats = 0;
+  const stable = clock(async () => {
+    beats++;
+    await query('update node set seen_at = now()');
+  });
+  stable.start();
+  await eventually(
+    async () => (beats > 0 ? true : undefined),
+    'a look that failed, and the heartbeat after it',
+  );
+  await query("update node set seen_at = now() - interval '1 hour'");
+  await query('alter table study_away rename to study');
+  const seen = beats;
+  await eventually(async () => (beats > seen ? true : undefined), 'the heartbeat');
+  await stable.stop();
+  expect(await stableChanges()).toEqual([]);
+});
+
+function clock(heartbeat: () => Promise<void> = async () => {}): StableStudies {
+  return createStableStudies({
+    database: db.database,
+    stableAgeS: 0,
+    heartbeat,
+    log: createLog('silent', 'test'),
+  });
+}

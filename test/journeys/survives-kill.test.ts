@@ -50,12 +50,12 @@ const settings = (more: Record<string, string> = {}): Record<string, string> => 
   ...more,
 });
 
-async function start(): Promise<Running> {
+async function start(more?: Record<string, string>): Promise<Running> {
   const child = await startChild({
     command: process.execPath,
     args: [cli, 'start'],
     cwd: project,
-    env: settings(),
+    env: settings(more),
     ready: (output) => output.includes('Stop with Ctrl-C'),
     startSeconds: 60,
   });
@@ -219,7 +219,7 @@ describe('killed while modalities send', () => {
 describe('what it says', () => {
   it('at a start is plain: where everything is, and what to do next', async () => {
     data = join(temp.path, 'first');
-    const { child } = await start();
+    const { child } = await start({ LOG_LEVEL: 'info' });
     const output = child.output();
     for (const line of output.trim().split('\n')) expect(line).not.toMatch(/^\s*[{[]/);
     expect(output).toMatch(/^Isocenter is ready \(\d+\.\d s\)\.$/m);

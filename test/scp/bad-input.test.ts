@@ -332,7 +332,7 @@ describe('at the limits', () => {
       const { rows } = await full.db.database.query(
         "select status, reason from refusal where what = 'object'",
       );
-      expect(rows).toEqual([{ status: 0xa700, reason: expect.stringContaining('limit is 134217728') }]);
+      expect(rows).toEqual([{ status: 0xa700, reason: expect.stringContaining('(JOURNAL_LIMIT)') }]);
     } finally {
       await full.close();
     }

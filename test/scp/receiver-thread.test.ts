@@ -50,10 +50,10 @@ it('loses nothing and leaves nothing behind', async () => {
     const { rows } = await house.db.database.query(
       "select stored, outcome from reception where closed_at is not null and outcome = 'lost'",
     );
-    return rows[0]?.['stored'] === 20 ? true : undefined;
+    return rows[0]?.stored === 20 ? true : undefined;
   }, 'the lost reception');
   const { rows } = await house.db.database.query('select sop_uid from object');
-  expect(rows.map((row) => row['sop_uid']).sort()).toEqual(objects.map(({ sop }) => sop).sort());
+  expect(rows.map((row) => row.sop_uid).sort()).toEqual(objects.map(({ sop }) => sop).sort());
   await eventually(async () => ((await held()) === before ? true : undefined), 'the room');
   // The study is not kept waiting by an association that cannot end any more.
   await eventually(async () => {

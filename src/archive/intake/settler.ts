@@ -8,15 +8,14 @@
  *   S3:     record → indexed (row says journal@node) → uploaded and verified (row says store) → segment released
  */
 import fs from 'node:fs';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { asFailure, Failure } from '../../failure.ts';
 import type { Log } from '../../log.ts';
 import type { Database } from '../database/database.ts';
-import { DatabaseFailure } from '../database/database-failure.ts';
 import type { ObjectStore } from '../object-store/object-store.ts';
 import { indexObjects } from '../study-index.ts';
 import type { JournalBudget } from './budget.ts';
 import type { FromSettler, JournalPoint, ToSettler } from './messages.ts';
+import { createPatience, mayPass } from './patience.ts';
 import { createPlacer, type Placed } from './placer.ts';
 import { type Quarantine, quarantineFile, quarantineGap, quarantineRecord } from './quarantine.ts';
 import { closeLostReceptions, closeReception, createReceptionBook } from './reception-log.ts';
@@ -26,7 +25,6 @@ import { isSettledSpill, type SegmentOwner, SettlingSegment, type Work } from '.
 /** One transaction takes at most this much, so that a release waits for a small one. */
 const BATCH_OBJECTS = 64;
 const BATCH_BYTES = 64 * 1024 * 1024;
-const RETRY_MS = [200, 500, 1000, 2000, 5000] as const;
 /** Placed files wait for their sync at most this long, so that one sync serves many. */
 const SYNC_EVERY_MS = 500;
 const SYNC_OBJECTS = 512;
@@ -79,12 +77,13 @@ export function createSettler(parts: SettlerParts): Settler {
   const journals = new Set<string>();
   const receptions = createReceptionBook();
   const placer = createPlacer(parts);
+  const patience = createPatience(log);
+  const { persistently } = patience;
   let stopping = false;
   let deadline = Number.POSITIVE_INFINITY;
   let running: Promise<void> | undefined;
   let wakeUp: (() => void) | undefined;
   let woken = false;
-  let waiting: string | undefined;
   let replayDone: (() => void) | undefined;
   let oldest: string | undefined;
   /** An earlier run's segments were damaged: a spill file no record names may be what one of them named. */
@@ -112,25 +111,6 @@ export function createSettler(parts: SettlerParts): Settler {
       }
     }
     return batch;
-  };
-
-  /** Tries until it works, the settler stops, or the fault is of a kind that waiting does not mend. */
-  const persistently = async <T>(what: string, work: () => Promise<T>): Promise<T> => {
-    for (let tries = 0; ; tries++) {
-      try {
-        const result = await work();
-        waiting = undefined;
-        return result;
-      } catch (thrown) {
-        const failure = asFailure(thrown);
-        if (!mayPass(failure)) throw failure;
-        waiting = `${what}: ${failure.message}`;
-        if (tries === 0) log.warn({ err: failure }, `${what} must wait`);
-        const pause = RETRY_MS[Math.min(tries, RETRY_MS.length - 1)]!;
-        if (Date.now() + pause >= deadline) throw failure;
-        await sleep(pause);
-      }
-    }
   };
 
   const settle = async (batch: Work[]): Promise<void> => {
@@ -334,7 +314,7 @@ export function createSettler(parts: SettlerParts): Settler {
       segments: segments.size,
       oldest,
       replaying: [...segments.values()].filter((segment) => segment.found).length,
-      waiting,
+      waiting: patience.waiting,
     }),
     run() {
       running = run();
@@ -342,6 +322,7 @@ export function createSettler(parts: SettlerParts): Settler {
     },
     async stop(limitMs) {
       deadline = Date.now() + limitMs;
+      patience.endAt(deadline);
       stopping = true;
       wake();
       await running;
@@ -349,13 +330,4 @@ export function createSettler(parts: SettlerParts): Settler {
       await placer.stop();
     },
   };
-}
-
-/**
- * Whether waiting can mend it. A database that lets nobody in, lacks a table or is damaged says so of every object
- * (SQLSTATE classes 28, 3D, 42, 55, 57, 58, F0, XX): such objects wait, they are not poison.
- */
-function mayPass(failure: Failure): boolean {
-  if (failure.kind === 'unavailable' || failure.kind === 'no-space') return true;
-  return failure instanceof DatabaseFailure && /^(28|3D|42|55|57|58|F0|XX)/.test(failure.code ?? '');
 }

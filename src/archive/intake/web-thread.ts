@@ -50,6 +50,7 @@ async function answer(call: WebCall): Promise<unknown> {
     return undefined;
   }
   if (call.call === 'end') {
+    for (const { objects } of receptions.values()) for (const writer of objects.values()) writer.abort();
     intake.close();
     data.settlerPort.close();
     data.webPort.close();
