@@ -3,7 +3,7 @@
  * Written by study-index.ts in the transaction that indexes them; read through stored-object.ts.
  */
 import type { Queryable } from './database/database.ts';
-import type { IncomingObject, IndexItem, ObjectPlace } from './study-index.ts';
+import type { IncomingObject, IndexItem, ObjectPlace } from './incoming-object.ts';
 
 /** @returns finds the row's id of each object inserted */
 export async function insertObjects(

@@ -3,8 +3,8 @@
  * Written by study-index.ts in the transaction that indexes the objects; closed by intake/reception-log.ts.
  */
 import type { Queryable } from './database/database.ts';
+import type { IndexItem } from './incoming-object.ts';
 import type { Provenance } from './intake/record.ts';
-import type { IndexItem } from './study-index.ts';
 
 export async function writeReceptions(tx: Queryable, node: string, items: IndexItem[]): Promise<void> {
   const counts = new Map<string, { from: Provenance; studyUid: string; stored: number }>();

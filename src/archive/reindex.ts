@@ -8,11 +8,12 @@ import { readFileMeta } from '../dicom/part10.ts';
 import { asFailure, Failure } from '../failure.ts';
 import type { Log } from '../log.ts';
 import type { Database } from './database/database.ts';
+import type { IncomingObject } from './incoming-object.ts';
 import { checkObject } from './intake/check-object.ts';
 import { HeaderReading } from './intake/prepare-object.ts';
 import { contentHash, type Provenance } from './intake/record.ts';
 import type { ObjectStore } from './object-store/object-store.ts';
-import { type IncomingObject, indexObjects } from './study-index.ts';
+import { indexObjects } from './study-index.ts';
 
 const BATCH = 64;
 /** File Meta lies within this many bytes of the start (PS3.10 7.1). */

@@ -1,46 +1,12 @@
-/**
- * Writes settled objects into the index: patient, study, series, instance, object, conflicts and the change feed,
- * one transaction a batch. Called by the settler (journal) and by reindex (store); nobody else writes these tables.
- * Eight associations that bring the same new study make one: batches of the same study take turns by an
- * advisory lock, also between processes.
- */
-import type { DicomJson } from '../dicom/dicom-json.ts';
-import type { PixelLocation } from '../dicom/header-scan.ts';
 import { appendChanges, type NewChange } from './change-feed.ts';
 import type { Database, Queryable } from './database/database.ts';
 import { DatabaseFailure } from './database/database-failure.ts';
 import { type Decision, decideIndexing, type IncomingIdentity, type KnownIndex } from './decide-indexing.ts';
+import type { IncomingObject, IndexItem } from './incoming-object.ts';
 import { INSTANCE_LEVEL, integer, pick, text } from './indexed-attributes.ts';
-import type { Provenance } from './intake/record.ts';
 import { insertObjects, refreshPlaces } from './object-rows.ts';
 import { writeReceptions } from './reception-rows.ts';
 import { upsertSeries, upsertStudy } from './study-rows.ts';
-
-/** Where the bytes can be read when the row commits. */
-export type ObjectPlace =
-  | { in: 'store' }
-  | { in: 'journal'; node: string; path: string; nonce: string; offset: number };
-
-export interface IncomingObject {
-  sopClassUid: string;
-  sopInstanceUid: string;
-  studyInstanceUid: string;
-  seriesInstanceUid: string;
-  transferSyntaxUid: string;
-  contentHash: Buffer;
-  /** Part 10 bytes */
-  length: number;
-  dataSetOffset: number;
-  pixel: PixelLocation | undefined;
-  key: string;
-  place: ObjectPlace;
-  receivedAt: string;
-  from: Provenance;
-  /** the whole header as DICOM JSON */
-  header: DicomJson;
-  /** Found in the journal after a crash: it may have been indexed and counted before. */
-  replayed?: boolean;
-}
 
 export interface Indexed {
   /** in the order of the batch */
@@ -105,12 +71,6 @@ async function markStable(tx: Queryable, studyUids: string[]): Promise<void> {
        and (first_received_at = now() or stable_version = version - 1)`,
     [studyUids],
   );
-}
-
-/** An object of the batch and what becomes of it. */
-export interface IndexItem {
-  object: IncomingObject;
-  decision: Decision;
 }
 
 function identityOf(object: IncomingObject): IncomingIdentity {

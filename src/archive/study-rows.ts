@@ -4,8 +4,8 @@
  */
 import type { DicomJson } from '../dicom/dicom-json.ts';
 import type { Queryable } from './database/database.ts';
+import type { IndexItem } from './incoming-object.ts';
 import { integer, pick, SERIES_LEVEL, STUDY_LEVEL, studyColumns, text } from './indexed-attributes.ts';
-import type { IndexItem } from './study-index.ts';
 
 /** A new study takes its attributes from its first object; later objects add what was missing, and change nothing. */
 export async function upsertStudy(

@@ -1,9 +1,10 @@
 /** Made-up objects as the settler hands them to the index, their bytes taken for placed. */
 import { randomUUID } from 'node:crypto';
+import type { IncomingObject } from '../../src/archive/incoming-object.ts';
 import { readObjectHeader } from '../../src/archive/intake/prepare-object.ts';
 import type { Provenance } from '../../src/archive/intake/record.ts';
 import { objectKey } from '../../src/archive/object-key.ts';
-import { type IncomingObject, indexObjects } from '../../src/archive/study-index.ts';
+import { indexObjects } from '../../src/archive/study-index.ts';
 import type { AnObject } from '../support/an-object.ts';
 import type { TestDatabase } from '../support/database.ts';
 

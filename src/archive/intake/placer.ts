@@ -10,10 +10,10 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { asFailure } from '../../failure.ts';
 import type { Log } from '../../log.ts';
 import type { Database } from '../database/database.ts';
+import type { IncomingObject, ObjectPlace } from '../incoming-object.ts';
 import { objectKey } from '../object-key.ts';
 import type { FileStore } from '../object-store/file-store.ts';
 import type { ObjectStore } from '../object-store/object-store.ts';
-import type { IncomingObject, ObjectPlace } from '../study-index.ts';
 import { HeaderReading } from './prepare-object.ts';
 import { type JournalRecord, type RecordBody, readBody } from './segment-reader.ts';
 

@@ -1,0 +1,40 @@
+/**
+ * A settled object on its way into the index: what it says of itself, where its bytes lie, who brought it.
+ * Made by intake/placer.ts and reindex.ts; written by study-index.ts and the files of rows beside it.
+ */
+import type { DicomJson } from '../dicom/dicom-json.ts';
+import type { PixelLocation } from '../dicom/header-scan.ts';
+import type { Decision } from './decide-indexing.ts';
+import type { Provenance } from './intake/record.ts';
+
+/** Where the bytes can be read when the row commits. */
+export type ObjectPlace =
+  | { in: 'store' }
+  | { in: 'journal'; node: string; path: string; nonce: string; offset: number };
+
+export interface IncomingObject {
+  sopClassUid: string;
+  sopInstanceUid: string;
+  studyInstanceUid: string;
+  seriesInstanceUid: string;
+  transferSyntaxUid: string;
+  contentHash: Buffer;
+  /** Part 10 bytes */
+  length: number;
+  dataSetOffset: number;
+  pixel: PixelLocation | undefined;
+  key: string;
+  place: ObjectPlace;
+  receivedAt: string;
+  from: Provenance;
+  /** the whole header as DICOM JSON */
+  header: DicomJson;
+  /** Found in the journal after a crash: it may have been indexed and counted before. */
+  replayed?: boolean;
+}
+
+/** An object of the batch and what becomes of it. */
+export interface IndexItem {
+  object: IncomingObject;
+  decision: Decision;
+}
