@@ -31,6 +31,14 @@ export function createListener(connection: pg.ClientConfig, log: Log): Listener 
   let client: pg.Client | undefined;
   let connecting: Promise<void> | undefined;
   let returning: Promise<void> | undefined;
+  let turn: Promise<unknown> = Promise.resolve();
+
+  /** One statement at a time: pg's client wants its caller to wait. A failure is its own caller's, not the next one's. */
+  function inTurn<T>(work: () => Promise<T>): Promise<T> {
+    const result = turn.then(work);
+    turn = Promise.allSettled([result]);
+    return result;
+  }
 
   async function connect(): Promise<void> {
     const next = new pg.Client({ ...connection, query_timeout: PROBE_PATIENCE_MS });
@@ -44,7 +52,10 @@ export function createListener(connection: pg.ClientConfig, log: Log): Listener 
       void next.end().catch((err: unknown) => log.debug({ err }, 'a lost connection did not close'));
       if (!closing.signal.aborted) returning ??= comeBack();
     };
-    const probe = setInterval(() => void next.query('select 1').catch(onLost), PROBE_MS).unref();
+    const probe = setInterval(
+      () => void inTurn(() => next.query('select 1')).catch(onLost),
+      PROBE_MS,
+    ).unref();
     next.on('error', onLost);
     next.on('end', onLost);
     next.on('notification', ({ channel, payload }) => call(channel, payload));
@@ -93,7 +104,7 @@ export function createListener(connection: pg.ClientConfig, log: Log): Listener 
   }
 
   async function say(what: 'listen' | 'unlisten', channel: string): Promise<void> {
-    await client?.query(`${what} ${pg.escapeIdentifier(channel)}`);
+    await inTurn(async () => client?.query(`${what} ${pg.escapeIdentifier(channel)}`));
   }
 
   return {
