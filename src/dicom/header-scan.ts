@@ -144,9 +144,9 @@ export class HeaderScan {
     }
   }
 
-  /** The header part has passed: what follows is Pixel Data and what stands behind it. */
-  get pixelDataReached(): boolean {
-    return this.#pixelData !== undefined;
+  /** Where the header part ends and Pixel Data begins, once that has been reached. */
+  get headerEnd(): number | undefined {
+    return this.#pixelData?.elementOffset;
   }
 
   /** What was read, once the last byte has been pushed. */

@@ -1,7 +1,7 @@
 /** Made-up objects as the settler hands them to the index, their bytes taken for placed. */
 import { randomUUID } from 'node:crypto';
 import type { IncomingObject } from '../../src/archive/incoming-object.ts';
-import { readObjectHeader } from '../../src/archive/intake/prepare-object.ts';
+import { HeaderReading } from '../../src/archive/intake/prepare-object.ts';
 import type { Provenance } from '../../src/archive/intake/record.ts';
 import { objectKey } from '../../src/archive/object-key.ts';
 import { indexObjects } from '../../src/archive/study-index.ts';
@@ -19,7 +19,9 @@ export const aReception = (more: Partial<Provenance> = {}): Provenance => ({
 });
 
 export function incoming(object: AnObject, from = aReception()): IncomingObject {
-  const { scan, header } = readObjectHeader(object.declared.transferSyntaxUid, [object.dataSet]);
+  const reading = new HeaderReading(object.declared.transferSyntaxUid);
+  reading.push(object.dataSet);
+  const { scan, header } = reading.end();
   const identity = {
     sopClassUid: object.declared.sopClassUid,
     sopInstanceUid: object.sop,

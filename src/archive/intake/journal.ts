@@ -20,12 +20,17 @@ const PREPARED_SEGMENTS = 2;
 /** Open segments kept for the next objects once their records are settled; each holds a segment of the limit. */
 const IDLE_SEGMENTS = 2;
 
+/** Bytes gathered before one write call. */
+const STAGE_BYTES = 256 * 1024;
+
 export interface Segment {
   readonly path: string;
   readonly fd: number;
   readonly nonce: Buffer;
   /** Where the next record goes. */
   end: number;
+  /** Bytes gathered before one write call; one object at a time is in a segment, so it is reused. */
+  readonly stage: Buffer;
 }
 
 /** What the settler is told; `end` is the end of the last durable record. */
@@ -116,7 +121,7 @@ export function createJournal(options: JournalOptions): Journal {
       fs.fdatasyncSync(fd);
       // Told before it holds anything: should this thread go, the settler gives its room back.
       tell({ path: file, nonce: nonce.toString('hex'), end: SEGMENT_HEADER_BYTES, sealed: false });
-      return { path: file, fd, nonce, end: SEGMENT_HEADER_BYTES };
+      return { path: file, fd, nonce, end: SEGMENT_HEADER_BYTES, stage: Buffer.allocUnsafeSlow(STAGE_BYTES) };
     } catch (cause) {
       if (fd !== undefined) fs.closeSync(fd);
       if (file !== undefined) pool.push(file);

@@ -21,8 +21,6 @@ import {
   type RecordHeader,
 } from './record.ts';
 
-/** Bytes gathered before one write call. */
-const STAGE_BYTES = 256 * 1024;
 /** A spilled object asks the budget for room in steps of this size. */
 const SPILL_STEP = 32 * 1024 * 1024;
 
@@ -75,7 +73,6 @@ class JournalObjectWriter implements ObjectWriter {
   readonly #fileMeta: Buffer;
   readonly #scan: HeaderScan;
   readonly #hash: ReturnType<typeof createHash>;
-  readonly #stage: Buffer;
   #staged = 0;
   /** Bytes of the body already written to the segment or the spill file. */
   #written = 0;
@@ -98,7 +95,6 @@ class JournalObjectWriter implements ObjectWriter {
     });
     this.#scan = new HeaderScan(declared.transferSyntaxUid);
     this.#hash = contentHash(declared.transferSyntaxUid);
-    this.#stage = Buffer.allocUnsafeSlow(STAGE_BYTES);
     this.#segment = journal.take();
     this.#put(this.#fileMeta);
   }
@@ -180,12 +176,13 @@ class JournalObjectWriter implements ObjectWriter {
   }
 
   #put(bytes: Uint8Array): void {
+    const { stage } = this.#segment;
     for (let at = 0; at < bytes.length; ) {
-      const step = Math.min(bytes.length - at, STAGE_BYTES - this.#staged);
-      this.#stage.set(bytes.subarray(at, at + step), this.#staged);
+      const step = Math.min(bytes.length - at, stage.length - this.#staged);
+      stage.set(bytes.subarray(at, at + step), this.#staged);
       this.#staged += step;
       at += step;
-      if (this.#staged === STAGE_BYTES) this.#flush();
+      if (this.#staged === stage.length) this.#flush();
     }
   }
 
@@ -200,8 +197,8 @@ class JournalObjectWriter implements ObjectWriter {
           this.#budget.reserve(SPILL_STEP);
           this.#spill.claimed += SPILL_STEP;
         }
-        writeAll(openSpill(this.#spill), this.#stage, this.#staged, this.#written);
-      } else writeAll(segment.fd, this.#stage, this.#staged, at);
+        writeAll(openSpill(this.#spill), segment.stage, this.#staged, this.#written);
+      } else writeAll(segment.fd, segment.stage, this.#staged, at);
     } catch (thrown) {
       if (thrown instanceof Failure) throw thrown;
       throw new Failure('no-space', 'the object could not be written to the journal', { cause: thrown });
@@ -218,7 +215,7 @@ class JournalObjectWriter implements ObjectWriter {
     this.#spill = spill;
     const fd = fs.openSync(file, 'wx+', 0o600);
     spill.fd = fd;
-    const copy = Buffer.allocUnsafe(STAGE_BYTES);
+    const copy = Buffer.allocUnsafe(this.#segment.stage.length);
     const from = this.#segment.end + RECORD_HEADER_BYTES;
     for (let at = 0; at < this.#written; ) {
       const read = fs.readSync(

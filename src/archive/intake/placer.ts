@@ -61,6 +61,7 @@ function isFileStore(store: ObjectStore): store is FileStore {
 }
 
 function createFilePlacer(store: FileStore): Placer {
+  const buffer = Buffer.allocUnsafeSlow(ONE_PIECE);
   let unsynced: { key: string; put: () => Promise<void>; done: () => void }[] = [];
   /** A sync failed: the kernel may hold the files for clean now, so they are written again from the journal. */
   let doubtful = false;
@@ -79,11 +80,11 @@ function createFilePlacer(store: FileStore): Placer {
   return {
     async place(record, replayed) {
       const key = keyOf(record);
-      const read = readRecord(record);
+      const read = readRecord(record, buffer);
       await write(key, record, read);
       return {
         object: { ...incoming(record, key, read, { in: 'store' }), replayed },
-        put: () => write(key, record, readRecord(record)),
+        put: () => write(key, record, readRecord(record, buffer)),
       };
     },
     follow({ object: { key }, put }, done) {
@@ -117,6 +118,7 @@ interface Upload {
 
 function createUploadPlacer(parts: PlacerParts): Placer {
   const { store, database, log } = parts;
+  const buffer = Buffer.allocUnsafeSlow(ONE_PIECE);
   const waiting: Upload[] = [];
   let active = 0;
   let stopped = false;
@@ -150,7 +152,7 @@ function createUploadPlacer(parts: PlacerParts): Placer {
   return {
     async place(record, replayed) {
       const { body } = record;
-      const read = readRecord(record);
+      const read = readRecord(record, buffer);
       const key = keyOf(record);
       const sha256 = read.sha256();
       const place: ObjectPlace = {
@@ -197,14 +199,15 @@ interface RecordReading {
   sha256(): Buffer;
 }
 
-function readRecord(record: JournalRecord): RecordReading {
+/** @param buffer reused from record to record: what is returned is used up before the next is read */
+function readRecord(record: JournalRecord, buffer: Buffer): RecordReading {
   const { header, body } = record;
   const reading = new HeaderReading(header.meta.transferSyntaxUid);
-  const onePiece = body.length <= ONE_PIECE;
+  const onePiece = body.length <= buffer.length;
   const hash = onePiece ? undefined : createHash('sha256');
   let skip = header.meta.dataSetOffset;
   let whole: Buffer | undefined;
-  for (const piece of readBody(body, onePiece ? ONE_PIECE : undefined)) {
+  for (const piece of readBody(body, buffer)) {
     if (onePiece) whole = piece;
     hash?.update(piece);
     const step = Math.min(skip, piece.length);

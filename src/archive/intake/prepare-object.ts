@@ -15,35 +15,32 @@ export interface ObjectHeader {
   header: DicomJson;
 }
 
-/**
- * @param pieces the data set's bytes, File Meta left out; read to the end
- * @throws Failure 'invalid' when the header cannot be parsed
- */
-export function readObjectHeader(transferSyntaxUid: string, pieces: Iterable<Uint8Array>): ObjectHeader {
-  const reading = new HeaderReading(transferSyntaxUid);
-  for (const piece of pieces) reading.push(piece);
-  return reading.end();
-}
-
-/** The same for bytes that come one by one. */
+/** Push the data set's bytes, File Meta left out, then end(). @throws Failure 'invalid' when the header cannot be parsed */
 export class HeaderReading {
   readonly #transferSyntaxUid: string;
   readonly #scan: HeaderScan;
   readonly #head: Buffer[] = [];
   #headBytes = 0;
+  #seen = 0;
 
   constructor(transferSyntaxUid: string) {
     this.#transferSyntaxUid = transferSyntaxUid;
     this.#scan = new HeaderScan(transferSyntaxUid);
   }
 
+  /** Copies what it needs: the piece may be reused. */
   push(piece: Uint8Array): void {
-    if (this.#headBytes < MAX_HEADER_BYTES && !this.#scan.pixelDataReached) {
-      const kept = Buffer.from(piece.subarray(0, MAX_HEADER_BYTES - this.#headBytes));
-      this.#head.push(kept);
-      this.#headBytes += kept.length;
-    }
+    const at = this.#seen;
+    this.#seen += piece.length;
+    const passed = this.#scan.headerEnd !== undefined;
     this.#scan.push(piece);
+    if (passed) return;
+    // Pixel Data mostly begins within the piece; copying it along would cost more than all the rest.
+    const header = (this.#scan.headerEnd ?? this.#seen) - at;
+    const length = Math.min(header, MAX_HEADER_BYTES - this.#headBytes);
+    if (length <= 0) return;
+    this.#head.push(Buffer.from(piece.subarray(0, length)));
+    this.#headBytes += length;
   }
 
   end(): ObjectHeader {

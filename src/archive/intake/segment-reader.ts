@@ -150,11 +150,15 @@ export class SegmentReader {
   }
 }
 
-/** The bytes of a body in pieces; each piece is valid until the next is asked for. */
-export function* readBody(body: RecordBody, pieceBytes = 1024 * 1024): Generator<Buffer> {
+/**
+ * The bytes of a body in pieces; each piece is valid until the next is asked for.
+ * @param into the size of a piece, or the buffer to read them into
+ */
+export function* readBody(body: RecordBody, into: number | Buffer = 1024 * 1024): Generator<Buffer> {
   const fd = fs.openSync(body.path, 'r');
   try {
-    const piece = Buffer.allocUnsafe(Math.min(pieceBytes, Math.max(1, body.length)));
+    const piece =
+      typeof into === 'number' ? Buffer.allocUnsafe(Math.min(into, Math.max(1, body.length))) : into;
     for (let done = 0; done < body.length; ) {
       const read = fs.readSync(fd, piece, 0, Math.min(piece.length, body.length - done), body.offset + done);
       if (read === 0) throw new Error('the journal ends inside an object');
