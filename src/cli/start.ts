@@ -29,6 +29,10 @@ export async function start(): Promise<number> {
     code ??= wanted;
     if (isocenter) stop(isocenter);
   };
+  // Ctrl-C on `npm start | tee log` ends tee first: nobody reads any more, and the drain must go on all the same.
+  process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+    if (error.code !== 'EPIPE') throw error;
+  });
   let signals = 0;
   const onSignal = (signal: NodeJS.Signals): void => {
     signals++;
