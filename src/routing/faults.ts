@@ -16,7 +16,7 @@ export function sentences(error: z.ZodError): string[] {
           : `${path}: expected one of ${unionOptions(issue)}`;
       case 'invalid_type':
         return /received undefined$/.test(issue.message)
-          ? `${path}: is missing`
+          ? `${path} is missing`
           : `${path}: ${issue.message.replace('Invalid input: ', '')}`;
       default:
         return `${path}: ${issue.message}`;
