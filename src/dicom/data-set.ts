@@ -34,7 +34,10 @@ export { elementAt, int, number, text, texts } from './data-set-values.ts';
 export interface Element {
   /** Eight hex digits. */
   readonly tag: string;
-  /** As written; in Implicit VR by the dictionary, 'UN' where that does not know the tag. UN of undefined length is 'SQ'. */
+  /**
+   * As written; by the dictionary in Implicit VR and where UN is written, 'UN' where that does not know the tag.
+   * UN of undefined length is 'SQ'.
+   */
   readonly vr: string;
   /** A view on the value's bytes; empty for sequences and fragments. */
   readonly value: Uint8Array;
@@ -185,7 +188,7 @@ function readElement(
     length = readUint32(bytes, start + 8, bigEndian);
     offset = start + 12;
   } else length = readUint16(bytes, start + 6, bigEndian);
-  const vr = manner.implicit ? implicitVr(name, manner.signed) : vrName(isKnownVr(vrBytes) ? vrBytes : UN);
+  const vr = manner.implicit ? implicitVr(name, manner.signed) : explicitVr(vrBytes, name, manner);
 
   reading.at = offset;
   if (length === UNDEFINED_LENGTH) {
@@ -284,6 +287,17 @@ function implicitVr(tag: string, signed: boolean): string {
   const known = attribute(tag);
   if (!known) return 'UN';
   return signed && known.vr === 'US' && known.orVr?.includes('SS') ? 'SS' : known.vr;
+}
+
+/**
+ * A gateway that did not know an attribute writes it as UN; the dictionary may know it (PS3.5 6.2.2), and a patient's
+ * ID is that patient's however it is written. Sequences stay bytes: their inner encoding would be a guess.
+ */
+function explicitVr(vrBytes: number, tag: string, { bigEndian, signed }: Manner): string {
+  const written = isKnownVr(vrBytes) ? vrBytes : UN;
+  if (written !== UN || bigEndian) return vrName(written);
+  const known = implicitVr(tag, signed);
+  return known === 'SQ' ? 'UN' : known;
 }
 
 function isPixelData(tag: number): boolean {
