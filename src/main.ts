@@ -189,6 +189,7 @@ async function readiness(archive: Archive, replayed: () => boolean): Promise<Rea
       store: health.store ?? 'ok',
       journal: {
         heldBytes: health.journalHeldBytes,
+        ...(health.refuses === undefined ? {} : { refuses: health.refuses }),
         oldestUnindexedAgeS: archive.oldestUnindexedS(),
         replayingSegments: health.settler.replaying,
         ...(health.settler.waiting === undefined ? {} : { waitingFor: health.settler.waiting }),

@@ -34,6 +34,8 @@ export interface ArchiveHealth {
   database: string | undefined;
   store: string | undefined;
   journalHeldBytes: number;
+  /** Why new objects are refused; undefined while they are taken. */
+  refuses: string | undefined;
   settler: SettlerState;
 }
 
@@ -150,6 +152,7 @@ export function createArchive(parts: ArchiveParts): Archive {
         database: databaseWord,
         store: storeWord,
         journalHeldBytes: intake?.heldBytes() ?? 0,
+        refuses: intake?.refuses(),
         settler: intake?.state() ?? { segments: 0, oldest: undefined, replaying: 0, waiting: undefined },
       };
     },

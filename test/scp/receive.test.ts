@@ -11,6 +11,22 @@ import { peer } from '../support/peers.ts';
 const run = promisify(execFile);
 const dcmtk = peer('dcmtk');
 
+describe('a disk below its reserve', () => {
+  it('is said by /health/ready, while what is stored is still served', async () => {
+    const house = await openHouse({ DISK_RESERVE: '1000TB' });
+    try {
+      const response = await fetch(`${house.url}/health/ready`);
+      expect(response.status).toBe(200);
+      expect(await response.json()).toMatchObject({
+        ready: true,
+        journal: { refuses: expect.stringContaining('DISK_RESERVE') },
+      });
+    } finally {
+      await house.close();
+    }
+  });
+});
+
 describe.skipIf(!dcmtk || !corpusFolder)('receiving from DCMTK (dcmtk, corpus)', () => {
   let house: House;
   beforeAll(async () => {

@@ -12,7 +12,8 @@ export interface JournalBudget {
   /** Counts what already lies on the disk (found at start), without asking for room. */
   count(bytes: number): void;
   free(bytes: number): void;
-  hasRoomFor(bytes: number): boolean;
+  /** Why that much could not be claimed now, in a sentence; undefined when it could. */
+  shortage(bytes: number): string | undefined;
   /** Bytes claimed now. */
   held(): number;
 }
@@ -32,16 +33,19 @@ export function createBudget(options: BudgetOptions): JournalBudget {
     const { bavail, bsize } = fs.statfsSync(options.folder);
     return bavail * bsize;
   };
+  /** @param before bytes claimed beside these */
+  const lack = (before: number, bytes: number): string | undefined => {
+    if (before + bytes > options.limitBytes)
+      return `the journal is full: ${size(before)} wait for the store and the index (JOURNAL_LIMIT)`;
+    if (diskLeft() - bytes < options.reserveBytes)
+      return `the disk is full but for the reserve of ${size(options.reserveBytes)} (DISK_RESERVE)`;
+    return undefined;
+  };
   return {
     held,
-    hasRoomFor: (bytes) => held() + bytes <= options.limitBytes && diskLeft() - bytes >= options.reserveBytes,
+    shortage: (bytes) => lack(held(), bytes),
     reserve(bytes) {
-      const before = Number(Atomics.add(counter, 0, BigInt(bytes)));
-      let reason: string | undefined;
-      if (before + bytes > options.limitBytes)
-        reason = `the journal is full: ${size(before)} wait for the store and the index (JOURNAL_LIMIT)`;
-      else if (diskLeft() - bytes < options.reserveBytes)
-        reason = `the disk is full but for the reserve of ${size(options.reserveBytes)} (DISK_RESERVE)`;
+      const reason = lack(Number(Atomics.add(counter, 0, BigInt(bytes))), bytes);
       if (reason === undefined) return;
       Atomics.sub(counter, 0, BigInt(bytes));
       throw new Failure('no-space', reason);

@@ -9,6 +9,7 @@ import type pg from 'pg';
 import { Failure } from '../../failure.ts';
 import type { Log } from '../../log.ts';
 import type { StoreConfig } from '../open-store.ts';
+import { createBudget } from './budget.ts';
 import { SEGMENT_BYTES } from './journal.ts';
 import type { IntakeOptions } from './reception.ts';
 import type { SettlerState } from './settler.ts';
@@ -47,6 +48,8 @@ export interface IntakeThreads {
   openReception(from: { actor?: string; address?: string }): Promise<WebReception>;
   /** Bytes in journals that are not settled. */
   heldBytes(): number;
+  /** Why objects are refused now, in a sentence; undefined while they are taken. */
+  refuses(): string | undefined;
   state(): SettlerState;
   stop(limitMs: number): Promise<void>;
 }
@@ -57,6 +60,7 @@ const RESTART_MS = 1000;
 export function startIntake(parts: IntakeParts): IntakeThreads {
   const { log } = parts;
   const budgetCounter = new SharedArrayBuffer(8);
+  const budget = createBudget({ ...parts, counter: budgetCounter, folder: parts.journalFolder });
   const segmentBytes = parts.segmentBytes ?? SEGMENT_BYTES;
   let state: SettlerState = { segments: 0, oldest: undefined, replaying: 0, waiting: undefined };
   let stopping = false;
@@ -153,7 +157,8 @@ export function startIntake(parts: IntakeParts): IntakeThreads {
     replayed: replay.promise,
     seat,
     openReception: (from) => web.open(from),
-    heldBytes: () => Number(Atomics.load(new BigInt64Array(budgetCounter), 0)),
+    heldBytes: () => budget.held(),
+    refuses: () => budget.shortage(segmentBytes),
     state: () => state,
     async stop(limitMs) {
       stopping = true;

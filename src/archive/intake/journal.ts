@@ -96,7 +96,7 @@ export function createJournal(options: JournalOptions): Journal {
     }
   };
   try {
-    if (budget.hasRoomFor(PREPARED_SEGMENTS * segmentBytes)) prepare();
+    if (budget.shortage(PREPARED_SEGMENTS * segmentBytes) === undefined) prepare();
   } catch (thrown) {
     // Only a head start is lost: a disk that is full now answers for each object (no-space) until it is not.
     if (!(thrown instanceof Error && 'code' in thrown)) throw thrown;

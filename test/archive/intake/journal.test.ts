@@ -240,7 +240,7 @@ describe('the room', () => {
     });
     expect(() => budget.reserve(1)).toThrow(/DISK_RESERVE/);
     expect(budget.held()).toBe(0);
-    expect(budget.hasRoomFor(1)).toBe(false);
+    expect(budget.shortage(1)).toContain('DISK_RESERVE');
   });
 
   it('of segments that many objects at once left open comes back once they are settled', () => {
