@@ -12,6 +12,13 @@ const StudyView = lazy(() => import('./study-view.tsx'));
 export function App() {
   const route = useRoute();
   if (route.page === 'list') return <StudyList query={route.query} />;
+  if (route.page === 'nowhere') {
+    return (
+      <Notice alert title="There is no page at this address." toList>
+        A study is opened by its Study Instance UID: digits and dots.
+      </Notice>
+    );
+  }
   return (
     <Suspense fallback={<Notice busy title="Opening the viewer" />}>
       <StudyView key={route.studyUid} studyUid={route.studyUid} seriesUid={route.seriesUid} />

@@ -2,6 +2,7 @@
  * A few words where something is still to come, is not there, or went wrong. Used by every page.
  */
 import type { ReactNode } from 'react';
+import { Link } from './link.tsx';
 import './notice.css';
 
 interface NoticeProps {
@@ -10,10 +11,19 @@ interface NoticeProps {
   /** Read out at once by screen readers. */
   alert?: boolean;
   onRetry?: () => void;
+  /** Offers the way back to the study list. */
+  toList?: boolean;
   children?: ReactNode;
 }
 
-export function Notice({ title, busy = false, alert = false, onRetry, children }: NoticeProps) {
+export function Notice({
+  title,
+  busy = false,
+  alert = false,
+  onRetry,
+  toList = false,
+  children,
+}: NoticeProps) {
   return (
     <div className="notice" role={alert ? 'alert' : 'status'} aria-busy={busy}>
       {busy && <span className="notice-spinner" aria-hidden="true" />}
@@ -23,6 +33,11 @@ export function Notice({ title, busy = false, alert = false, onRetry, children }
         <button type="button" className="button" onClick={onRetry}>
           Try again
         </button>
+      )}
+      {toList && (
+        <Link className="button" to="/">
+          All studies
+        </Link>
       )}
     </div>
   );

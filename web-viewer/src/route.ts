@@ -6,13 +6,16 @@ import { useSyncExternalStore } from 'react';
 
 export type Route =
   | { page: 'list'; query: string }
+  /** An address that leads nowhere, or names a study by something that is no UID. */
+  | { page: 'nowhere' }
   | { page: 'study'; studyUid: string; seriesUid: string | undefined };
 
 export function readRoute(path: string, query: string): Route {
   const params = new URLSearchParams(query);
   const alias = /^\/studies\/([0-9.]+)\/?$/.exec(path)?.[1];
   const studyUid = alias ?? (/^\/viewer\/?$/.test(path) ? params.get('study') : null);
-  if (!studyUid) return { page: 'list', query };
+  if (!studyUid) return /^\/(viewer|studies)?\/?$/.test(path) ? { page: 'list', query } : { page: 'nowhere' };
+  if (!/^[0-9.]{1,64}$/.test(studyUid)) return { page: 'nowhere' };
   return { page: 'study', studyUid, seriesUid: params.get('series') ?? undefined };
 }
 

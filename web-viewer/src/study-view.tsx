@@ -51,7 +51,7 @@ export default function StudyView({ studyUid, seriesUid }: StudyViewProps) {
 
   if (answer.state === 'failed') {
     return (
-      <Notice alert title="The study could not be opened." onRetry={retry}>
+      <Notice alert title="The study could not be opened." onRetry={retry} toList>
         {answer.sentence}
       </Notice>
     );
@@ -78,7 +78,7 @@ export default function StudyView({ studyUid, seriesUid }: StudyViewProps) {
         {found === undefined ? (
           <Notice busy title="Asking the archive" />
         ) : open === undefined ? (
-          <Notice title="This study is not here.">
+          <Notice title="This study is not here." toList>
             The archive holds no series of it. It may have been moved, or the link may be old.
           </Notice>
         ) : (
