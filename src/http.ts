@@ -47,6 +47,8 @@ export interface HttpParts {
   metrics: Metrics;
   /** The built viewer. */
   viewerFolder: string;
+  /** Silence in the middle of a request after which its connection is cut. Default 120 s. */
+  silenceMs?: number;
   log: Log;
 }
 
@@ -57,6 +59,9 @@ export interface HttpDoor {
   /** Ends idle connections at once, busy ones after the limit. */
   stop(limitMs: number): Promise<void>;
 }
+
+/** Longer than any wait of our own: a body is not read for as long as the disk or the store holds it up. */
+const SILENCE_MS = 120_000;
 
 const CONTENT_SECURITY_POLICY = {
   useDefaults: false,
@@ -149,6 +154,8 @@ export function createHttpDoor(parts: HttpParts): HttpDoor {
   mountViewer(app, parts.viewerFolder);
 
   const server = http.createServer({ keepAliveTimeout: 30_000, requestTimeout: 0 }, app.callback());
+  // A large STOW may take hours; one whose client is gone without a word must not keep its study from being stable.
+  server.timeout = parts.silenceMs ?? SILENCE_MS;
   return {
     get port() {
       return (server.address() as AddressInfo | null)?.port ?? parts.port;
@@ -182,6 +189,9 @@ function allowedHosts(parts: HttpParts): ReadonlySet<string> {
 
 function checkHostAndOrigin(ctx: Koa.Context, hosts: ReadonlySet<string>): void {
   const host = (ctx.get('Host') || '').toLowerCase();
+  // RFC 9112 3.2: a proxy before us may have gone by the other one.
+  if (ctx.req.headersDistinct.host?.length !== 1 && host !== '')
+    throw new Failure('invalid', 'the request has more than one Host header');
   const name = host.replace(/:\d+$/, '');
   // A port that is none would make the comparison below fail.
   if (!hosts.has(name) || !URL.canParse(`http://${host}`))
@@ -193,7 +203,8 @@ function checkHostAndOrigin(ctx: Koa.Context, hosts: ReadonlySet<string>): void 
   if (origin !== '' && (!URL.canParse(origin) || new URL(origin).host !== new URL(`http://${host}`).host))
     throw new Failure('forbidden', `pages of ${printable(origin)} may not call this archive`);
   // Images and scripts of foreign pages send no Origin; browsers say so in another header. A link may lead here.
-  if (ctx.get('Sec-Fetch-Site') === 'cross-site' && ctx.get('Sec-Fetch-Mode') !== 'navigate')
+  const isLink = ctx.get('Sec-Fetch-Mode') === 'navigate' && (ctx.method === 'GET' || ctx.method === 'HEAD');
+  if (ctx.get('Sec-Fetch-Site') === 'cross-site' && !isLink)
     throw new Failure('forbidden', 'pages of another site may not call this archive');
 }
 

@@ -2,6 +2,7 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { mkdir } from 'node:fs/promises';
 import http from 'node:http';
+import net from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import Router from '@koa/router';
@@ -116,6 +117,15 @@ describe('who may ask', () => {
     const answer = await ask('/health/live', { Host, Origin: 'http://localhost' });
     expect([400, 403]).toContain(answer.status);
   });
+  it('not under two names at once', async () => {
+    const socket = net.connect(door.port, '127.0.0.1');
+    socket.write(
+      'GET /health/live HTTP/1.1\r\nHost: localhost\r\nHost: evil.example\r\nConnection: close\r\n\r\n',
+    );
+    let text = '';
+    for await (const chunk of socket) text += String(chunk);
+    expect(text).toMatch(/^HTTP\/1.1 400 /);
+  });
   it('says which setting would allow a name', async () => {
     const answer = await ask('/health/live', { Host: 'evil.example' });
     expect(JSON.parse(answer.text)).toEqual({
@@ -142,6 +152,8 @@ describe('who may ask', () => {
     const cross = { 'Sec-Fetch-Site': 'cross-site' };
     expect((await ask('/api/who', { ...cross, 'Sec-Fetch-Mode': 'no-cors' })).status).toBe(403);
     expect((await ask('/', { ...cross, 'Sec-Fetch-Mode': 'navigate' })).status).toBe(200);
+    const form = await ask('/api/only-post', { ...cross, 'Sec-Fetch-Mode': 'navigate' }, 'POST');
+    expect(form.status).toBe(403);
     expect((await ask('/api/who', { 'Sec-Fetch-Site': 'same-origin' })).status).toBe(200);
   });
   it('is told to the rooms', async () => {
@@ -267,6 +279,30 @@ describe('the port', () => {
       message: expect.stringContaining('set HTTP_PORT'),
     });
     await second.stop(10);
+  });
+  it('cuts a request whose client has fallen silent, so that nothing waits for it for ever', async () => {
+    const routes = new Router();
+    const ended = Promise.withResolvers<unknown>();
+    routes.post('/api/body', async (ctx) => {
+      try {
+        for await (const chunk of ctx.req) void chunk;
+      } catch (thrown) {
+        ended.resolve(thrown);
+      }
+    });
+    const patient = createHttpDoor(parts({ routers: [routes], silenceMs: 200 }));
+    await patient.start();
+    const request = http.request({
+      port: patient.port,
+      host: '127.0.0.1',
+      path: '/api/body',
+      method: 'POST',
+    });
+    const cut = new Promise((resolve) => request.on('error', resolve));
+    request.write('the first half');
+    expect(await ended.promise).toMatchObject({ code: 'ECONNRESET' });
+    expect(await cut).toMatchObject({ code: 'ECONNRESET' });
+    await patient.stop(100);
   });
   it('stop ends idle connections at once and busy ones at its limit', async () => {
     const port = await freePort();
