@@ -93,6 +93,8 @@ export function createHttpDoor(parts: HttpParts): HttpDoor {
   });
 
   app.use(async (ctx, next) => {
+    // A client that goes on asking on its open connection must not hold up a stop.
+    if (!server.listening) ctx.set('Connection', 'close');
     try {
       await next();
     } catch (thrown) {
@@ -172,8 +174,11 @@ export function createHttpDoor(parts: HttpParts): HttpDoor {
       if (!server.listening) return;
       const closed = new Promise<void>((resolve) => server.close(() => resolve()));
       server.closeIdleConnections();
+      // Those that were answering when the stop began are idle afterwards.
+      const sweep = setInterval(() => server.closeIdleConnections(), 100);
       const timer = setTimeout(() => server.closeAllConnections(), limitMs);
       await closed;
+      clearInterval(sweep);
       clearTimeout(timer);
     },
   };

@@ -304,6 +304,32 @@ describe('the port', () => {
     expect(await cut).toMatchObject({ code: 'ECONNRESET' });
     await patient.stop(100);
   });
+  it('stop is not held up by clients that go on asking on their open connections', async () => {
+    const routes = new Router();
+    routes.get('/api/often', async (ctx) => {
+      await new Promise((resolve) => setTimeout(resolve, 20));
+      ctx.body = {};
+    });
+    const asked = createHttpDoor(parts({ routers: [routes] }));
+    await asked.start();
+    const url = `http://127.0.0.1:${asked.port}/api/often`;
+    let answers = 0;
+    const askOften = async (): Promise<void> => {
+      for (;;) {
+        const answer = await fetch(url).catch(() => undefined);
+        if (!answer) return;
+        await answer.text();
+        answers++;
+      }
+    };
+    const clients = Promise.all([askOften(), askOften(), askOften()]);
+    while (answers < 10) await new Promise((resolve) => setTimeout(resolve, 5));
+    const limit = Promise.withResolvers<string>();
+    const timer = setTimeout(() => limit.resolve('at its limit'), 20_000);
+    expect(await Promise.race([asked.stop(20_000).then(() => 'stopped'), limit.promise])).toBe('stopped');
+    clearTimeout(timer);
+    await clients;
+  });
   it('stop ends idle connections at once and busy ones at its limit', async () => {
     const port = await freePort();
     const routes = new Router();
