@@ -1,6 +1,6 @@
 /**
  * A settled object on its way into the index: what it says of itself, where its bytes lie, who brought it.
- * Made by intake/placer.ts and reindex.ts; written by study-index.ts and the files of rows beside it.
+ * Made by intake/read-record.ts and reindex.ts; written by study-index.ts and the files of rows beside it.
  */
 import type { DicomJson } from '../dicom/dicom-json.ts';
 import type { PixelLocation } from '../dicom/header-scan.ts';
