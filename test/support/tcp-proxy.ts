@@ -8,6 +8,8 @@ export interface TcpProxy {
   readonly port: number;
   /** Ends all connections and takes no new ones. */
   cut(): Promise<void>;
+  /** Connections stay and new ones are taken, but no byte passes any more: the server hangs, or the way to it. */
+  hang(): void;
   /** Back at the same port. */
   mend(): Promise<void>;
   stop(): Promise<void>;
@@ -17,6 +19,7 @@ export async function startTcpProxy(target: net.NetConnectOpts): Promise<TcpProx
   const sockets = new Set<net.Socket>();
   let port = 0;
   let server: net.Server | undefined;
+  let hangs = false;
   const open = async (): Promise<void> => {
     const listening = net.createServer((client) => {
       const onward = net.connect(target);
@@ -30,7 +33,7 @@ export async function startTcpProxy(target: net.NetConnectOpts): Promise<TcpProx
           sockets.delete(socket);
           other.destroy();
         });
-        socket.pipe(other);
+        if (!hangs) socket.pipe(other);
       }
     });
     await new Promise<void>((resolve, reject) => {
@@ -43,6 +46,7 @@ export async function startTcpProxy(target: net.NetConnectOpts): Promise<TcpProx
   const cut = async (): Promise<void> => {
     const closing = server;
     server = undefined;
+    hangs = false;
     const closed = closing && new Promise((resolve) => closing.close(resolve));
     for (const socket of sockets) socket.destroy();
     await closed;
@@ -53,7 +57,16 @@ export async function startTcpProxy(target: net.NetConnectOpts): Promise<TcpProx
       return port;
     },
     cut,
-    mend: open,
+    hang() {
+      hangs = true;
+      for (const socket of sockets) socket.unpipe().pause();
+    },
+    async mend() {
+      if (!hangs) return open();
+      // What hung is not taken up again: its clients have given it up, or see it end now.
+      await cut();
+      await open();
+    },
     stop: cut,
   };
 }

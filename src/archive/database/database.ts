@@ -9,6 +9,7 @@ import { Failure } from '../../failure.ts';
 import type { Log } from '../../log.ts';
 import { databaseFailure, isConnectionLost, isRetryable } from './database-failure.ts';
 import { createListener, type Listening } from './listener.ts';
+import { createPulse } from './pulse.ts';
 
 export interface Rows<Row> {
   rows: Row[];
@@ -88,7 +89,33 @@ export function openDatabase(connection: pg.PoolConfig, options: DatabaseOptions
   // An idle connection that breaks is dropped by the pool; the next query opens another.
   pool.on('error', (error) => log.warn({ err: databaseFailure(error) }, 'a database connection was lost'));
   const listener = createListener(common, log);
-  let closing: Promise<void> | undefined;
+  const pulse = createPulse(common, log);
+  /** After how many silences each connection was made. */
+  const madeAt = new WeakMap<pg.ClientBase, number>();
+  pool.on('connect', (client) => madeAt.set(client, pulse.silences));
+  let closing: Promise<unknown> | undefined;
+
+  async function connect(): Promise<pg.PoolClient> {
+    let connecting: Promise<pg.PoolClient> | undefined;
+    try {
+      for (;;) {
+        const client = await pulse.attend(() => {
+          connecting = pool.connect();
+          return connecting;
+        });
+        if (madeAt.get(client) === pulse.silences) return client;
+        client.release(true);
+        connecting = undefined;
+      }
+    } catch (error) {
+      // One that comes after we gave up is nobody's.
+      connecting?.then(
+        (late) => late.release(true),
+        () => undefined, // the same fault as ours, or its consequence
+      );
+      throw databaseFailure(error);
+    }
+  }
 
   /** Lends a connection; one that was lost under the work is not taken back. */
   async function borrow<T>(work: (client: pg.PoolClient) => Promise<T>): Promise<T> {
@@ -97,12 +124,10 @@ export function openDatabase(connection: pg.PoolConfig, options: DatabaseOptions
     const onError = (): void => {
       lost = true;
     };
-    const client = await pool.connect().catch((error: unknown) => {
-      throw databaseFailure(error);
-    });
+    const client = await connect();
     client.on('error', onError);
     try {
-      return await work(client);
+      return await pulse.attend(() => work(client));
     } catch (error) {
       lost ||= isConnectionLost(error);
       throw error;
@@ -165,8 +190,14 @@ export function openDatabase(connection: pg.PoolConfig, options: DatabaseOptions
     close() {
       // A server that went silent answers no goodbye either; by then every query has run out of its time.
       const patience = sleep(statementTimeoutMs + GRACE_MS, undefined, { ref: false });
-      closing ??= Promise.race([Promise.all([listener.close(), pool.end()]), patience]).then(() => undefined);
-      return closing;
+      closing ??= pulse
+        .attend(() => Promise.race([Promise.all([listener.close(), pool.end()]), patience]))
+        .catch((error: unknown) => {
+          if (!isConnectionLost(error)) throw error;
+          log.warn({ err: error }, 'connections to a silent Postgres are left to the end of the process');
+        })
+        .finally(() => pulse.close());
+      return closing.then(() => undefined);
     },
   };
 }

@@ -6,6 +6,7 @@ import { DatabaseFailure, isUnavailable } from '../../../src/archive/database/da
 import { Failure } from '../../../src/failure.ts';
 import { createLog, describeError } from '../../../src/log.ts';
 import { type TestDatabase, testDatabase } from '../../support/database.ts';
+import { startTcpProxy, type TcpProxy } from '../../support/tcp-proxy.ts';
 
 const log = createLog('silent', 'test');
 const PATIENT = 'Doe^Jane';
@@ -253,6 +254,52 @@ describe('a database that is away', () => {
       code: 'ECONNREFUSED',
     });
     await refused.close();
+  });
+});
+
+describe('a database that hangs', () => {
+  let proxy: TcpProxy;
+  let hanging: Database;
+  beforeEach(async () => {
+    const { host, port, user, database: name } = place.connection;
+    proxy = await startTcpProxy({ path: `${host}/.s.PGSQL.${port}` });
+    hanging = openDatabase({ host: '127.0.0.1', port: proxy.port, user, database: name }, { log });
+  });
+  afterEach(async () => {
+    await hanging.close();
+    await proxy.stop();
+  });
+
+  test('is unavailable within 5 s, at once from then on, and there again when it answers', async () => {
+    await Promise.all([1, 2, 3].map(() => hanging.query('select pg_sleep(0.1)')));
+    proxy.hang();
+    const before = Date.now();
+    const unavailable = { kind: 'unavailable', connectionLost: true, retryAfterS: 5 };
+    const work = [
+      hanging.query('select 1'),
+      hanging.transaction((tx) => tx.query('select 1')),
+      ...Array.from({ length: 20 }, () => hanging.query('select 1')),
+    ];
+    for (const failure of await Promise.all(work.map(caught))) expect(failure).toMatchObject(unavailable);
+    expect(Date.now() - before).toBeLessThan(6000);
+    const after = Date.now();
+    expect(await caught(hanging.query('select 1'))).toMatchObject(unavailable);
+    expect(Date.now() - after).toBeLessThan(1000);
+    await proxy.mend();
+    await vi.waitFor(() => hanging.query('select 1'), { timeout: 15_000, interval: 100 });
+  });
+
+  test('is not one that only takes its time over a statement', async () => {
+    const { rows } = await hanging.query("select 'done' as word from pg_sleep(7)");
+    expect(rows).toEqual([{ word: 'done' }]);
+  });
+
+  test('does not hold up the end', async () => {
+    await hanging.query('select 1');
+    proxy.hang();
+    const before = Date.now();
+    await hanging.close();
+    expect(Date.now() - before).toBeLessThan(6000);
   });
 });
 
