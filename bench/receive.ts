@@ -1,0 +1,143 @@
+/**
+ * `npm run bench -- receive`: how fast objects are received, durable on answer and indexed by the release, beside
+ * DCMTK's storescp, Orthanc and a bare Node reader, in the same run on the same disk, in alternating order.
+ * Called by run.ts. Prints progress to stderr, the table to stdout; removes everything it wrote.
+ */
+import { statfsSync } from 'node:fs';
+import { mkdir, mkdtemp, rm } from 'node:fs/promises';
+import { join, resolve } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { findPeer, missing } from '../test/support/peers.ts';
+import { describeMachine } from './machine.ts';
+import { measure, type Run } from './measure.ts';
+import { parseReceiveOptions } from './receive-options.ts';
+import { isocenter } from './receivers/isocenter.ts';
+import { orthanc } from './receivers/orthanc.ts';
+import { reader } from './receivers/reader.ts';
+import type { ReceiverKind } from './receivers/receiver.ts';
+import { storescp } from './receivers/storescp.ts';
+import { SEND_COMMAND } from './send.ts';
+import { type Series, shapeOf, writeSeries } from './series/series.ts';
+import { markdownTable, type Row } from './table.ts';
+
+const RECEIVERS: readonly ReceiverKind[] = [isocenter, storescp, reader, orthanc];
+/** It takes many times as long as the others, and its times vary little. */
+const ORTHANC_RUNS = 3;
+/** A series of 1 GB, beside it the journal and the store (or what storescp writes), the reserve that Isocenter keeps. */
+const NEEDED_BYTES = 8e9;
+
+/** storage/data is ignored by git and stands on the disk a user's data stands on. */
+const DATA_FOLDER = fileURLToPath(new URL('../storage/data', import.meta.url));
+
+type MutableRow = Omit<Row, 'runs'> & { runs: Run[] };
+
+/** @returns the exit code: 0 also when slow, 1 when a run was void or it was interrupted */
+export async function receive(args: readonly string[]): Promise<number> {
+  const options = parseReceiveOptions(
+    args,
+    RECEIVERS.map(({ name }) => name),
+  );
+  if (!findPeer('dcmtk')) throw new Error(`The senders are DCMTK's: ${missing('dcmtk')}`);
+  const kinds = RECEIVERS.filter(({ name }) => !options.without.includes(name)).filter((kind) => {
+    if (kind.missing) progress(`Left out: ${kind.missing}`);
+    return !kind.missing;
+  });
+  const parent = resolve(options.folder ?? DATA_FOLDER);
+  await mkdir(parent, { recursive: true });
+  const { bavail, bsize } = statfsSync(parent);
+  if (bavail * bsize < NEEDED_BYTES)
+    throw new Error(`${parent} has less than ${NEEDED_BYTES / 1e9} GB free; name another disk with --folder`);
+  const workspace = await mkdtemp(join(parent, 'bench-'));
+  const interrupted = new AbortController();
+  const interrupt = (): void => interrupted.abort(new Error('interrupted'));
+  process.once('SIGINT', interrupt).once('SIGTERM', interrupt);
+
+  const rows: MutableRow[] = [];
+  const about = [...describeMachine(parent), `Sender: ${SEND_COMMAND}`, ...kinds.map(commandLine)];
+  progress(about.join('\n'));
+  let stopped: unknown;
+  try {
+    const signal = interrupted.signal;
+    const warmUp = await writeSeries(shapeOf('warm-up', 1), join(workspace, 'warm-up'));
+    for (const name of options.series) {
+      for (const associations of options.associations) {
+        const folder = join(workspace, 'series');
+        const series = await writeSeries(shapeOf(name, associations), folder);
+        await measureAll(
+          { kinds, series, warmUp, associations, workspace, signal, runs: options.runs },
+          rows,
+        );
+        await rm(folder, { recursive: true });
+      }
+    }
+  } catch (thrown) {
+    stopped = thrown;
+  } finally {
+    process.off('SIGINT', interrupt).off('SIGTERM', interrupt);
+    await rm(workspace, { recursive: true, force: true, maxRetries: 3 });
+  }
+  console.log(`\n${about.map((line) => `    ${line}`).join('\n')}\n\n${markdownTable(rows)}`);
+  if (stopped && !interrupted.signal.aborted) throw stopped;
+  const isVoid = rows.some(({ runs }) => runs.some(({ faults }) => faults.length > 0));
+  return stopped || isVoid ? 1 : 0;
+}
+
+interface Measurement {
+  kinds: readonly ReceiverKind[];
+  series: Series;
+  warmUp: Series;
+  associations: Row['associations'];
+  workspace: string;
+  signal: AbortSignal;
+  runs: number;
+}
+
+/** All runs of one series over one number of associations; every round begins with another receiver. */
+async function measureAll(all: Measurement, rows: MutableRow[]): Promise<void> {
+  const { kinds, series, associations, runs, signal } = all;
+  const mine = kinds.map((kind): MutableRow => ({ series, associations, kind, runs: [] }));
+  rows.push(...mine);
+  for (let round = 0; round < runs; round++) {
+    for (let turn = 0; turn < kinds.length; turn++) {
+      const row = mine[(round + turn) % mine.length]!;
+      if (row.kind === orthanc && round >= ORTHANC_RUNS) continue;
+      signal.throwIfAborted();
+      const run = await measureOrFail(all, row.kind);
+      row.runs.push(run);
+      const outcome = run.faults.length > 0 ? `VOID: ${run.faults.join('; ')}` : summary(run, series);
+      progress(
+        `${series.title}, ${associations} assoc., round ${round + 1}/${runs}, ${row.kind.name}: ${outcome}`,
+      );
+    }
+  }
+}
+
+/** A run that fails is void; the others go on. */
+async function measureOrFail(all: Measurement, kind: ReceiverKind): Promise<Run> {
+  try {
+    return await measure({ ...all, kind });
+  } catch (thrown) {
+    if (all.signal.aborted || !(thrown instanceof Error)) throw thrown;
+    const faults = [thrown.message];
+    return { wallSeconds: 0, cpuSeconds: 0, memoryBytes: 0, postgresBytes: 0, pauseMs: undefined, faults };
+  }
+}
+
+function summary(run: Run, { objects, bytes }: Series): string {
+  const { wallSeconds: wall, cpuSeconds, memoryBytes, pauseMs } = run;
+  const parts = [
+    `${wall.toFixed(2)} s`,
+    `${(objects / wall).toFixed(0)} objects/s`,
+    `${(bytes / 1e6 / wall).toFixed(0)} MB/s`,
+    `${cpuSeconds.toFixed(2)} CPU s`,
+    `${(memoryBytes / 1e6).toFixed(0)} MB`,
+  ];
+  if (pauseMs !== undefined) parts.push(`longest pause ${pauseMs.toFixed(0)} ms`);
+  return parts.join(', ');
+}
+
+const commandLine = ({ name, command }: ReceiverKind): string => `${name}: ${command}`;
+
+function progress(line: string): void {
+  console.error(line);
+}
