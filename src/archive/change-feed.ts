@@ -8,7 +8,14 @@ import type { Log } from '../log.ts';
 import type { Database, Queryable } from './database/database.ts';
 import type { Listening } from './database/listener.ts';
 
-export type ChangeKind = 'instance-stored' | 'study-stable' | 'study-held' | 'study-released';
+export type ChangeKind =
+  | 'instance-stored'
+  | 'instance-replaced'
+  | 'instance-removed'
+  | 'conflict-settled'
+  | 'study-stable'
+  | 'study-held'
+  | 'study-released';
 
 export interface NewChange {
   kind: ChangeKind;

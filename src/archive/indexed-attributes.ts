@@ -27,6 +27,12 @@ export const STUDY_LEVEL = tags(`
   AdditionalPatientHistory PatientComments StudyInstanceUID StudyID RequestingPhysician RequestedProcedureDescription
   ReasonForPerformedProcedureCodeSequence`);
 
+/** Those of the study's that are the patient's own: they go with the patient when a study turns out to be another's. */
+export const PATIENT_LEVEL = tags(`
+  PatientName PatientID IssuerOfPatientID IssuerOfPatientIDQualifiersSequence PatientBirthDate PatientBirthTime
+  PatientSex OtherPatientIDsSequence OtherPatientNames PatientAge PatientSize PatientWeight EthnicGroup Occupation
+  AdditionalPatientHistory PatientComments`);
+
 export const SERIES_LEVEL = tags(`
   Modality SeriesDescription SeriesDescriptionCodeSequence SeriesInstanceUID SeriesNumber SeriesDate SeriesTime
   FrameOfReferenceUID Laterality BodyPartExamined AnatomicRegionSequence ProtocolName PatientPosition Manufacturer ManufacturerModelName

@@ -4,6 +4,7 @@
  */
 import type { Queryable } from './database/database.ts';
 import type { IncomingObject, IndexItem, ObjectPlace } from './incoming-object.ts';
+import { text } from './indexed-attributes.ts';
 
 /** @returns finds the row's id of each object inserted */
 export async function insertObjects(
@@ -12,12 +13,15 @@ export async function insertObjects(
 ): Promise<(object: IncomingObject) => number> {
   const result = await tx.query<{ id: number; sop_uid: string; hash: string }>(
     `insert into object (sop_uid, content_hash, sop_class, transfer_syntax, length, data_set_offset, pixel, key,
-       location, node, journal, role, reception, source_kind, source_ae, source_address, received_at)
+       location, node, journal, role, reception, source_kind, source_ae, source_address, received_at,
+       study_uid, series_uid, patient_id, issuer)
      select sop_uid, decode(hash, 'hex'), sop_class, transfer_syntax, length, data_set_offset, pixel, key,
-       location, node, journal, role, reception, source_kind, source_ae, source_address, received_at
+       location, node, journal, role, reception, source_kind, source_ae, source_address, received_at,
+       study_uid, series_uid, patient_id, issuer
      from jsonb_to_recordset($1) as r(sop_uid text, hash text, sop_class text, transfer_syntax text, length bigint,
        data_set_offset int, pixel jsonb, key text, location text, node text, journal jsonb, role text, reception uuid,
-       source_kind text, source_ae text, source_address text, received_at timestamptz)
+       source_kind text, source_ae text, source_address text, received_at timestamptz,
+       study_uid text, series_uid text, patient_id text, issuer text)
      returning id, sop_uid, encode(content_hash, 'hex') as hash`,
     [
       JSON.stringify(
@@ -31,12 +35,16 @@ export async function insertObjects(
           pixel: object.pixel ?? null,
           key: object.key,
           ...placeColumns(object.place),
-          role: decision.outcome === 'new' ? 'current' : 'conflict',
+          role: decision.role,
           reception: object.from.reception,
           source_kind: object.from.kind,
           source_ae: object.from.callingAe ?? null,
           source_address: object.from.address ?? null,
           received_at: object.receivedAt,
+          study_uid: object.studyInstanceUid,
+          series_uid: object.seriesInstanceUid,
+          patient_id: text(object.header, '00100020'),
+          issuer: text(object.header, '00100021'),
         })),
       ),
     ],
@@ -75,4 +83,26 @@ export async function refreshPlaces(tx: Queryable, items: IndexItem[]): Promise<
       ],
     );
   }
+}
+
+/**
+ * A version that would not be kept if it turned out to be other content (its sender still waits) has come again from
+ * a sender that is told Success: from now on it is kept, whatever the comparison finds.
+ */
+export async function keepForGood(tx: Queryable, items: IndexItem[]): Promise<void> {
+  const told = items.filter(({ object, decision }) => decision.outcome === 'same' && !object.refusable);
+  if (told.length === 0) return;
+  await tx.query(
+    `update comparison c set refusable = false
+     from object o, jsonb_to_recordset($1) as r(sop_uid text, hash text)
+     where c.object = o.id and c.refusable and o.sop_uid = r.sop_uid and o.content_hash = decode(r.hash, 'hex')`,
+    [
+      JSON.stringify(
+        told.map(({ object }) => ({
+          sop_uid: object.sopInstanceUid,
+          hash: object.contentHash.toString('hex'),
+        })),
+      ),
+    ],
+  );
 }

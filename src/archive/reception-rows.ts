@@ -11,8 +11,9 @@ export async function writeReceptions(tx: Queryable, node: string, items: IndexI
   for (const { object, decision } of items) {
     const id = `${object.from.reception} ${object.studyInstanceUid}`;
     const entry = counts.get(id) ?? { from: object.from, studyUid: object.studyInstanceUid, stored: 0 };
-    // What a replay finds in the index was counted when it came there.
-    if (!(object.replayed && decision.outcome === 'same')) entry.stored++;
+    // What a replay finds in the index was counted when it came there; what is refused is not stored.
+    const counted = object.replayed && decision.outcome === 'same';
+    if (!counted && decision.outcome !== 'refused') entry.stored++;
     counts.set(id, entry);
   }
   // Sorted, as the studies are: rows are always locked in one order.

@@ -4,14 +4,23 @@
  */
 import type { DicomJson } from '../dicom/dicom-json.ts';
 import type { Queryable } from './database/database.ts';
-import type { IndexItem } from './incoming-object.ts';
-import { integer, pick, SERIES_LEVEL, STUDY_LEVEL, studyColumns, text } from './indexed-attributes.ts';
+import { samePatient } from './decide-indexing.ts';
+import {
+  integer,
+  PATIENT_LEVEL,
+  pick,
+  SERIES_LEVEL,
+  STUDY_LEVEL,
+  studyColumns,
+  text,
+} from './indexed-attributes.ts';
+import type { AddedInstance } from './instance-rows.ts';
 
 /** A new study takes its attributes from its first object; later objects add what was missing, and change nothing. */
 export async function upsertStudy(
   tx: Queryable,
   studyUid: string,
-  added: IndexItem[],
+  added: readonly AddedInstance[],
 ): Promise<{ id: number; version: number }> {
   // What another patient's object says is kept with that object, and never fills in this study's blanks.
   const own = added.filter(({ decision }) => !decision.conflicts.some(({ kind }) => kind === 'patient'));
@@ -36,36 +45,98 @@ export async function upsertStudy(
     );
     return updated.rows[0]!;
   }
-  const patient = await tx.query<{ id: number }>(
+  const patient = await patientRow(tx, columns, studyUid);
+  const made = await tx.query<{ id: number; version: number }>(
+    `insert into study (study_uid, patient, attributes, modalities, instance_count, ${names.join(', ')})
+     values ($1, $2, $3, $4, $5, ${names.map((_, n) => `$${n + 6}`).join(', ')}) returning id, version`,
+    [studyUid, patient, JSON.stringify(merged), allModalities, added.length, ...values],
+  );
+  return made.rows[0]!;
+}
+
+/** @returns the id of the patient's row, made when there is none */
+async function patientRow(
+  tx: Queryable,
+  columns: { patient_id: string; issuer: string },
+  studyUid: string,
+): Promise<number> {
+  const values = [columns.patient_id, columns.issuer, columns.patient_id === '' ? studyUid : ''];
+  const made = await tx.query<{ id: number }>(
     `with made as (
        insert into patient (patient_id, issuer, anchor) values ($1, $2, $3) on conflict do nothing returning id)
      select id from made union all
      select id from patient where patient_id = $1 and issuer = $2 and anchor = $3 limit 1`,
-    [columns.patient_id, columns.issuer, columns.patient_id === '' ? studyUid : ''],
+    values,
   );
-  const patientRow =
-    patient.rows[0] ??
-    // Another transaction made the patient after our snapshot: a new statement sees it.
-    (
-      await tx.query<{ id: number }>(
-        'select id from patient where patient_id = $1 and issuer = $2 and anchor = $3',
-        [columns.patient_id, columns.issuer, columns.patient_id === '' ? studyUid : ''],
-      )
-    ).rows[0]!;
-  const made = await tx.query<{ id: number; version: number }>(
-    `insert into study (study_uid, patient, attributes, modalities, instance_count, ${names.join(', ')})
-     values ($1, $2, $3, $4, $5, ${names.map((_, n) => `$${n + 6}`).join(', ')}) returning id, version`,
-    [studyUid, patientRow.id, JSON.stringify(merged), allModalities, added.length, ...values],
+  if (made.rows[0]) return made.rows[0].id;
+  // Another transaction made the patient after our snapshot: a new statement sees it.
+  const found = await tx.query<{ id: number }>(
+    'select id from patient where patient_id = $1 and issuer = $2 and anchor = $3',
+    values,
   );
-  return made.rows[0]!;
+  return found.rows[0]!.id;
+}
+
+/**
+ * What a version that became current says of its study goes before what was known. Another patient's version changes
+ * nothing but its own instance, until none of the study's instances is the first patient's any more: then the study is
+ * the other's.
+ */
+export async function overrideStudy(tx: Queryable, studyUid: string, header: DicomJson): Promise<void> {
+  const known = await tx.query<{ id: number; attributes: DicomJson; patient_id: string; issuer: string }>(
+    'select id, attributes, patient_id, issuer from study where study_uid = $1 for update',
+    [studyUid],
+  );
+  const study = known.rows[0]!;
+  const given = { patientId: text(header, '00100020'), issuer: text(header, '00100021') };
+  const own = samePatient({ patientId: study.patient_id, issuer: study.issuer }, given);
+  if (!own && (await hasInstanceOf(tx, study))) return;
+  const before = own ? study.attributes : without(study.attributes, PATIENT_LEVEL);
+  const merged = mergeMissing([pick(header, STUDY_LEVEL), before]);
+  const columns = studyColumns(merged);
+  const names = Object.keys(columns) as (keyof typeof columns)[];
+  const patient = own ? undefined : await patientRow(tx, columns, studyUid);
+  await tx.query(
+    `update study set attributes = $2, patient = coalesce($3, patient),
+       ${names.map((name, n) => `${name} = $${n + 4}`).join(', ')} where id = $1`,
+    [study.id, JSON.stringify(merged), patient ?? null, ...names.map((name) => columns[name])],
+  );
+}
+
+/** Of an object that was stored before objects said whose they are, it is taken for granted. */
+async function hasInstanceOf(
+  tx: Queryable,
+  study: { id: number; patient_id: string; issuer: string },
+): Promise<boolean> {
+  const { rows } = await tx.query(
+    `select 1 from series e join instance i on i.series = e.id join object o on o.id = i.object
+     where e.study = $1 and coalesce(o.patient_id, $2) = $2 and (coalesce(o.issuer, '') in ('', $3) or $3 = '') limit 1`,
+    [study.id, study.patient_id, study.issuer],
+  );
+  return rows.length > 0;
+}
+
+export async function overrideSeries(
+  tx: Queryable,
+  studyUid: string,
+  seriesUid: string,
+  header: DicomJson,
+): Promise<void> {
+  const given = pick(header, SERIES_LEVEL);
+  await tx.query(
+    `update series e set attributes = e.attributes || $3::jsonb,
+       modality = coalesce(nullif($4, ''), modality), number = coalesce($5, e.number)
+     from study s where s.id = e.study and s.study_uid = $1 and e.series_uid = $2`,
+    [studyUid, seriesUid, JSON.stringify(given), text(given, '00080060'), integer(given, '00200011')],
+  );
 }
 
 export async function upsertSeries(
   tx: Queryable,
   studyId: number,
-  added: IndexItem[],
+  added: readonly AddedInstance[],
 ): Promise<Map<string, number>> {
-  const groups = new Map<string, IndexItem[]>();
+  const groups = new Map<string, AddedInstance[]>();
   for (const item of added) {
     const uid = item.object.seriesInstanceUid;
     groups.set(uid, [...(groups.get(uid) ?? []), item]);
@@ -104,4 +175,8 @@ function mergeMissing(sources: DicomJson[]): DicomJson {
   for (const source of sources)
     for (const [tag, element] of Object.entries(source)) if (!(tag in merged)) merged[tag] = element;
   return merged;
+}
+
+function without(attributes: DicomJson, tags: ReadonlySet<string>): DicomJson {
+  return Object.fromEntries(Object.entries(attributes).filter(([tag]) => !tags.has(tag)));
 }

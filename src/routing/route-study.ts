@@ -9,12 +9,21 @@ import { findStudy, type StudyRecord } from '../archive/study.ts';
 import { notifyDue } from './due.ts';
 import { beginEvaluation, type EvaluateParts, type Evaluation, evaluateUnit } from './evaluate.ts';
 
-export const ROUTED_KINDS = ['instance-stored', 'study-stable', 'study-held', 'study-released'] as const;
+export const ROUTED_KINDS = [
+  'instance-stored',
+  'instance-replaced',
+  'instance-removed',
+  'study-stable',
+  'study-held',
+  'study-released',
+] as const;
 
 /** What a batch of changes says of one study. */
 interface StudyNews {
   sopUids: Set<string>;
   seriesUids: Set<string>;
+  /** Instances whose earlier bytes are no longer owed. */
+  outdated: Set<string>;
   /** Versions declared stable. */
   stable: Set<number>;
   /** Held or released: the row says which it is now. */
@@ -42,6 +51,7 @@ async function routeStudy(
   study: StudyRecord,
   news: StudyNews,
 ): Promise<void> {
+  if (news.outdated.size > 0) await forgetOutdated(tx, study.studyUid, [...news.outdated]);
   if (news.turned) await holdDeliveries(tx, study);
   if (news.released) {
     // Whatever was passed over while it was held is looked at now.
@@ -63,10 +73,20 @@ function byStudy(changes: readonly Change[]): Map<string, StudyNews> {
   for (const change of changes) {
     let news = studies.get(change.studyUid);
     if (!news) {
-      news = { sopUids: new Set(), seriesUids: new Set(), stable: new Set(), turned: false, released: false };
+      news = {
+        sopUids: new Set(),
+        seriesUids: new Set(),
+        outdated: new Set(),
+        stable: new Set(),
+        turned: false,
+        released: false,
+      };
       studies.set(change.studyUid, news);
     }
-    if (change.kind === 'instance-stored') {
+    if (change.sopUid && (change.kind === 'instance-replaced' || change.kind === 'instance-removed'))
+      news.outdated.add(change.sopUid);
+    if (change.kind === 'instance-removed') continue;
+    if (change.kind === 'instance-stored' || change.kind === 'instance-replaced') {
       if (change.sopUid) news.sopUids.add(change.sopUid);
       if (change.seriesUid) news.seriesUids.add(change.seriesUid);
     } else if (change.kind === 'study-stable') news.stable.add(change.studyVersion);
@@ -76,6 +96,20 @@ function byStudy(changes: readonly Change[]): Map<string, StudyNews> {
     }
   }
   return studies;
+}
+
+/**
+ * Bytes that were owed and never sent, of a version that is not current any more: the current one's own debt follows.
+ * What was delivered stays on record. Locks the deliveries against a worker that finishes them now.
+ */
+async function forgetOutdated(tx: Queryable, studyUid: string, sopUids: string[]): Promise<void> {
+  await tx.query('select 1 from delivery where study_uid = $1 order by id for update', [studyUid]);
+  await tx.query(
+    `delete from delivery_instance di using delivery d
+     where d.id = di.delivery and d.study_uid = $1 and di.sop_uid = any($2) and di.state in ('owed', 'failed')
+       and not exists (select 1 from instance i where i.object = di.object)`,
+    [studyUid, sopUids],
+  );
 }
 
 /** Debts from before a conflict wait too. */

@@ -1,0 +1,145 @@
+/**
+ * The rows of instances: added by a batch, replaced by another version of theirs, or taken out of their study, with
+ * the counts, attributes and versions of series and study that follow.
+ * Called by study-index.ts, compare-versions.ts and settle-conflict.ts in a transaction that holds the study's lock.
+ */
+import type { NewChange } from './change-feed.ts';
+import type { Queryable } from './database/database.ts';
+import type { IndexItem, InstanceContent } from './incoming-object.ts';
+import { INSTANCE_LEVEL, integer, pick } from './indexed-attributes.ts';
+import { overrideSeries, overrideStudy, upsertSeries, upsertStudy } from './study-rows.ts';
+
+/** What upsertStudy and upsertSeries need to know of an instance they count. */
+export type AddedInstance = { object: InstanceContent; decision: Pick<IndexItem['decision'], 'conflicts'> };
+
+export async function addInstances<Item extends AddedInstance>(
+  tx: Queryable,
+  studyUid: string,
+  added: readonly Item[],
+  idOf: (object: Item['object']) => number,
+): Promise<NewChange[]> {
+  const study = await upsertStudy(tx, studyUid, added);
+  const series = await upsertSeries(tx, study.id, added);
+  await tx.query(
+    `insert into instance (series, sop_uid, sop_class, number, attributes, object)
+     select series, sop_uid, sop_class, number, attributes, object from jsonb_to_recordset($1)
+       as r(series bigint, sop_uid text, sop_class text, number int, attributes jsonb, object bigint)`,
+    [
+      JSON.stringify(
+        added.map(({ object }) => ({
+          series: series.get(object.seriesInstanceUid),
+          sop_uid: object.sopInstanceUid,
+          sop_class: object.sopClassUid,
+          number: integer(object.header, '00200013'),
+          attributes: pick(object.header, INSTANCE_LEVEL),
+          object: idOf(object),
+        })),
+      ),
+    ],
+  );
+  return added.map(({ object }) => ({
+    kind: 'instance-stored',
+    studyUid,
+    seriesUid: object.seriesInstanceUid,
+    sopUid: object.sopInstanceUid,
+    studyVersion: study.version,
+  }));
+}
+
+interface Place {
+  instance: number;
+  object: number;
+  series: number;
+  seriesUid: string;
+  study: number;
+  studyUid: string;
+}
+
+async function placeOf(tx: Queryable, sopUid: string): Promise<Place | undefined> {
+  const { rows } = await tx.query<Place>(
+    `select i.id as instance, i.object, e.id as series, e.series_uid as "seriesUid", s.id as study,
+       s.study_uid as "studyUid"
+     from instance i join series e on e.id = i.series join study s on s.id = e.study
+     where i.sop_uid = $1 for update of i`,
+    [sopUid],
+  );
+  return rows[0];
+}
+
+/**
+ * Makes a stored version the current one, in the series it says it belongs to; the one before stays as a version.
+ * What the version says of its study and series goes before what they said so far. Doing it twice changes nothing.
+ * @param object row id of the version
+ */
+export async function makeCurrent(
+  tx: Queryable,
+  version: InstanceContent,
+  object: number,
+): Promise<NewChange[]> {
+  const {
+    sopInstanceUid: sopUid,
+    studyInstanceUid: studyUid,
+    seriesInstanceUid: seriesUid,
+    header,
+  } = version;
+  const place = await placeOf(tx, sopUid);
+  if (place?.object === object) return [];
+  await tx.query(
+    `update object set role = case when id = $2 then 'current' else 'replaced' end
+     where sop_uid = $1 and (id = $2 or role in ('current', 'variant'))`,
+    [sopUid, object],
+  );
+  if (place?.studyUid !== studyUid || place.seriesUid !== seriesUid) {
+    const removed = place ? await removeInstance(tx, sopUid) : [];
+    const added = await addInstances(
+      tx,
+      studyUid,
+      [{ object: version, decision: { conflicts: [] } }],
+      () => object,
+    );
+    await overrideSeries(tx, studyUid, seriesUid, header);
+    await overrideStudy(tx, studyUid, header);
+    return [...removed, ...added];
+  }
+  await tx.query(
+    'update instance set sop_class = $2, number = $3, attributes = $4, object = $5, stored_at = now() where id = $1',
+    [
+      place.instance,
+      version.sopClassUid,
+      integer(header, '00200013'),
+      JSON.stringify(pick(header, INSTANCE_LEVEL)),
+      object,
+    ],
+  );
+  await overrideSeries(tx, studyUid, seriesUid, header);
+  await overrideStudy(tx, studyUid, header);
+  return [{ kind: 'instance-replaced', studyUid, seriesUid, sopUid, studyVersion: await touch(tx, place) }];
+}
+
+/** Takes the instance out of its study; its versions stay stored. A series goes with its last instance. */
+export async function removeInstance(tx: Queryable, sopUid: string): Promise<NewChange[]> {
+  const place = await placeOf(tx, sopUid);
+  if (!place) return [];
+  const { studyUid, seriesUid } = place;
+  await tx.query('delete from instance where id = $1', [place.instance]);
+  await tx.query(
+    `with fewer as (update series set instance_count = instance_count - 1 where id = $1 returning instance_count),
+       study as (update study set instance_count = instance_count - 1,
+         series_count = series_count - (select count(*) from fewer where instance_count = 0) where id = $2)
+     select 1`,
+    [place.series, place.study],
+  );
+  const studyVersion = await touch(tx, place);
+  await tx.query('delete from series where id = $1 and instance_count = 0', [place.series]);
+  return [{ kind: 'instance-removed', studyUid, seriesUid, sopUid, studyVersion }];
+}
+
+/** @returns the study's version, which moves with every change of content */
+async function touch(tx: Queryable, { study, series }: Place): Promise<number> {
+  await tx.query('update series set version = version + 1 where id = $1', [series]);
+  const { rows } = await tx.query<{ version: number }>(
+    'update study set version = version + 1, last_received_at = now() where id = $1 returning version',
+    [study],
+  );
+  return rows[0]!.version;
+}
