@@ -192,7 +192,7 @@ async function readiness(archive: Archive, replayed: () => boolean): Promise<Rea
         ...(health.refuses === undefined ? {} : { refuses: health.refuses }),
         oldestUnindexedAgeS: archive.oldestUnindexedS(),
         replayingSegments: health.settler.replaying,
-        ...(health.settler.waiting === undefined ? {} : { waitingFor: health.settler.waiting }),
+        ...(health.settler.away.length === 0 ? {} : { waitingFor: health.settler.away }),
       },
     },
   };

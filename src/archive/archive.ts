@@ -153,7 +153,7 @@ export function createArchive(parts: ArchiveParts): Archive {
         store: storeWord,
         journalHeldBytes: intake?.heldBytes() ?? 0,
         refuses: intake?.refuses(),
-        settler: intake?.state() ?? { segments: 0, oldest: undefined, replaying: 0, waiting: undefined },
+        settler: intake?.state() ?? { segments: 0, oldest: undefined, replaying: 0, away: [] },
       };
     },
   };

@@ -40,6 +40,7 @@ export function createFilePlacer(store: FileStore): Placer {
     },
     pending: () => unsynced.length,
     full: () => false,
+    away: () => undefined, // files are written and synced while the settler waits
     async flush() {
       const batch = unsynced;
       if (doubtful) for (const object of batch) await object.put();

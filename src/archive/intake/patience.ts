@@ -7,47 +7,63 @@ import { asFailure, type Failure } from '../../failure.ts';
 import type { Log } from '../../log.ts';
 import { DatabaseFailure } from '../database/database-failure.ts';
 
-const RETRY_MS = [200, 500, 1000, 2000, 5000] as const;
+export const RETRY_MS = [200, 500, 1000, 2000, 5000] as const;
+
+/** What is waited for, since when (ISO), and why, in a sentence. */
+export interface Away {
+  what: string;
+  since: string;
+  why: string;
+}
 
 export interface Patience {
   /**
-   * Tries until it works, the deadline comes, or the fault is of a kind that waiting does not mend.
+   * Tries until it works, the end comes, or the fault is of a kind that waiting does not mend.
    * @param what as the log and /health/ready name it: "the index"
    */
   persistently<T>(what: string, work: () => Promise<T>): Promise<T>;
-  /** What is waited for now, and why. */
-  readonly waiting: string | undefined;
-  /** From then on the next fault is thrown. Epoch milliseconds; before this is called there is none. */
-  endAt(deadline: number): void;
+  /** What is waited for now. */
+  readonly away: readonly Away[];
+  /**
+   * The process stops: what is waited for now is tried once more, and nothing more often than twice from then on. The
+   * journal keeps what is left for the next start.
+   */
+  end(): void;
 }
 
 export function createPatience(log: Log): Patience {
-  let waiting: string | undefined;
-  let deadline = Number.POSITIVE_INFINITY;
+  const away = new Map<string, Away>();
+  const ending = new AbortController();
+  const pause = async (ms: number): Promise<void> => {
+    const { signal } = ending;
+    if (signal.aborted) await sleep(RETRY_MS[0]);
+    else
+      await sleep(ms, undefined, { signal }).catch((error: unknown) => {
+        if (!signal.aborted) throw error;
+      });
+  };
   return {
     async persistently(what, work) {
       for (let tries = 0; ; tries++) {
         try {
           const result = await work();
-          waiting = undefined;
+          if (away.delete(what)) log.info(`${what} is back`);
           return result;
         } catch (thrown) {
           const failure = asFailure(thrown);
           if (!mayPass(failure)) throw failure;
-          waiting = `${what}: ${failure.message}`;
+          const since = away.get(what)?.since ?? new Date().toISOString();
+          away.set(what, { what, since, why: failure.message });
           if (tries === 0) log.warn({ err: failure }, `${what} must wait`);
-          const pause = RETRY_MS[Math.min(tries, RETRY_MS.length - 1)]!;
-          if (Date.now() + pause >= deadline) throw failure;
-          await sleep(pause);
+          if (tries > 0 && ending.signal.aborted) throw failure;
+          await pause(RETRY_MS[Math.min(tries, RETRY_MS.length - 1)]!);
         }
       }
     },
-    get waiting() {
-      return waiting;
+    get away() {
+      return [...away.values()];
     },
-    endAt(moment) {
-      deadline = moment;
-    },
+    end: () => ending.abort(),
   };
 }
 

@@ -8,6 +8,7 @@ import type { IncomingObject } from '../incoming-object.ts';
 import type { FileStore } from '../object-store/file-store.ts';
 import type { ObjectStore } from '../object-store/object-store.ts';
 import { createFilePlacer } from './file-placer.ts';
+import type { Away } from './patience.ts';
 import { createS3Placer } from './s3-placer.ts';
 import type { JournalRecord } from './segment-reader.ts';
 
@@ -26,6 +27,8 @@ export interface Placer {
   pending(): number;
   /** More than can be held in memory are not done: nothing further should be placed now. */
   full(): boolean;
+  /** The store takes nothing now: what was followed waits by itself. */
+  away(): Away | undefined;
   /** Syncs what was followed; uploads finish by themselves. @throws Failure 'unavailable' | 'no-space': call it again */
   flush(): Promise<void>;
   stop(): Promise<void>;
@@ -36,6 +39,8 @@ export interface PlacerParts {
   store: ObjectStore;
   nodeName: string;
   dataFolder: string;
+  /** Uploads to S3 at once. */
+  uploads?: number;
   log: Log;
 }
 

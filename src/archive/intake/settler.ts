@@ -15,7 +15,7 @@ import type { ObjectStore } from '../object-store/object-store.ts';
 import { indexObjects } from '../study-index.ts';
 import type { JournalBudget } from './budget.ts';
 import type { FromSettler, JournalPoint, ToSettler } from './messages.ts';
-import { createPatience, mayPass } from './patience.ts';
+import { type Away, createPatience, mayPass } from './patience.ts';
 import { createPlacer, type Placed } from './placer.ts';
 import { type Quarantine, quarantineFile, quarantineGap, quarantineRecord } from './quarantine.ts';
 import { closeLostReceptions, closeReception, createReceptionBook } from './reception-log.ts';
@@ -38,6 +38,8 @@ export interface SettlerParts {
   quarantine: Quarantine;
   segmentBytes: number;
   ackAfter: 'journal' | 'store';
+  /** Uploads to S3 at once. */
+  uploads?: number;
   log: Log;
 }
 
@@ -46,7 +48,8 @@ export interface SettlerState {
   /** ISO time of the oldest record that is not indexed yet */
   oldest: string | undefined;
   replaying: number;
-  waiting: string | undefined;
+  /** Parts that are away, since when and why. */
+  away: Away[];
 }
 
 export interface Settler {
@@ -194,6 +197,12 @@ export function createSettler(parts: SettlerParts): Settler {
     }
   };
 
+  const awayNow = (): Away[] => {
+    const store = placer.away();
+    const known = patience.away;
+    return store && !known.some(({ what }) => what === store.what) ? [...known, store] : [...known];
+  };
+
   const synced = (work: Work): void => {
     work.segment.placed(work);
     wake();
@@ -233,7 +242,9 @@ export function createSettler(parts: SettlerParts): Settler {
       }
       for (const [file, segment] of segments) if (segment.advance()) segments.delete(file);
       if (![...segments.values()].some((segment) => segment.found)) replayDone?.();
-      const settled = batch.length === 0 && placer.pending() === 0 && receptions.empty && journals.size === 0;
+      // With the store away what is left waits for the next start.
+      const placed = placer.pending() === 0 || placer.away() !== undefined;
+      const settled = batch.length === 0 && placed && receptions.empty && journals.size === 0;
       if ((stopping && settled) || Date.now() >= deadline) return;
       if (batch.length === 0 && !woken)
         await new Promise<void>((resolve) => {
@@ -314,7 +325,7 @@ export function createSettler(parts: SettlerParts): Settler {
       segments: segments.size,
       oldest,
       replaying: [...segments.values()].filter((segment) => segment.found).length,
-      waiting: patience.waiting,
+      away: awayNow(),
     }),
     run() {
       running = run();
@@ -322,7 +333,7 @@ export function createSettler(parts: SettlerParts): Settler {
     },
     async stop(limitMs) {
       deadline = Date.now() + limitMs;
-      patience.endAt(deadline);
+      patience.end();
       stopping = true;
       wake();
       await running;

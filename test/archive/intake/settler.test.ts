@@ -158,8 +158,8 @@ describe('settling', () => {
     const reception = journal.open();
     const object = anObject();
     store(reception, object);
-    await eventually(async () => (run.settler.state().waiting ? true : undefined), 'the wait');
-    expect(run.settler.state().waiting).toContain('the index');
+    await eventually(async () => (run.settler.state().away.length > 0 ? true : undefined), 'the wait');
+    expect(run.settler.state().away).toEqual([expect.objectContaining({ what: 'the index' })]);
     await expect(reception.indexed(10)).rejects.toMatchObject({ kind: 'unavailable' });
     journal.close();
     await run.stop(300);
@@ -389,7 +389,7 @@ describe('the replay after a crash', () => {
     const { r } = await crashed(objects);
     await r.db.database.query('alter table reception rename to reception_away');
     const run = r.settle();
-    await eventually(async () => (run.settler.state().waiting ? true : undefined), 'the wait');
+    await eventually(async () => (run.settler.state().away.length > 0 ? true : undefined), 'the wait');
     let done = false;
     void run.replayed.then(() => {
       done = true;
@@ -434,7 +434,7 @@ describe('a live segment that the disk damages before it is settled', () => {
     const objects = aSeries(4);
     await r.db.database.query('alter table patient rename to patient_away');
     const durable = [store(reception, objects[0]!)];
-    await eventually(async () => (run.settler.state().waiting ? true : undefined), 'the wait');
+    await eventually(async () => (run.settler.state().away.length > 0 ? true : undefined), 'the wait');
     for (const object of objects.slice(1)) durable.push(store(reception, object));
     await overwrite(durable[0]!.segment, recordsOf(durable[0]!.segment)[2]!.start + 50, Buffer.alloc(32, 1));
     await r.db.database.query('alter table patient_away rename to patient');
@@ -532,7 +532,7 @@ describe('settling into S3', () => {
       .slice(0, 20_000);
     await r.db.database.query('alter table patient rename to patient_away');
     store(reception, anObject());
-    await eventually(async () => (run.settler.state().waiting ? true : undefined), 'the wait');
+    await eventually(async () => (run.settler.state().away.length > 0 ? true : undefined), 'the wait');
     // These come in one batch, once the index is back.
     const poisoned = anObject({ patientId: long });
     for (const object of [anObject(), poisoned, anObject()]) store(reception, object);
