@@ -48,3 +48,18 @@ export function asFailure(thrown: unknown): Failure {
   const message = thrown instanceof Error ? thrown.message : String(thrown);
   return new Failure('internal', message, { cause: thrown });
 }
+
+/** How far down a chain of causes is looked: a chain may be a circle. */
+const MOST_CAUSES = 5;
+
+/** The codes of what lies behind a failure ("ENOSPC", "ECONNREFUSED"): they tell the cause and quote nobody. */
+export function causeCodes(failure: Failure): string | undefined {
+  const codes: string[] = [];
+  let cause: unknown = failure.cause;
+  for (let depth = 0; depth < MOST_CAUSES && cause instanceof Error; depth++) {
+    const { code } = cause as NodeJS.ErrnoException;
+    if (typeof code === 'string' && !codes.includes(code)) codes.push(code);
+    cause = cause.cause;
+  }
+  return codes.length > 0 ? codes.join(', ') : undefined;
+}

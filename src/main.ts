@@ -218,6 +218,17 @@ function defineMetrics(metrics: Metrics, { archive, scp, routing, forwarding }: 
   );
   metrics.counter('isocenter_objects_refused_total', 'Objects refused over DIMSE', () => counters.refused);
   metrics.counter(
+    'isocenter_refusals_total',
+    'What was refused, by what it was and why (/api/refusals)',
+    () =>
+      archive.refusals.counts().map(({ what, code, count }) => ({ labels: { what, code }, value: count })),
+  );
+  metrics.counter(
+    'isocenter_refusals_unlisted_total',
+    'Refusals that are counted and not listed: too many different ones while Postgres was away',
+    () => archive.refusals.unlisted(),
+  );
+  metrics.counter(
     'isocenter_received_bytes_total',
     'Data set bytes received over DIMSE',
     () => counters.bytes,

@@ -34,7 +34,7 @@ export function createMetrics(): Metrics {
       return [];
     }
   };
-  const labelNames = ['state', 'kind', 'outcome', 'destination', 'code'];
+  const labelNames = ['state', 'kind', 'outcome', 'destination', 'code', 'what'];
   return {
     contentType: registry.contentType,
     gauge(name, help, read) {

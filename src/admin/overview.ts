@@ -46,7 +46,7 @@ export async function overview(db: Queryable): Promise<Overview> {
        ${bounded('study where held is not null')} as "heldStudies",
        ${bounded('conflict where settled_at is null')} as "openConflicts",
        ${bounded('quarantine')} as quarantined,
-       ${bounded(`refusal where at > now() - interval '1 day'`)} as "refusedLastDay"`,
+       ${bounded(`refusal where last_at > now() - interval '1 day'`)} as "refusedLastDay"`,
   );
   const { unstableStudies, objectsInJournal, openReceptions, ...attention } = counts.rows[0]!;
   const receptions = await db.query(

@@ -3,6 +3,7 @@
  * Called by routes.ts; an unknown parameter is refused, since a filter that is ignored answers too much.
  */
 import { z } from 'zod';
+import { type Refused, refusalCodes } from '../dimse/refusal-code.ts';
 import { invalid, sentences } from '../routing/faults.ts';
 
 /** `limit` rows before the row with the id `before`. */
@@ -16,6 +17,14 @@ const page = { limit: z.coerce.number().int().min(1).max(1000).default(100), bef
 const uid = z.string().min(1).max(64).optional();
 
 export const pageQuery = z.strictObject(page);
+export const refusalQuery = z.strictObject({
+  ae: z.string().max(16).optional(),
+  address: z.string().max(64).optional(),
+  what: z.enum(Object.keys(refusalCodes) as Refused[]).optional(),
+  code: z.string().max(64).optional(),
+  since: z.iso.datetime({ offset: true }).optional(),
+  ...page,
+});
 export const conflictQuery = z.strictObject({
   study: uid,
   settled: z.enum(['true', 'false', 'all']).default('false'),

@@ -3,6 +3,8 @@
  * Read models over the archive's tables; asked by routes.ts.
  */
 import type { Queryable } from '../archive/database/database.ts';
+import { sopClassName } from '../dicom/sop-class.ts';
+import { statusNumber } from '../dimse/status.ts';
 import type { Page } from './query.ts';
 
 export interface ConflictEntry {
@@ -40,23 +42,66 @@ export async function listConflicts(
 
 export interface RefusalEntry {
   id: number;
-  at: Date;
   what: string;
+  /** One of a closed set, the label of the metric. */
+  code: string;
+  /** The same fault of the same sender so often. */
+  times: number;
+  firstAt: Date;
+  lastAt: Date;
   callingAe: string | null;
   calledAe: string | null;
   address: string | null;
+  sopClass: string | null;
+  sopClassName: string | null;
+  /** Of the last one. */
   sop: string | null;
-  status: number | null;
+  transferSyntax: string | null;
+  /** As the sender got it, such as "0xC000". */
+  status: string | null;
+  answer: string | null;
   reason: string;
+  cause: string | null;
 }
 
-export async function listRefusals(db: Queryable, page: Page): Promise<RefusalEntry[]> {
-  const { rows } = await db.query<RefusalEntry>(
-    `select id, at, what, calling_ae as "callingAe", called_ae as "calledAe", address, sop_uid as sop, status, reason
-     from refusal where $1::bigint is null or id < $1 order by id desc limit $2`,
-    [page.before ?? null, page.limit],
+export interface RefusalQuery extends Page {
+  /** Calling or called AE title. */
+  ae?: string | undefined;
+  address?: string | undefined;
+  what?: string | undefined;
+  code?: string | undefined;
+  /** Seen at or after this time, ISO 8601. */
+  since?: string | undefined;
+}
+
+/** By the time of the last one. A refusal that comes again while somebody pages moves to the front. */
+export async function listRefusals(db: Queryable, query: RefusalQuery): Promise<RefusalEntry[]> {
+  type Row = Omit<RefusalEntry, 'status' | 'sopClassName'> & { status: number | null };
+  const { rows } = await db.query<Row>(
+    `select id, what, code, times, first_at as "firstAt", last_at as "lastAt", calling_ae as "callingAe",
+       called_ae as "calledAe", address, sop_class as "sopClass", sop_uid as sop,
+       transfer_syntax as "transferSyntax", status, answer, reason, cause
+     from refusal
+     where ($1::bigint is null or (last_at, id) < (select last_at, id from refusal where id = $1))
+       and ($2::text is null or calling_ae = $2 or called_ae = $2) and ($3::text is null or address = $3)
+       and ($4::text is null or what = $4) and ($5::text is null or code = $5)
+       and ($6::timestamptz is null or last_at >= $6)
+     order by last_at desc, id desc limit $7`,
+    [
+      query.before ?? null,
+      query.ae ?? null,
+      query.address ?? null,
+      query.what ?? null,
+      query.code ?? null,
+      query.since ?? null,
+      query.limit,
+    ],
   );
-  return rows;
+  return rows.map((row) => ({
+    ...row,
+    sopClassName: row.sopClass === null ? null : sopClassName(row.sopClass),
+    status: row.status === null ? null : statusNumber(row.status),
+  }));
 }
 
 export interface QuarantineEntry {

@@ -118,7 +118,16 @@ export const ROUTE_DESCRIPTIONS: Readonly<Record<string, RouteText>> = {
   'POST /api/conflicts/{id}/release': admin(
     'Settles a conflict; the last one that holds its study releases it',
   ),
-  'GET /api/refusals': admin('What was refused and why, in whole sentences, newest first', { query: PAGE }),
+  'GET /api/refusals': admin('What was refused, to whom and why, in whole sentences, newest first', {
+    query: {
+      ae: 'Calling or called AE title',
+      address: 'IP address of the sender',
+      what: 'association, context, operation, object (DIMSE), request or part (STOW-RS)',
+      code: 'Reason code, as at /metrics in isocenter_refusals_total',
+      since: 'Seen at or after this time (ISO 8601)',
+      ...PAGE,
+    },
+  }),
   'GET /api/quarantine': admin('Objects that turned out wrong after Success', { query: PAGE }),
   'GET /api/disclosures': admin('Every exit of patient data: when, by which channel, to whom', {
     query: { study: STUDY, recipient: 'User, AE title or host', ...PAGE },

@@ -9,7 +9,15 @@ import { isUid } from '../dicom/uid.ts';
 import { Failure } from '../failure.ts';
 import { openApi } from './openapi.ts';
 import { overview } from './overview.ts';
-import { conflictQuery, disclosureQuery, idPath, pageQuery, parsed, timelineQuery } from './query.ts';
+import {
+  conflictQuery,
+  disclosureQuery,
+  idPath,
+  pageQuery,
+  parsed,
+  refusalQuery,
+  timelineQuery,
+} from './query.ts';
 import { listConflicts, listDisclosures, listQuarantine, listRefusals } from './reconcile-lists.ts';
 import { studyTimeline } from './timeline.ts';
 
@@ -45,7 +53,7 @@ export function createAdminRoutes({ database, version, routers }: AdminRoutesPar
   });
 
   router.get('/refusals', async (ctx) => {
-    ctx.body = await listRefusals(database, parsed(ctx.query, pageQuery, 'The query'));
+    ctx.body = await listRefusals(database, parsed(ctx.query, refusalQuery, 'The query'));
   });
 
   router.get('/quarantine', async (ctx) => {

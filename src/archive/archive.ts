@@ -14,6 +14,7 @@ import type { ObjectStore } from './object-store/object-store.ts';
 import { openStore, type StoreConfig } from './open-store.ts';
 import { createObjectReader, type ObjectReader } from './read-object.ts';
 import { sweepRefusals } from './refusal.ts';
+import { createRefusalLog, type RefusalLog } from './refusal-log.ts';
 import { createStableStudies } from './stable-study.ts';
 
 export interface ArchiveParts {
@@ -44,6 +45,8 @@ export interface Archive {
   readonly store: ObjectStore;
   readonly reader: ObjectReader;
   readonly nodeName: string;
+  /** Where the doors take down what they refuse. */
+  readonly refusals: RefusalLog;
   start(): Promise<void>;
   /** After the doors are closed. Settles what is durable within the limit. */
   stop(limitMs: number): Promise<void>;
@@ -74,6 +77,7 @@ export function createArchive(parts: ArchiveParts): Archive {
     nodeName: dataFolder.nodeName,
     dataFolder: dataFolder.path,
   });
+  const refusals = createRefusalLog({ database, log });
   let intake: IntakeThreads | undefined;
   const timers: NodeJS.Timeout[] = [];
 
@@ -101,6 +105,7 @@ export function createArchive(parts: ArchiveParts): Archive {
     store,
     reader,
     nodeName: dataFolder.nodeName,
+    refusals,
     async start() {
       await store.start();
       await heartbeat();
@@ -125,6 +130,7 @@ export function createArchive(parts: ArchiveParts): Archive {
       for (const timer of timers.splice(0)) clearInterval(timer);
       await stable.stop();
       await intake?.stop(limitMs);
+      await refusals.stop();
       await store.stop();
     },
     seat: (name) => started().seat(name),

@@ -17,7 +17,7 @@ import { answerFailures } from './status.ts';
 import { store } from './stow.ts';
 
 export interface DicomwebParts {
-  readonly archive: Pick<Archive, 'database' | 'reader' | 'openReception'>;
+  readonly archive: Pick<Archive, 'database' | 'reader' | 'openReception' | 'refusals'>;
   /** Where clients reach us, without trailing slash; undefined: as each request says. */
   readonly publicUrl: string | undefined;
   readonly log: Log;
@@ -39,7 +39,8 @@ export function createDicomwebRoutes({ archive, publicUrl, log }: DicomwebParts)
   const workers: PixelWorkers = createPixelWorkers();
   const { database, reader } = archive;
   const parts = { database, reader, publicUrl, log, workers, budget: createByteBudget(HELD_FRAME_BYTES) };
-  const stowParts = { database, publicUrl, log, openReception: archive.openReception };
+  const { openReception, refusals } = archive;
+  const stowParts = { publicUrl, log, openReception, refusals };
   const router = new Router();
   router.use(answerFailures(log));
 

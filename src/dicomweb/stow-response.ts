@@ -24,6 +24,9 @@ export interface StoredPart {
 export interface FailedPart {
   readonly sopClassUid?: string;
   readonly sopInstanceUid?: string;
+  /** For the list of refusals. */
+  readonly transferSyntaxUid?: string;
+  readonly cause?: string | undefined;
   readonly kind: FailureKind;
   readonly reason: number;
   readonly sentence: string;

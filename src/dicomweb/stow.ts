@@ -4,14 +4,15 @@
  * the answer waits until all of them are durable and indexed. A part that cannot be stored fails alone.
  */
 import type { Context } from 'koa';
-import type { Database } from '../archive/database/database.ts';
 import type { WebObject, WebReception } from '../archive/intake/web-reception.ts';
-import { recordRefusal } from '../archive/refusal.ts';
+import type { RefusalLog } from '../archive/refusal-log.ts';
 import { dicomJsonText } from '../dicom/dicom-json.ts';
 import { HeaderScan, scanUid } from '../dicom/header-scan.ts';
 import { type FileMeta, readFileMeta } from '../dicom/part10.ts';
 import { isUid } from '../dicom/uid.ts';
-import { asFailure, Failure } from '../failure.ts';
+import { codeOfFailure, type RequestRefusalCode } from '../dimse/refusal-code.ts';
+import { statusWord } from '../dimse/status.ts';
+import { asFailure, causeCodes, Failure, type FailureKind } from '../failure.ts';
 import type { Log } from '../log.ts';
 import { serviceUrl } from './answer.ts';
 import { parseMediaType } from './media-type.ts';
@@ -28,7 +29,7 @@ import {
 } from './stow-response.ts';
 
 export interface StowParts {
-  readonly database: Database;
+  readonly refusals: RefusalLog;
   readonly openReception: (from: { actor?: string; address?: string }) => Promise<WebReception>;
   readonly publicUrl: string | undefined;
   readonly log: Log;
@@ -44,8 +45,6 @@ const MAX_META_BYTES = 65_536;
 const META_BYTES = 4096;
 /** Each costs a few hundred bytes of the answer until it is sent. */
 const MAX_PARTS = 50_000;
-/** Refusals written down of one request; the answer names all. */
-const MAX_REFUSALS = 1000;
 
 /** POST of /studies and /studies/{study}. */
 export function store(parts: StowParts) {
@@ -54,6 +53,7 @@ export function store(parts: StowParts) {
     if (study !== undefined) checkUid(study, STUDY_INSTANCE_UID);
     const refusal = mediaRefusal(ctx.get('Content-Type'), ctx.get('Content-Encoding'));
     if (refusal) {
+      listRequest(parts.refusals, ctx, new Failure('unsupported', refusal));
       answerFailure(ctx, 415, { kind: 'unsupported', message: refusal });
       return;
     }
@@ -62,18 +62,26 @@ export function store(parts: StowParts) {
     const reception = await parts.openReception({ actor: actor?.name ?? 'anonymous', address });
     try {
       const { stored, failed } = await storeAll(bodyParts(ctx), reception, study);
-      for (const part of failed.slice(0, MAX_REFUSALS)) {
-        await recordRefusal(parts.database, {
+      for (const part of failed) {
+        parts.refusals.record({
           what: 'part',
+          code: codeOfFailure[part.kind],
           address,
           status: part.reason,
+          answer: statusWord(part.reason),
           reason: part.sentence,
-          ...(part.sopInstanceUid !== undefined && { sopUid: part.sopInstanceUid }),
+          sopClassUid: part.sopClassUid,
+          sopUid: part.sopInstanceUid,
+          transferSyntaxUid: part.transferSyntaxUid,
+          cause: part.cause,
         });
       }
       if (stored.length + failed.length === 0) throw new Failure('invalid', 'The request holds no part');
       await reception.indexed();
       answer(ctx, serviceUrl(ctx, parts.publicUrl), study, stored, failed);
+    } catch (thrown) {
+      if (!ctx.req.socket.destroyed) listRequest(parts.refusals, ctx, asFailure(thrown));
+      throw thrown;
     } finally {
       // What is left of a body that could not be read is let by, so that the client gets to read the answer.
       ctx.req.resume();
@@ -81,6 +89,27 @@ export function store(parts: StowParts) {
     }
   };
 }
+
+/** A request that is refused as a whole: what its parts brought before that is stored. */
+function listRequest(refusals: RefusalLog, ctx: Context, failure: Failure): void {
+  const actor = ctx.state.actor as { address: string } | undefined;
+  refusals.record({
+    what: 'request',
+    code: codeOfRequest[failure.kind] ?? 'internal',
+    address: actor?.address ?? ctx.ip,
+    reason:
+      failure.kind === 'internal' ? 'Something went wrong here; the log has the cause' : failure.message,
+    cause: causeCodes(failure),
+  });
+}
+
+const codeOfRequest: Partial<Record<FailureKind, RequestRefusalCode>> = {
+  unsupported: 'media-type',
+  invalid: 'malformed',
+  'too-large': 'too-large',
+  'no-space': 'no-space',
+  unavailable: 'unavailable',
+};
 
 /** Why this form of body is not taken; undefined when it is. */
 function mediaRefusal(header: string, encoding: string): string | undefined {
@@ -167,6 +196,8 @@ async function storePart(
       ...(meta?.sopClassUid !== undefined && isUid(meta.sopClassUid) && { sopClassUid: meta.sopClassUid }),
       ...(meta?.sopInstanceUid !== undefined &&
         isUid(meta.sopInstanceUid) && { sopInstanceUid: meta.sopInstanceUid }),
+      ...(meta !== undefined && { transferSyntaxUid: meta.transferSyntaxUid }),
+      cause: causeCodes(failure),
       kind: failure.kind,
       reason: reasonOf(failure.kind),
       sentence:

@@ -4,6 +4,7 @@
  * association PDUs to the engine, objects to the sinks that `options.store` opens.
  */
 import type { Socket } from 'node:net';
+import { sopClassName } from '../dicom/sop-class.ts';
 import { asFailure, Failure } from '../failure.ts';
 import {
   type AssociationRequest,
@@ -17,24 +18,42 @@ import {
   maxAnnouncedPduLength,
   PresentationContextResult,
 } from './engine.ts';
-import { type AcceptedContext, InboundMessages } from './inbound-messages.ts';
+import { type AcceptedContext, InboundMessages, type RefusedMessage } from './inbound-messages.ts';
 import { InboundStore, type StoreCounters, type StoreHandler } from './inbound-store.ts';
 import type { ContextAnswer } from './negotiate-storage.ts';
 import {
   type AssociationReject,
+  abortCode,
   abortReason,
   abortSentence,
   abortSource,
   encodeAbort,
   pduType,
   pdvValueLimit,
+  rejectCode,
+  rejectSentence,
 } from './pdu.ts';
 import { type Hold, PduReader } from './pdu-reader.ts';
+import type { AssociationRefusalCode } from './refusal-code.ts';
 
 export interface Rejection extends AssociationReject {
   /** For the log and the list of refusals; the wire has no room for it. */
   sentence: string;
+  /** Where PS3.8 Table 9-21 says less than we know. */
+  code?: AssociationRefusalCode;
 }
+
+/** What this association refused, or that it was refused or ended for its peer's fault: said once for each. */
+export type InboundRefusal =
+  | RefusedMessage
+  | {
+      what: 'association';
+      code: AssociationRefusalCode;
+      sentence: string;
+      /** What the peer was told, in the words of PS3.8. */
+      answer: string;
+    }
+  | { what: 'context'; code: 'sop-class' | 'transfer-syntax'; sentence: string; sopClassUid: string };
 
 export type Admission = { accept: true } | { reject: Rejection };
 
@@ -54,6 +73,8 @@ export interface InboundOptions {
   /** The transfer syntax to accept for a context, or why it is refused (PS3.8 9.3.3.2). */
   negotiate(context: PresentationContextRequest): ContextAnswer;
   store: StoreHandler;
+  /** For the list of refusals: objects, operations, contexts, and the association itself. */
+  onRefusal?(refusal: InboundRefusal): void;
   /** Called once the A-ASSOCIATE-AC is written. */
   onAccept?(request: AssociationRequest): void;
   /** Awaited before A-RELEASE-RP; the caller bounds the wait. */
@@ -67,7 +88,7 @@ export interface InboundAssociation {
   readonly request: AssociationRequest | undefined;
   readonly counters: Readonly<StoreCounters>;
   /** Sends A-ABORT, aborts an object under way and closes the socket soon after. */
-  abort(reason: string): void;
+  abort(reason: string, code?: AssociationRefusalCode): void;
   /** Settles when the socket is closed and no sink is at work any more. */
   drained(): Promise<void>;
 }
@@ -147,8 +168,8 @@ class Acceptor implements InboundAssociation {
     return this.#store.counters;
   }
 
-  abort(reason: string): void {
-    this.#fail(abortSource.serviceUser, abortReason.notSpecified, reason);
+  abort(reason: string, code: AssociationRefusalCode = 'shutdown'): void {
+    this.#fail(abortSource.serviceUser, abortReason.notSpecified, reason, code);
   }
 
   async drained(): Promise<void> {
@@ -170,7 +191,7 @@ class Acceptor implements InboundAssociation {
     this.#idle = setInterval(() => this.#lookForSilence(idleMs), idleMs / idleTicks);
     this.#artim = setTimeout(() => {
       const sentence = `No A-ASSOCIATE-RQ came within ${artimMs} ms (PS3.8 9.1.5)`;
-      this.#fail(abortSource.serviceProvider, abortReason.notSpecified, sentence);
+      this.#fail(abortSource.serviceProvider, abortReason.notSpecified, sentence, 'silent');
     }, artimMs);
   }
 
@@ -184,7 +205,8 @@ class Acceptor implements InboundAssociation {
     this.#silentTicks = ourTurn || moved !== this.#moved ? 0 : this.#silentTicks + 1;
     this.#moved = moved;
     if (this.#silentTicks < idleTicks) return;
-    this.#fail(abortSource.serviceProvider, abortReason.notSpecified, `The peer was silent for ${idleMs} ms`);
+    const sentence = `The peer was silent for ${idleMs} ms`;
+    this.#fail(abortSource.serviceProvider, abortReason.notSpecified, sentence, 'silent');
   }
 
   #pdu(type: number, pdu: Buffer): Hold {
@@ -226,19 +248,25 @@ class Acceptor implements InboundAssociation {
     if (request === undefined || this.#parsed === undefined) return;
     const admission = this.#parsed.reject ? { reject: this.#parsed.reject } : this.#options.admit(request);
     if ('reject' in admission) {
-      const { result, source, reason, sentence } = admission.reject;
+      const rejection: Rejection = admission.reject;
+      const { result, source, reason, sentence, code = rejectCode(rejection) } = rejection;
       this.#engine.sendAssociationReject(result, source, reason);
+      const answer = rejectSentence(rejection);
+      this.#options.onRefusal?.({ what: 'association', code, sentence, answer });
       this.#over('rejected', sentence);
       return;
     }
+    const refused: PresentationContextRequest[] = [];
     for (const { id, context } of association.getPresentationContexts()) {
       const abstractSyntax = context.getAbstractSyntaxUid();
       const proposed = { id, abstractSyntax, transferSyntaxes: [...context.getTransferSyntaxUids()] };
       const answer = this.#options.negotiate(proposed);
       if (answer === 'refuse-abstract-syntax') {
         context.setResult(PresentationContextResult.RejectAbstractSyntaxNotSupported);
+        refused.push({ ...proposed, transferSyntaxes: [] });
       } else if (answer === 'refuse-transfer-syntaxes') {
         context.setResult(PresentationContextResult.RejectTransferSyntaxesNotSupported);
+        refused.push(proposed);
       } else {
         context.setResult(PresentationContextResult.Accept, answer);
         this.#contexts.set(id, { id, abstractSyntax, transferSyntaxUid: answer });
@@ -262,9 +290,29 @@ class Acceptor implements InboundAssociation {
         return this.#drainedSocket();
       },
       fault: (reason, sentence) => this.#fail(abortSource.serviceProvider, reason, sentence),
+      refused: (refused) => this.#options.onRefusal?.(refused),
     });
+    this.#tellRefusedContexts(refused);
     this.#engine.accept(association, this.#maxPduLength);
     this.#options.onAccept?.(request);
+  }
+
+  /**
+   * A class that another of its contexts was accepted for is not refused: the sender has a way for it.
+   * @param refused without transfer syntaxes where it is the class that is not taken
+   */
+  #tellRefusedContexts(refused: readonly PresentationContextRequest[]): void {
+    const accepted = new Set([...this.#contexts.values()].map(({ abstractSyntax }) => abstractSyntax));
+    for (const { abstractSyntax: sopClassUid, transferSyntaxes } of refused) {
+      if (accepted.has(sopClassUid)) continue;
+      const code = transferSyntaxes.length === 0 ? 'sop-class' : 'transfer-syntax';
+      const why =
+        code === 'sop-class'
+          ? 'is not served here'
+          : `was proposed in no transfer syntax known here (${transferSyntaxes.join(', ')})`;
+      const sentence = `${sopClassName(sopClassUid)} ${why}: nothing of it can be sent on this association`;
+      this.#options.onRefusal?.({ what: 'context', code, sentence, sopClassUid });
+    }
   }
 
   /** A peer that sends requests and does not read the answers is not read from either. */
@@ -291,7 +339,7 @@ class Acceptor implements InboundAssociation {
     return this.#track(
       waited.then(
         () => this.#released(),
-        (error: unknown) => this.abort(asFailure(error).message),
+        (error: unknown) => this.abort(asFailure(error).message, 'internal'),
       ),
     );
   }
@@ -307,9 +355,11 @@ class Acceptor implements InboundAssociation {
     return hold;
   }
 
-  #fail(source: number, reason: number, sentence: string): undefined {
+  #fail(source: number, reason: number, sentence: string, code = abortCode(reason)): undefined {
     if (this.#phase === 'over') return;
     if (this.#socket.writable) this.#socket.write(encodeAbort(source, reason));
+    const answer = abortSentence(source, reason);
+    this.#options.onRefusal?.({ what: 'association', code, sentence, answer });
     this.#over('aborted', sentence);
   }
 

@@ -3,6 +3,7 @@
  * Called by inbound-association.ts for every fragment; C-STORE data goes to inbound-store.ts as it comes,
  * other known commands go to the engine, the rest is refused in words.
  */
+import { isUid } from '../dicom/uid.ts';
 import { asFailure } from '../failure.ts';
 import {
   type CommandSet,
@@ -14,7 +15,8 @@ import {
 import type { InboundStore, StoreOutcome, StoreRequest } from './inbound-store.ts';
 import { abortReason, encodeCommandMessage, pdvIsCommand, pdvIsLast } from './pdu.ts';
 import type { Hold } from './pdu-reader.ts';
-import { errorComment, status } from './status.ts';
+import type { ObjectRefusalCode } from './refusal-code.ts';
+import { errorComment, namesOffendingElement, status, statusClass } from './status.ts';
 
 /** A command set is a few hundred bytes; this bounds what a peer can make us gather. */
 const maxCommandSetLength = 64 * 1024;
@@ -35,6 +37,20 @@ export interface InboundMessagesParts {
   /** Hands a whole command without a data set to the engine as a P-DATA-TF PDU; it answers by itself. */
   deliver(pdu: Buffer): Hold;
   fault(reason: number, sentence: string): void;
+  /** Told before the answer is sent. */
+  refused(refused: RefusedMessage): void;
+}
+
+/** A message that is answered with a failure, for the list of refusals. */
+export interface RefusedMessage {
+  what: 'object' | 'operation';
+  code: ObjectRefusalCode | 'unrecognized';
+  status: number;
+  sentence: string;
+  sopClassUid?: string | undefined;
+  sopInstanceUid?: string | undefined;
+  transferSyntaxUid: string;
+  cause?: string | undefined;
 }
 
 /** The message under way once its command is whole and a data set follows. */
@@ -155,6 +171,14 @@ export class InboundMessages {
     }
     const words = `Command field ${hex(field)} is not served here`;
     const answer = response(command, { status: status.unrecognizedOperation, errorComment: words });
+    this.#parts.refused({
+      what: 'operation',
+      code: 'unrecognized',
+      status: status.unrecognizedOperation,
+      sentence: words,
+      sopClassUid: context.abstractSyntax,
+      transferSyntaxUid: context.transferSyntaxUid,
+    });
     if (!hasDataSet) return this.#send(context, answer);
     this.#following = { context, command, answer };
     return undefined;
@@ -163,7 +187,7 @@ export class InboundMessages {
   #storeRequest(context: AcceptedContext, command: CommandSet, messageId: number, hasDataSet: boolean): Hold {
     const refusal = storeRefusal(context, command, hasDataSet);
     if (refusal !== undefined) {
-      const answer = response(command, refusal);
+      const answer = this.#answer(context, command, refusal);
       this.#parts.store.counters.objectsRefused++;
       if (!hasDataSet) return this.#send(context, answer);
       this.#following = { context, command, answer };
@@ -206,8 +230,26 @@ export class InboundMessages {
     if (this.#following === undefined) return undefined;
     this.#following = undefined;
     const outcome = this.#parts.store.end();
-    if (!(outcome instanceof Promise)) return this.#send(context, response(command, outcome));
-    return outcome.then((settled) => this.#send(context, response(command, settled)));
+    if (!(outcome instanceof Promise)) return this.#send(context, this.#answer(context, command, outcome));
+    return outcome.then((settled) => this.#send(context, this.#answer(context, command, settled)));
+  }
+
+  /** The C-STORE-RSP; an object that is not kept is told of first. */
+  #answer(context: AcceptedContext, command: CommandSet, outcome: StoreOutcome): CommandSet {
+    const kept = statusClass(outcome.status);
+    if (kept !== 'success' && kept !== 'warning') {
+      this.#parts.refused({
+        what: 'object',
+        code: outcome.refusal?.code ?? 'internal',
+        status: outcome.status,
+        sentence: outcome.errorComment ?? '',
+        sopClassUid: command.AffectedSOPClassUID ?? context.abstractSyntax,
+        sopInstanceUid: command.AffectedSOPInstanceUID,
+        transferSyntaxUid: context.transferSyntaxUid,
+        cause: outcome.refusal?.cause,
+      });
+    }
+    return response(command, outcome);
   }
 
   /** The association is over: an object under way is dropped. */
@@ -237,14 +279,16 @@ function storeRefusal(
     return {
       status: status.sopClassNotSupported,
       errorComment: 'AffectedSOPClassUID is not the abstract syntax of its context',
-      offendingElement: ['(0000,0002)'],
+      refusal: { code: 'sop-class' },
     };
   }
-  if (!command.AffectedSOPInstanceUID) {
+  const sopInstanceUid = command.AffectedSOPInstanceUID ?? '';
+  if (!isUid(sopInstanceUid)) {
+    const words = sopInstanceUid === '' ? 'is missing or empty' : 'is not a UID';
     return {
       status: status.invalidSopInstance,
-      errorComment: '(0000,1000) AffectedSOPInstanceUID is missing or empty',
-      offendingElement: ['(0000,1000)'],
+      errorComment: `(0000,1000) AffectedSOPInstanceUID ${words}`,
+      refusal: { code: 'command' },
     };
   }
   if (!hasDataSet) {
@@ -252,6 +296,7 @@ function storeRefusal(
       status: status.cannotUnderstand,
       errorComment: '(0000,0800) CommandDataSetType says that no data set follows',
       offendingElement: ['(0000,0800)'],
+      refusal: { code: 'command' },
     };
   }
   return undefined;
@@ -270,7 +315,9 @@ function response(request: CommandSet, outcome: StoreOutcome): CommandSet {
   if (sopClassUid) answer.AffectedSOPClassUID = sopClassUid;
   if (sopInstanceUid) answer.AffectedSOPInstanceUID = sopInstanceUid;
   if (outcome.errorComment) answer.ErrorComment = errorComment(outcome.errorComment);
-  if (outcome.offendingElement?.length) answer.OffendingElement = outcome.offendingElement;
+  if (outcome.offendingElement?.length && namesOffendingElement(outcome.status)) {
+    answer.OffendingElement = outcome.offendingElement;
+  }
   return answer;
 }
 

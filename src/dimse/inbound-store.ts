@@ -4,6 +4,7 @@
  */
 import { asFailure, type Failure } from '../failure.ts';
 import type { Hold } from './pdu-reader.ts';
+import type { ObjectRefusalCode } from './refusal-code.ts';
 import { errorComment, status } from './status.ts';
 
 /** What the C-STORE-RQ says (PS3.7 9.3.1.1) before any byte of the data set. */
@@ -23,8 +24,10 @@ export interface StoreOutcome {
   status: number;
   /** A sentence; the association cuts it to an Error Comment. Never patient data. */
   errorComment?: string;
-  /** Tags as "(gggg,eeee)". */
+  /** Tags as "(gggg,eeee)"; left out of the answer where the status has none. */
   offendingElement?: string[];
+  /** For the list of refusals, of an object that is not kept; never on the wire. */
+  refusal?: { code: ObjectRefusalCode; cause?: string | undefined };
 }
 
 /** Where an object's bytes go. Exactly one of finish and abort is called, once. */

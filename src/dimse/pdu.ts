@@ -2,6 +2,7 @@
  * The PDUs of the DICOM Upper Layer (PS3.8 9.3): their types, the small ones as bytes, and the words of rejects and aborts.
  * Used by both associations; A-ASSOCIATE-RQ and -AC are written and read by the engine (engine.ts).
  */
+import type { AssociationRefusalCode } from './refusal-code.ts';
 
 /** PS3.8 9.3.1, Table 9-11 onwards. */
 export const pduType = {
@@ -68,6 +69,19 @@ const abortWords: Record<number, string> = {
   5: 'unexpected PDU parameter',
   6: 'invalid PDU parameter value',
 };
+
+/** PS3.8 Table 9-21 in the closed words of the list of refusals, where the caller has none of its own. */
+export function rejectCode({ source, reason }: AssociationReject): AssociationRefusalCode {
+  if (source === rejectSource.serviceUser && reason === 7) return 'called-ae';
+  if (source === rejectSource.serviceUser && reason === 3) return 'calling-ae';
+  return source === rejectSource.presentation && reason <= 2 ? 'limit' : 'protocol';
+}
+
+/** PS3.8 Table 9-26, of an abort for the peer's fault. */
+export function abortCode(reason: number): AssociationRefusalCode {
+  const unexpected = reason === abortReason.unexpectedPdu || reason === abortReason.unexpectedParameter;
+  return unexpected ? 'unexpected' : 'malformed';
+}
 
 /** "rejected permanently by the service user: called AE title not recognized" */
 export function rejectSentence({ result, source, reason }: AssociationReject): string {

@@ -76,6 +76,67 @@ const table: readonly StatusRange[] = [
   { from: 0xc000, to: 0xcfff, class: 'failure', words: 'Error: Cannot Understand' }, // PS3.4 Table B.2-1
 ];
 
+/**
+ * What we answer to a C-STORE-RQ and when, as CONFORMANCE.md says it (a test holds the two together).
+ * Never answered: 0x0210 (operations of an association run one by one), 0x0212, 0x0213 and the warnings (nothing is
+ * coerced or left out).
+ */
+export const storeAnswers: readonly { status: number; when: string; source: string }[] = [
+  {
+    status: status.success,
+    when: 'the object is durable; or it was already here with the same bytes',
+    source: 'PS3.4 B.2.3',
+  },
+  {
+    status: status.processingFailure,
+    when: 'a fault of ours, named in the log',
+    source: 'PS3.7 C.5',
+  },
+  {
+    status: status.duplicateSopInstance,
+    when: 'other bytes under a SOP Instance UID that is here, where the site refuses such',
+    source: 'PS3.7 C.5',
+  },
+  {
+    status: status.invalidSopInstance,
+    when: '(0000,1000) AffectedSOPInstanceUID is missing or breaks the rules of UIDs',
+    source: 'PS3.7 C.5',
+  },
+  {
+    status: status.sopClassNotSupported,
+    when: '(0000,0002) AffectedSOPClassUID is not the one its presentation context was accepted for',
+    source: 'PS3.7 C.5',
+  },
+  { status: status.notAuthorized, when: 'this sender may not store this', source: 'PS3.7 C.5' },
+  {
+    status: status.unrecognizedOperation,
+    when: 'not C-ECHO, C-STORE or C-CANCEL',
+    source: 'PS3.7 C.5',
+  },
+  {
+    status: status.outOfResources,
+    when: 'the journal is full, the disk reserve is reached or the store is away: try again later',
+    source: 'PS3.4 Table B.2-1',
+  },
+  {
+    status: status.dataSetDoesNotMatchSopClass,
+    when: 'the UIDs of command and data set differ',
+    source: 'PS3.4 Table B.2-1',
+  },
+  {
+    status: status.cannotUnderstand,
+    when: 'a UID is missing or unreadable, or the data set is broken',
+    source: 'PS3.4 Table B.2-1',
+  },
+];
+
+/** Offending Element (0000,0901) belongs to 0xA9xx, 0xCxxx and the warnings of Storage (PS3.4 Table B.2-1). */
+export function namesOffendingElement(code: number): boolean {
+  return [0xa900, 0xb000, 0xc000].some(
+    (from) => code >= from && code <= (from | (from === 0xa900 ? 0xff : 0xfff)),
+  );
+}
+
 function rangeOf(code: number): StatusRange | undefined {
   return table.find(({ from, to }) => code >= from && code <= to);
 }
@@ -85,10 +146,14 @@ export function statusClass(code: number): StatusClass {
   return rangeOf(code)?.class ?? 'failure';
 }
 
+/** "0xA700" */
+export function statusNumber(code: number): string {
+  return `0x${code.toString(16).toUpperCase().padStart(4, '0')}`;
+}
+
 /** "0xA700 Refused: Out of Resources" */
 export function statusWord(code: number): string {
-  const number = `0x${code.toString(16).toUpperCase().padStart(4, '0')}`;
-  return `${number} ${rangeOf(code)?.words ?? 'status not named by the Standard'}`;
+  return `${statusNumber(code)} ${rangeOf(code)?.words ?? 'status not named by the Standard'}`;
 }
 
 /** Error Comment (0000,0902) is an LO: 64 characters, one value, default repertoire (PS3.5 6.2, PS3.7 C.5). */

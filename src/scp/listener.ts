@@ -6,13 +6,16 @@
 import { randomUUID } from 'node:crypto';
 import net from 'node:net';
 import type { Intake, Reception } from '../archive/intake/reception.ts';
+import type { Refusal } from '../archive/refusal.ts';
 import type { AssociationRequest } from '../dimse/association-request.ts';
 import {
   type CloseReason,
   createInboundAssociation,
   type InboundAssociation,
+  type InboundRefusal,
 } from '../dimse/inbound-association.ts';
 import { negotiateStorage } from '../dimse/negotiate-storage.ts';
+import { statusWord } from '../dimse/status.ts';
 import { Failure } from '../failure.ts';
 import type { Log } from '../log.ts';
 import { type AdmissionPolicy, admit } from './admission.ts';
@@ -20,16 +23,6 @@ import { createStorage } from './storage.ts';
 
 /** A release waits this long for the index, then rests on the journal's durability (DESIGN promise 1). */
 const RELEASE_WAIT_MS = 5000;
-
-export interface RefusalNews {
-  what: 'association' | 'object';
-  callingAe: string;
-  calledAe: string;
-  address: string;
-  sopUid?: string;
-  status?: number;
-  reason: string;
-}
 
 export interface ListenerParts {
   host: string;
@@ -41,7 +34,7 @@ export interface ListenerParts {
   /** Open associations, shared by all threads: one slot each. */
   openCounts: Int32Array;
   slot: number;
-  onRefusal(refusal: RefusalNews): void;
+  onRefusal(refusal: Refusal): void;
   onAssociationEnd(end: { how: CloseReason; stored: number; refused: number; bytes: number }): void;
   log: Log;
 }
@@ -92,10 +85,7 @@ function accept(socket: net.Socket, parts: ListenerParts): InboundAssociation {
   const association = createInboundAssociation(socket, {
     admit(request) {
       const decision = admit(request, policy, countOpen(openCounts));
-      if ('reject' in decision) {
-        parts.onRefusal({ what: 'association', ...names(request), reason: decision.reject.sentence });
-        return decision;
-      }
+      if ('reject' in decision) return decision;
       counted = true;
       Atomics.add(openCounts, slot, 1);
       return decision;
@@ -118,6 +108,10 @@ function accept(socket: net.Socket, parts: ListenerParts): InboundAssociation {
         if (!peer || !reception) return { status: 0x0110, errorComment: failure.message };
         return storage(reception).refuse!(failure, request);
       },
+    },
+    onRefusal(refusal) {
+      const { request } = association;
+      parts.onRefusal({ address, ...(request && names(request)), ...listed(refusal) });
     },
     onAccept(request) {
       log.info(names(request), 'association opened');
@@ -143,14 +137,20 @@ function accept(socket: net.Socket, parts: ListenerParts): InboundAssociation {
   });
   let handler: ReturnType<typeof createStorage> | undefined;
   const storage = (open: Reception): ReturnType<typeof createStorage> => {
-    handler ??= createStorage(open, ({ sopUid, status, sentence, failure }) => {
-      const peer = association.request;
-      if (failure.kind === 'internal') log.error({ err: failure, sopUid }, 'an object could not be kept');
-      if (peer) parts.onRefusal({ what: 'object', ...names(peer), sopUid, status, reason: sentence });
-    });
+    handler ??= createStorage(open, log);
     return handler;
   };
   return association;
+}
+
+/** What dimse says of a refusal, as the archive lists it. */
+function listed(refusal: InboundRefusal): Refusal {
+  const { what, code, sentence: reason } = refusal;
+  if (what === 'association') return { what, code, reason, answer: refusal.answer };
+  if (what === 'context') return { what, code, reason, sopClassUid: refusal.sopClassUid };
+  const { status, sopClassUid, sopInstanceUid: sopUid, transferSyntaxUid, cause } = refusal;
+  const answer = statusWord(status);
+  return { what, code, reason, status, answer, sopClassUid, sopUid, transferSyntaxUid, cause };
 }
 
 /** Open associations of all threads. */

@@ -4,11 +4,12 @@
  */
 import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
 import { createIntake, type IntakeOptions } from '../archive/intake/reception.ts';
+import type { Refusal } from '../archive/refusal.ts';
 import type { CloseReason } from '../dimse/inbound-association.ts';
 import { asFailure } from '../failure.ts';
 import { createLog } from '../log.ts';
 import type { AdmissionPolicy } from './admission.ts';
-import { type Listener, listen, type RefusalNews } from './listener.ts';
+import { type Listener, listen } from './listener.ts';
 
 export interface ReceiverData {
   host: string;
@@ -25,7 +26,7 @@ export interface ReceiverData {
 export type FromReceiver =
   | { type: 'listening'; port: number }
   | { type: 'failed'; kind: string; message: string }
-  | { type: 'refusal'; refusal: RefusalNews }
+  | { type: 'refusal'; refusal: Refusal }
   | { type: 'association-end'; how: CloseReason; stored: number; refused: number; bytes: number }
   | { type: 'drained' };
 

@@ -5,16 +5,15 @@
 import net from 'node:net';
 import { Worker } from 'node:worker_threads';
 import type { Archive } from '../archive/archive.ts';
-import { recordRefusal } from '../archive/refusal.ts';
 import type { CloseReason } from '../dimse/inbound-association.ts';
 import { Failure, type FailureKind } from '../failure.ts';
 import type { Log } from '../log.ts';
 import type { AdmissionPolicy } from './admission.ts';
-import { countOpen, type RefusalNews } from './listener.ts';
+import { countOpen } from './listener.ts';
 import type { FromReceiver, ReceiverData, ToReceiver } from './receiver-thread.ts';
 
 export interface ScpParts {
-  archive: Pick<Archive, 'seat' | 'database'>;
+  archive: Pick<Archive, 'seat' | 'refusals'>;
   host: string;
   port: number;
   receivers: number;
@@ -28,7 +27,6 @@ export interface ScpCounters {
   stored: number;
   refused: number;
   bytes: number;
-  refusals: { association: number; object: number };
 }
 
 export interface Scp {
@@ -41,8 +39,6 @@ export interface Scp {
   stop(limitMs: number): Promise<void>;
 }
 
-/** Refusals written to the index at once; more are counted and not listed. */
-const REFUSALS_AT_ONCE = 100;
 const RESTART_MS = 1000;
 
 export function createScp(parts: ScpParts): Scp {
@@ -54,21 +50,9 @@ export function createScp(parts: ScpParts): Scp {
     stored: 0,
     refused: 0,
     bytes: 0,
-    refusals: { association: 0, object: 0 },
   };
   let port = parts.port;
   let stopping = false;
-  let writing = 0;
-
-  const refusal = (news: RefusalNews): void => {
-    counters.refusals[news.what]++;
-    log.warn(news, news.what === 'object' ? 'an object was refused' : 'an association was refused');
-    if (writing >= REFUSALS_AT_ONCE) return;
-    writing++;
-    recordRefusal(archive.database, news)
-      .catch((err: unknown) => log.warn({ err }, 'a refusal could not be listed'))
-      .finally(() => writing--);
-  };
 
   const startThread = (n: number, shared: boolean): Promise<number> => {
     const seat = archive.seat(`receiver-${n}`);
@@ -94,8 +78,10 @@ export function createScp(parts: ScpParts): Scp {
       else if (message.type === 'failed') {
         reject(new Failure(message.kind as FailureKind, message.message));
         void thread.terminate();
-      } else if (message.type === 'refusal') refusal(message.refusal);
-      else if (message.type === 'association-end') {
+      } else if (message.type === 'refusal') {
+        log.warn(message.refusal, `refused: ${message.refusal.what}`);
+        archive.refusals.record(message.refusal);
+      } else if (message.type === 'association-end') {
         counters.associations[message.how]++;
         counters.stored += message.stored;
         counters.refused += message.refused;

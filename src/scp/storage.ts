@@ -4,8 +4,10 @@
  */
 import type { Reception } from '../archive/intake/reception.ts';
 import type { ObjectSink, StoreHandler, StoreOutcome, StoreRequest } from '../dimse/inbound-store.ts';
+import { codeOfFailure } from '../dimse/refusal-code.ts';
 import { status } from '../dimse/status.ts';
-import { asFailure, type Failure, type FailureKind } from '../failure.ts';
+import { asFailure, causeCodes, type FailureKind } from '../failure.ts';
+import type { Log } from '../log.ts';
 
 /** PS3.4 B.2.3 and PS3.7 Annex C: what a sender is told for each kind of failure. */
 export const STORE_STATUS: Record<FailureKind, number> = {
@@ -24,31 +26,20 @@ export const STORE_STATUS: Record<FailureKind, number> = {
   internal: status.processingFailure,
 };
 
-export interface RefusedObject {
-  sopUid: string;
-  status: number;
-  /** For the list of refusals: never another program's words, which could quote a patient. */
-  sentence: string;
-  failure: Failure;
-}
-
-/** @param onRefused told of every object that is not kept, with the whole sentence */
-export function createStorage(
-  reception: Reception,
-  onRefused: (refused: RefusedObject) => void,
-): StoreHandler {
+/** A fault of ours is named in the log alone: another program's words could quote a patient. */
+export function createStorage(reception: Reception, log: Log): StoreHandler {
   const refuse = (thrown: unknown, request: StoreRequest): StoreOutcome => {
     const failure = asFailure(thrown);
-    const code = STORE_STATUS[failure.kind];
-    const sentence =
-      failure.kind === 'internal' ? 'the object could not be kept; the log has the cause' : failure.message;
+    const internal = failure.kind === 'internal';
+    if (internal)
+      log.error({ err: failure, sopUid: request.affectedSopInstanceUid }, 'an object could not be kept');
     reception.refused();
-    onRefused({ sopUid: request.affectedSopInstanceUid, status: code, sentence, failure });
     const tag = failure.attribute?.slice(0, 11);
     return {
-      status: code,
-      errorComment: sentence,
+      status: STORE_STATUS[failure.kind],
+      errorComment: internal ? 'the object could not be kept; the log has the cause' : failure.message,
       ...(tag === undefined ? {} : { offendingElement: [tag] }),
+      refusal: { code: codeOfFailure[failure.kind], cause: causeCodes(failure) },
     };
   };
   return {

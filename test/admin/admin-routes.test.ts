@@ -3,7 +3,7 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { createAdminRoutes } from '../../src/admin/routes.ts';
 import type { Database } from '../../src/archive/database/database.ts';
 import { recordDisclosure } from '../../src/archive/disclosure.ts';
-import { recordRefusal } from '../../src/archive/refusal.ts';
+import { writeRefusals } from '../../src/archive/refusal.ts';
 import { declareStable } from '../../src/archive/stable-study.ts';
 import { claimDue, markDue, settle } from '../../src/fhir/link-ledger.ts';
 import { type OpenDoor, openDoor } from '../fhir/door.ts';
@@ -164,13 +164,24 @@ describe('the lists', () => {
 
   test('refusals, quarantine and disclosures come by pages, newest first', async () => {
     for (let i = 0; i < 5; i++) {
-      await recordRefusal(database, {
-        what: 'object',
-        callingAe: 'CT1',
-        sopUid: `1.${i}`,
-        status: 0xa900,
-        reason: 'no',
-      });
+      const at = new Date(Date.UTC(2026, 0, 1, i)).toISOString();
+      await writeRefusals(database, [
+        {
+          refusal: {
+            what: 'object',
+            code: 'mismatch',
+            callingAe: `CT${i}`,
+            address: '10.0.0.5',
+            sopUid: `1.${i}`,
+            sopClassUid: '1.2.840.10008.5.1.4.1.1.2',
+            status: 0xa900,
+            reason: 'no',
+          },
+          times: 3,
+          firstAt: at,
+          lastAt: at,
+        },
+      ]);
       await recordDisclosure(database, {
         channel: 'qido',
         recipient: i % 2 ? 'bob' : 'ada',
@@ -189,9 +200,26 @@ describe('the lists', () => {
     }
     expect((await ask('/api/refusals?limit=1'))[0]).toMatchObject({
       what: 'object',
+      code: 'mismatch',
+      times: 3,
+      callingAe: 'CT4',
       sop: '1.4',
+      sopClassName: 'CT Image Storage',
+      status: '0xA900',
       reason: 'no',
+      lastAt: '2026-01-01T04:00:00.000Z',
     });
+    for (const [filter, found] of [
+      ['ae=CT2', 1],
+      ['ae=CT9', 0],
+      ['what=object', 5],
+      ['what=part', 0],
+      ['code=mismatch&address=10.0.0.5', 5],
+      ['code=no-space', 0],
+      ['since=2026-01-01T03:00:00Z', 2],
+      ['since=2026-01-01T04:00:00%2B01:00', 2],
+    ] as const)
+      expect(await ask(`/api/refusals?${filter}`), filter).toHaveLength(found);
     expect(await ask('/api/disclosures?study=1.3')).toMatchObject([
       { study: '1.3', recipient: 'bob', channel: 'qido' },
     ]);
@@ -201,6 +229,8 @@ describe('the lists', () => {
   test.each([
     '/api/refusals?limit=0',
     '/api/refusals?limit=1001',
+    '/api/refusals?what=everything',
+    '/api/refusals?since=yesterday',
     '/api/quarantine?before=-1',
     '/api/disclosures?study=1&study=2',
     '/api/conflicts?settled=maybe',

@@ -1,7 +1,7 @@
 /** What is written down for people: disclosures nobody can change, refusals that are swept after their time. */
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { recordDisclosure } from '../../src/archive/disclosure.ts';
-import { recordRefusal, sweepRefusals } from '../../src/archive/refusal.ts';
+import { fitted, type Refusal, sweepRefusals, writeRefusals } from '../../src/archive/refusal.ts';
 import { type TestDatabase, testDatabase } from '../support/database.ts';
 
 let db: TestDatabase;
@@ -42,10 +42,24 @@ it('a disclosure stays as it was written', async () => {
 });
 
 it('a refusal of any length is listed, and swept after 90 days', async () => {
-  const refusal = { what: 'object', callingAe: 'CT_1', sopUid: '1'.repeat(200), status: 0xc000 } as const;
-  await recordRefusal(db.database, { ...refusal, reason: 'x'.repeat(5000) });
-  await recordRefusal(db.database, { what: 'part', reason: 'old' });
-  await db.database.query("update refusal set at = now() - interval '91 days' where reason = 'old'");
+  const refusal = {
+    what: 'object',
+    code: 'unreadable',
+    callingAe: 'CT_1',
+    sopUid: '1'.repeat(200),
+    status: 0xc000,
+  } as const;
+  const once = (refused: Refusal, at: Date) => ({
+    refusal: fitted(refused),
+    times: 1,
+    firstAt: at.toISOString(),
+    lastAt: at.toISOString(),
+  });
+  const old = new Date(Date.now() - 91 * 86_400_000);
+  await writeRefusals(db.database, [
+    once({ ...refusal, reason: 'x'.repeat(5000) }, new Date()),
+    once({ what: 'part', code: 'unreadable', reason: 'old' }, old),
+  ]);
   expect(await sweepRefusals(db.database)).toBe(1);
   const { rows } = await db.database.query(
     'select length(reason) as n, length(sop_uid) as uid, status from refusal',

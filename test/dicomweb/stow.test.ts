@@ -152,10 +152,7 @@ describe('a part that cannot be stored', () => {
     expect(value(failed[0], '00081155')).toBe(sopUid);
     expect([0xc000, 0xa900]).toContain(value(failed[0], '00081197'));
     expect(headers.get('warning')).toContain(sentence);
-    const { rows } = await house.db.database.query<{ reason: string; what: string }>(
-      'select what, reason from refusal order by id desc limit 1',
-    );
-    expect(rows[0]).toMatchObject({ what: 'part', reason: expect.stringContaining(sentence) });
+    await listedRefusal('part', sentence);
     if (sopUid) expect((await get(`${house.url}/api/instances/${sopUid}/original`)).status).toBe(404);
   });
 
@@ -223,6 +220,7 @@ describe('a request that is refused', () => {
       status: 415,
       message: expect.stringContaining('Content-Encoding'),
     });
+    await listedRefusal('request', 'Content-Encoding');
   });
 
   it('because its study is no UID', async () => {
@@ -232,6 +230,16 @@ describe('a request that is refused', () => {
     });
   });
 });
+
+async function listedRefusal(what: string, sentence: string): Promise<void> {
+  await eventually(async () => {
+    const { rows } = await house.db.database.query<{ reason: string }>(
+      'select reason from refusal where what = $1',
+      [what],
+    );
+    return rows.find(({ reason }) => reason.includes(sentence));
+  }, `the refusal "${sentence}"`);
+}
 
 describe('a client that goes away in the middle of a part', () => {
   it('leaves nothing of it, and what came whole before it stays', async () => {

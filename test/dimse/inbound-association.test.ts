@@ -353,16 +353,19 @@ describe('C-STORE refused', () => {
     let opened = 0;
     const { acceptor, peer } = await house({
       open: () => {
-        opened++;
-        return { status: 0xa700, errorComment: 'The journal is full', offendingElement: ['(0008,0018)'] };
+        const status = ++opened === 1 ? 0xa900 : 0xa700;
+        return { status, errorComment: 'The journal is full', offendingElement: ['(0008,0018)'] };
       },
     });
     await peer.associate();
     peer.send(...two);
     const response = await peer.response();
-    expect(response).toMatchObject({ status: 0xa700, comment: 'The journal is full', messageId: 1 });
+    expect(response).toMatchObject({ status: 0xa900, comment: 'The journal is full', messageId: 1 });
     expect(response.elements[0x0901]).toEqual(Buffer.from([8, 0, 0x18, 0]));
-    expect((await peer.response()).messageId).toBe(2);
+    const second = await peer.response();
+    expect(second).toMatchObject({ status: 0xa700, messageId: 2 });
+    // An Offending Element belongs to 0xA9xx and 0xCxxx (PS3.4 Table B.2-1).
+    expect(second.elements[0x0901]).toBeUndefined();
     expect(opened).toBe(2);
     expect(acceptor.associations[0]?.counters).toMatchObject({ objectsRefused: 2, objectsStored: 0 });
   });

@@ -1,5 +1,14 @@
+import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
-import { errorComment, statusClass, statusWord } from '../../src/dimse/status.ts';
+import {
+  errorComment,
+  namesOffendingElement,
+  status,
+  statusClass,
+  statusWord,
+  storeAnswers,
+} from '../../src/dimse/status.ts';
+import { STORE_STATUS } from '../../src/scp/storage.ts';
 
 describe('statusClass', () => {
   it.each([
@@ -43,5 +52,26 @@ describe('errorComment', () => {
     );
     expect(long).toHaveLength(64);
     expect(long.endsWith('...')).toBe(true);
+  });
+});
+
+describe('the answers to a C-STORE', () => {
+  it('stand in CONFORMANCE.md, each with its section of the Standard, and no others', () => {
+    const text = readFileSync(new URL('../../CONFORMANCE.md', import.meta.url), 'utf8');
+    const written = text.split('\n').filter((line) => line.startsWith('| 0x'));
+    const answered = storeAnswers.map(
+      ({ status, when, source }) => `| ${statusWord(status)} | ${when} | ${source} |`,
+    );
+    expect(written.sort()).toEqual(answered.sort());
+  });
+
+  it('are all that the door picks from', () => {
+    const named = new Set(storeAnswers.map(({ status }) => status));
+    for (const [kind, code] of Object.entries(STORE_STATUS)) expect(named, kind).toContain(code);
+  });
+
+  it('name an Offending Element where PS3.4 Table B.2-1 has one', () => {
+    const naming = Object.values(status).filter(namesOffendingElement);
+    expect(naming).toEqual([status.dataSetDoesNotMatchSopClass, status.cannotUnderstand]);
   });
 });

@@ -249,10 +249,15 @@ describe('an association', () => {
     expect(answer?.type).toBe(3);
     expect([...answer!.body.subarray(1, 4)]).toEqual([1, 1, 3]);
     const rows = await eventually(async () => {
-      const found = await query("select calling_ae, reason from refusal where what = 'association'");
+      const found = await query(
+        "select calling_ae, code, answer from refusal where what = 'association' and code = 'calling-ae'",
+      );
       return found.length > 0 ? found : undefined;
     }, 'the refusal');
-    expect(rows[0]).toMatchObject({ calling_ae: 'CT?EVIL' });
+    expect(rows[0]).toMatchObject({
+      calling_ae: 'CT?EVIL',
+      answer: 'rejected permanently by the service user: calling AE title not recognized',
+    });
   });
 });
 
@@ -329,10 +334,15 @@ describe('at the limits', () => {
       await release(peer);
       const left = readdirSync(join(full.dataFolder, 'journal'), { recursive: true, encoding: 'utf8' });
       expect(left.filter((name) => name.endsWith('.obj'))).toEqual([]);
-      const { rows } = await full.db.database.query(
-        "select status, reason from refusal where what = 'object'",
-      );
-      expect(rows).toEqual([{ status: 0xa700, reason: expect.stringContaining('(JOURNAL_LIMIT)') }]);
+      const rows = await eventually(async () => {
+        const found = await full.db.database.query(
+          "select status, reason, code from refusal where what = 'object'",
+        );
+        return found.rows.length > 0 ? found.rows : undefined;
+      }, 'the refusal');
+      expect(rows).toEqual([
+        { status: 0xa700, code: 'no-space', reason: expect.stringContaining('(JOURNAL_LIMIT)') },
+      ]);
     } finally {
       await full.close();
     }
