@@ -19,10 +19,22 @@ const whole = (least: number, most: number) =>
     .min(least, `a whole number from ${least} to ${most}`)
     .max(most, `a whole number from ${least} to ${most}`);
 const port = whole(0, 65_535);
+/** A port that may be closed. */
+const portOrOff = z
+  .string()
+  .refine(
+    (text) => text === 'off' || (/^\d{1,5}$/.test(text) && Number(text) <= 65_535),
+    'off, or a whole number from 0 to 65535',
+  )
+  .transform((text) => (text === 'off' ? 'off' : Number(text)));
 const seconds = z.coerce
   .number('seconds, from 0 to 86400')
   .min(0, 'seconds, from 0 to 86400')
   .max(86_400, 'seconds, from 0 to 86400');
+const secondsFrom1 = z.coerce
+  .number('seconds, from 1 to 86400')
+  .min(1, 'seconds, from 1 to 86400')
+  .max(86_400, 'seconds, from 1 to 86400');
 /** One of a few words. */
 const oneOf = <const Words extends readonly [string, ...string[]]>(...words: Words) =>
   z.enum(words, `one of ${words.join(', ')}`);
@@ -34,20 +46,26 @@ const bytes = z
     const power = ['B', 'KB', 'MB', 'GB', 'TB'].indexOf((unit || 'B').toUpperCase());
     return Math.round(Number(number) * 1024 ** power);
   });
+const bytesFrom = (least: number, most: number) =>
+  bytes.refine((given) => given >= least && given <= most, `a size from ${least} to ${most} bytes`);
 const aeTitle = z
   .string()
   .regex(/^[ -[\]-~]{1,16}$/, 'an AE title: 1 to 16 printable characters, no backslash')
   .transform((text) => text.trim());
 const url = z.url({ protocol: /^https?$/, error: 'an http or https URL' });
+/** Says in KNOWN_AES that the list is kept there, so that a listener beyond loopback may start before anybody is named. */
+const LIST_AT_API = '/api/aes';
 /** `AE` or `AE@ADDRESS`, separated by commas. */
 const knownAes = z
   .string()
   .default('')
-  .transform((text, context) =>
-    text
+  .transform((text, context) => {
+    const entries = text
       .split(',')
       .map((entry) => entry.trim())
-      .filter(Boolean)
+      .filter(Boolean);
+    const aes = entries
+      .filter((entry) => entry !== LIST_AT_API)
       .map((entry) => {
         const at = entry.lastIndexOf('@');
         const title = aeTitle.safeParse(at < 0 ? entry : entry.slice(0, at));
@@ -59,15 +77,16 @@ const knownAes = z
             message: `"${entry}" is not AE or AE@IP-ADDRESS (such as CT1@10.0.0.5)`,
           });
         return { aeTitle: title.data ?? '', address };
-      }),
-  );
+      });
+    return { aes, anybody: entries.length === 0 };
+  });
 
 const environment = z.object({
   ISOCENTER_DATA: z.string().min(1).default('storage/data'),
   HTTP_HOST: z.string().min(1).default('127.0.0.1'),
   HTTP_PORT: port.default(8080),
   DICOM_HOST: z.string().min(1).default('127.0.0.1'),
-  DICOM_PORT: port.default(11112),
+  DICOM_PORT: portOrOff.default(11112),
   AE_TITLE: aeTitle.default('ISOCENTER'),
   DATABASE_URL: z.url({ protocol: /^postgres(ql)?$/, error: 'a postgres:// URL' }).optional(),
   S3_ENDPOINT: url.optional(),
@@ -81,6 +100,12 @@ const environment = z.object({
   ISOCENTER_OPEN: flag,
   DICOM_PROMISCUOUS: flag,
   KNOWN_AES: knownAes,
+  PRIVATE_SOP_CLASSES: oneOf('accept', 'refuse').default('accept'),
+  DICOM_TLS_PORT: portOrOff.default('off'),
+  DICOM_TLS_KEY: z.string().optional(),
+  DICOM_TLS_CERT: z.string().optional(),
+  DICOM_TLS_CA: z.string().optional(),
+  DICOM_TLS_CLIENT: oneOf('none', 'accept', 'require').optional(),
   ALLOWED_HOSTS: z
     .string()
     .default('')
@@ -98,6 +123,12 @@ const environment = z.object({
   DISK_RESERVE: bytes.default(1024 ** 3),
   RECEIVERS: whole(1, 16).default(2),
   MAX_ASSOCIATIONS: whole(1, 1000).default(64),
+  MAX_ASSOCIATIONS_PER_AE: whole(1, 1000).default(32),
+  DICOM_MAX_WAITING: whole(1, 10_000).default(128),
+  DICOM_MAX_PDU: bytesFrom(4096, 256 * 1024).default(128 * 1024),
+  DICOM_MAX_REQUEST: bytesFrom(4096, 1024 ** 2).default(256 * 1024),
+  DICOM_ARTIM_S: secondsFrom1.default(30),
+  DICOM_IDLE_S: secondsFrom1.default(60),
   DRAIN_S: seconds.default(20),
   LOG_LEVEL: oneOf('fatal', 'error', 'warn', 'info', 'debug', 'silent').default('info'),
 });
@@ -108,18 +139,46 @@ const LEAST_JOURNAL_BYTES = 64 * 1024 ** 2;
 /** Every name the program reads from the environment. */
 export const CONFIG_NAMES: readonly string[] = Object.keys(environment.shape);
 
+/** DICOM over TLS (PS3.15 B.12): paths of PEM files, read and checked when the listener starts. */
+export interface DicomTlsConfig {
+  readonly port: number;
+  readonly key: string;
+  readonly cert: string;
+  readonly ca: string | undefined;
+  readonly client: 'none' | 'accept' | 'require';
+}
+
+export interface DicomLimits {
+  readonly maxAssociations: number;
+  readonly maxAssociationsPerAe: number;
+  /** Connections without an association, of all receivers together. */
+  readonly maxWaiting: number;
+  /** Announced as Maximum Length Received (PS3.8 D.1), bytes; a PDV never exceeds its PDU. */
+  readonly maxPduLength: number;
+  /** Of an A-ASSOCIATE-RQ, bytes. */
+  readonly maxRequestLength: number;
+  /** How long a connection may take to send its A-ASSOCIATE-RQ, and its TLS handshake before. */
+  readonly artimS: number;
+  readonly idleS: number;
+}
+
 export interface Config {
   readonly dataFolder: string;
   readonly http: { readonly host: string; readonly port: number; readonly open: boolean };
   readonly allowedHosts: readonly string[];
   readonly dicom: {
     readonly host: string;
-    readonly port: number;
+    /** Of the plain port; undefined when it is closed. */
+    readonly port: number | undefined;
+    readonly tls: DicomTlsConfig | undefined;
     readonly aeTitle: string;
     readonly promiscuous: boolean;
+    /** While no AE is known any may call: nobody but this machine can reach the listener, and KNOWN_AES is not set. */
+    readonly mayBeOpen: boolean;
     readonly knownAes: readonly { aeTitle: string; address: string | undefined }[];
+    readonly privateSopClasses: 'accept' | 'refuse';
     readonly receivers: number;
-    readonly maxAssociations: number;
+    readonly limits: DicomLimits;
   };
   readonly databaseUrl: string | undefined;
   readonly s3:
@@ -190,12 +249,23 @@ export function parseConfig(env: Record<string, string | undefined>, root: strin
     allowedHosts: e.ALLOWED_HOSTS,
     dicom: {
       host: e.DICOM_HOST,
-      port: e.DICOM_PORT,
+      port: e.DICOM_PORT === 'off' ? undefined : e.DICOM_PORT,
+      tls: tlsConfig(e, root),
       aeTitle: e.AE_TITLE,
       promiscuous: e.DICOM_PROMISCUOUS,
-      knownAes: e.KNOWN_AES,
+      knownAes: e.KNOWN_AES.aes,
+      mayBeOpen: e.KNOWN_AES.anybody && isLoopback(e.DICOM_HOST),
+      privateSopClasses: e.PRIVATE_SOP_CLASSES,
       receivers: e.RECEIVERS,
-      maxAssociations: e.MAX_ASSOCIATIONS,
+      limits: {
+        maxAssociations: e.MAX_ASSOCIATIONS,
+        maxAssociationsPerAe: e.MAX_ASSOCIATIONS_PER_AE,
+        maxWaiting: e.DICOM_MAX_WAITING,
+        maxPduLength: e.DICOM_MAX_PDU,
+        maxRequestLength: e.DICOM_MAX_REQUEST,
+        artimS: e.DICOM_ARTIM_S,
+        idleS: e.DICOM_IDLE_S,
+      },
     },
     databaseUrl: e.DATABASE_URL,
     s3: e.S3_ENDPOINT
@@ -224,6 +294,18 @@ export function parseConfig(env: Record<string, string | undefined>, root: strin
   });
 }
 
+function tlsConfig(e: z.infer<typeof environment>, root: string): DicomTlsConfig | undefined {
+  const { DICOM_TLS_PORT: port, DICOM_TLS_KEY: key, DICOM_TLS_CERT: cert, DICOM_TLS_CA: ca } = e;
+  if (port === 'off' || key === undefined || cert === undefined) return undefined;
+  return {
+    port,
+    key: path.resolve(root, key),
+    cert: path.resolve(root, cert),
+    ca: ca === undefined ? undefined : path.resolve(root, ca),
+    client: e.DICOM_TLS_CLIENT ?? (ca === undefined ? 'none' : 'require'),
+  };
+}
+
 /** What settings demand of each other; those in `faulty` have been complained of and hold their defaults. */
 function rules(e: z.infer<typeof environment>, faulty: ReadonlySet<string>): string[] {
   const sound = (...names: string[]): boolean => !names.some((name) => faulty.has(name));
@@ -235,12 +317,23 @@ function rules(e: z.infer<typeof environment>, faulty: ReadonlySet<string>): str
       `HTTP_HOST is ${e.HTTP_HOST}, which other machines can reach, and this version has no login of its own: ` +
         'keep 127.0.0.1 behind a proxy that authenticates, or set ISOCENTER_OPEN=1 to say that everyone who reaches it may read it',
     );
-  const anyCaller = !e.DICOM_PROMISCUOUS && e.KNOWN_AES.length === 0;
+  const anyCaller = !e.DICOM_PROMISCUOUS && e.KNOWN_AES.anybody;
   if (!isLoopback(e.DICOM_HOST) && anyCaller && sound('DICOM_PROMISCUOUS', 'KNOWN_AES'))
     faults.push(
       `DICOM_HOST is ${e.DICOM_HOST}, which other machines can reach: name the modalities in KNOWN_AES ` +
-        '(such as CT1@10.0.0.5,MR1) or set DICOM_PROMISCUOUS=1 to accept any calling AE title',
+        `(such as CT1@10.0.0.5,MR1), or set KNOWN_AES=${LIST_AT_API} and name them there, ` +
+        'or set DICOM_PROMISCUOUS=1 to accept any calling AE title',
     );
+  if (e.DICOM_TLS_PORT !== 'off' && !(e.DICOM_TLS_KEY && e.DICOM_TLS_CERT))
+    faults.push('DICOM_TLS_PORT is set, so DICOM_TLS_KEY and DICOM_TLS_CERT must name PEM files');
+  if (e.DICOM_TLS_PORT !== 'off' && e.DICOM_TLS_PORT !== 0 && e.DICOM_TLS_PORT === e.DICOM_PORT)
+    faults.push(`DICOM_TLS_PORT and DICOM_PORT are both ${e.DICOM_PORT}: plain and TLS need a port each`);
+  if (e.DICOM_TLS_CLIENT === 'require' && !e.DICOM_TLS_CA && sound('DICOM_TLS_CA'))
+    faults.push(
+      'DICOM_TLS_CLIENT is require, so DICOM_TLS_CA must name the authorities that sign client certificates',
+    );
+  if (e.DICOM_PORT === 'off' && e.DICOM_TLS_PORT === 'off' && sound('DICOM_PORT', 'DICOM_TLS_PORT'))
+    faults.push('DICOM_PORT is off, so DICOM_TLS_PORT must be set (2762 is the registered port)');
   const least = LEAST_JOURNAL_BYTES * (e.RECEIVERS + 1);
   if (e.JOURNAL_LIMIT < least && sound('JOURNAL_LIMIT', 'RECEIVERS'))
     faults.push(

@@ -34,7 +34,9 @@ const REPLAY_WAIT_MS = 20_000;
 
 export interface Isocenter {
   readonly httpPort: number;
-  readonly dicomPort: number;
+  /** Undefined when the plain port is closed. */
+  readonly dicomPort: number | undefined;
+  readonly dicomTlsPort: number | undefined;
   readonly databaseIs: string;
   readonly archive: Archive;
   /** Drains: doors first, Postgres last. Stopping twice is allowed. */
@@ -101,8 +103,8 @@ export async function startIsocenter(
 
     const scp = createScp({
       archive,
-      ...config.dicom,
-      policy: config.dicom,
+      dicom: config.dicom,
+      knownAesFile: path.join(dataFolder.path, 'known-aes.json'),
       logLevel: config.logLevel,
       log: log('scp'),
     });
@@ -122,7 +124,7 @@ export async function startIsocenter(
       log: log('fhir'),
     });
 
-    const routers = [dicomweb.router, routing.routes, forwarding.routes, fhirRoutes];
+    const routers = [dicomweb.router, scp.routes, routing.routes, forwarding.routes, fhirRoutes];
     const adminRoutes = createAdminRoutes({ database: db.database, version: VERSION, routers });
 
     let replayed = false;
@@ -161,6 +163,7 @@ export async function startIsocenter(
     return {
       httpPort: http.port,
       dicomPort: scp.port,
+      dicomTlsPort: scp.tlsPort,
       databaseIs: db.where,
       archive,
       stop() {

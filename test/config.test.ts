@@ -108,12 +108,53 @@ describe('beyond loopback', () => {
       { aeTitle: 'MR1', address: undefined },
     ]);
   });
+  it('opens to nobody yet where the list is kept at /api/aes', () => {
+    const { dicom } = parse({ DICOM_HOST: '0.0.0.0', KNOWN_AES: '/api/aes' });
+    expect(dicom).toMatchObject({ knownAes: [], mayBeOpen: false, promiscuous: false });
+    expect(parse({ KNOWN_AES: '/api/aes' }).dicom.mayBeOpen).toBe(false);
+    expect(parse({ KNOWN_AES: 'CT1' }).dicom.mayBeOpen).toBe(false);
+    expect(parse().dicom.mayBeOpen).toBe(true);
+  });
   it.each(['@10.0.0.5', 'CT1@', 'CT1@scanner.local', 'A_TITLE_THAT_IS_TOO_LONG', 'C\\T'])(
     'KNOWN_AES takes no %s, which nobody could ever match',
     (entry) => {
       expect(faults({ KNOWN_AES: `MR1,${entry}` })).toContain(`"${entry}" is not AE or AE@IP-ADDRESS`);
     },
   );
+});
+
+describe('DICOM ports and TLS', () => {
+  const files = { DICOM_TLS_KEY: 'tls/key.pem', DICOM_TLS_CERT: '/etc/isocenter/cert.pem' };
+  it('there is no TLS port unless it is asked for', () => {
+    expect(parse().dicom.tls).toBeUndefined();
+    expect(parse({ DICOM_TLS_PORT: 'off', ...files }).dicom.tls).toBeUndefined();
+  });
+  it('its files are relative to the project, and client certificates are asked for where an authority is named', () => {
+    expect(parse({ DICOM_TLS_PORT: '2762', ...files }).dicom.tls).toEqual({
+      port: 2762,
+      key: '/srv/isocenter/tls/key.pem',
+      cert: '/etc/isocenter/cert.pem',
+      ca: undefined,
+      client: 'none',
+    });
+    const { tls } = parse({ DICOM_TLS_PORT: '2762', ...files, DICOM_TLS_CA: 'ca.pem' }).dicom;
+    expect(tls).toMatchObject({ ca: '/srv/isocenter/ca.pem', client: 'require' });
+  });
+  it('the plain port can be closed beside a TLS port only', () => {
+    expect(parse({ DICOM_PORT: 'off', DICOM_TLS_PORT: '2762', ...files }).dicom.port).toBeUndefined();
+    expect(faults({ DICOM_PORT: 'off' })).toContain('DICOM_TLS_PORT must be set');
+  });
+  it.each([
+    [{ DICOM_TLS_PORT: '2762' }, 'DICOM_TLS_KEY and DICOM_TLS_CERT must name PEM files'],
+    [{ DICOM_TLS_PORT: '11112', ...files }, 'need a port each'],
+    [{ DICOM_TLS_PORT: '2762', ...files, DICOM_TLS_CLIENT: 'require' }, 'DICOM_TLS_CA must name'],
+    [{ DICOM_TLS_PORT: '2762', ...files, DICOM_TLS_CLIENT: 'yes' }, 'one of none, accept, require'],
+    [{ DICOM_MAX_PDU: '1KB' }, 'DICOM_MAX_PDU'],
+    [{ DICOM_ARTIM_S: '0' }, 'seconds, from 1'],
+  ])('%j is a fault', (env, words) => {
+    expect(faults(env as unknown as Record<string, string>)).toContain(words);
+    expect(faults(env as unknown as Record<string, string>)).toContain('one fault');
+  });
 });
 
 describe('sizes', () => {

@@ -132,6 +132,16 @@ export const ROUTE_DESCRIPTIONS: Readonly<Record<string, RouteText>> = {
   'GET /api/disclosures': admin('Every exit of patient data: when, by which channel, to whom', {
     query: { study: STUDY, recipient: 'User, AE title or host', ...PAGE },
   }),
+  'GET /api/aes': admin('Known AEs: who may open a DICOM association, and how many each has open here'),
+  'GET /api/aes/{name}': admin('A known AE'),
+  'PUT /api/aes/{name}': admin('Creates or changes a known AE; answered once it holds on this node', {
+    body: JSON_BODY,
+  }),
+  'DELETE /api/aes/{name}': admin('Deletes a known AE; its open associations go on', {
+    status: 204,
+    answer: 'Deleted',
+    type: null,
+  }),
   'GET /api/openapi.json': admin('This description'),
 
   'GET /api/fhir/unlinked': {

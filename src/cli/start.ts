@@ -54,12 +54,15 @@ export async function start(): Promise<number> {
 
   const { aeTitle, host } = config.dicom;
   const viewer = config.publicUrl ?? `http://${shownHost(config.http.host)}:${isocenter.httpPort}`;
-  const node = `${aeTitle}@${shownHost(host)}:${isocenter.dicomPort}`;
+  const { dicomPort, dicomTlsPort } = isocenter;
+  const node = `${aeTitle}@${shownHost(host)}:${dicomPort ?? dicomTlsPort}`;
+  const tls =
+    dicomTlsPort === undefined ? '' : `${dicomPort === undefined ? '' : `, port ${dicomTlsPort}`} by TLS`;
   console.log(`Isocenter is ready (${((Date.now() - began) / 1000).toFixed(1)} s).
 
   Viewer     ${viewer}/
   DICOMweb   ${viewer}/dicom-web
-  DICOM      ${node}
+  DICOM      ${node}${tls}
   Database   ${isocenter.databaseIs === 'embedded' ? 'embedded Postgres' : isocenter.databaseIs}
   Objects    ${config.s3 ? `${config.s3.endpoint}, bucket ${config.s3.bucket}` : config.dataFolder}${diskWarning(config)}
 

@@ -2,19 +2,16 @@
  * The administration of destinations and rules over HTTP: /api/destinations, /api/rules.
  * Mounted by http.ts under /api; what it throws is a Failure, answered there as {"error", "message"}.
  */
-import { bodyParser } from '@koa/bodyparser';
 import Router from '@koa/router';
-import type { Context } from 'koa';
 import { Failure } from '../failure.ts';
 import { shownSettings } from './destination.ts';
+import { actorOf, bodyOf, json, nameOf } from './named-json.ts';
 import type { DestinationRecord, RoutingTable, RuleRecord } from './routing-table.ts';
-import { nameSchema, ruleJsonSchema } from './rule.ts';
+import { ruleJsonSchema } from './rule.ts';
 
 export interface RoutingRoutesParts {
   table: RoutingTable;
 }
-
-const json = bodyParser({ enableTypes: ['json'], jsonLimit: '1mb', encoding: 'utf-8' });
 
 export function createRoutingRoutes({ table }: RoutingRoutesParts): Router {
   const router = new Router({ prefix: '/api' });
@@ -117,27 +114,4 @@ async function ruleOf(table: RoutingTable, name: string): Promise<RuleRecord> {
   const found = await table.rule(name);
   if (!found) throw new Failure('not-found', `There is no rule ${name}`);
   return found;
-}
-
-function nameOf(given: string | undefined): string {
-  const parsed = nameSchema.safeParse(given);
-  if (!parsed.success)
-    throw new Failure('invalid', `The name is "${given}": ${parsed.error.issues[0]?.message}`);
-  return parsed.data;
-}
-
-function bodyOf(ctx: Context): unknown {
-  const { body } = ctx.request as { body?: unknown };
-  // For any other media type, curl's own among them, the parser leaves an empty object.
-  if (body === undefined || !ctx.request.is('json', '+json'))
-    throw new Failure(
-      'invalid',
-      'The body is empty or not JSON: send it with Content-Type: application/json',
-    );
-  return body;
-}
-
-function actorOf(ctx: Context): string {
-  const { actor } = ctx.state as { actor?: { name?: string } };
-  return actor?.name ?? '';
 }

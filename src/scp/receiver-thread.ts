@@ -9,59 +9,82 @@ import type { CloseReason } from '../dimse/inbound-association.ts';
 import { asFailure } from '../failure.ts';
 import { createLog } from '../log.ts';
 import type { AdmissionPolicy } from './admission.ts';
+import { createAssociationSlots } from './association-slots.ts';
+import type { InboundLimits } from './inbound.ts';
 import { type Listener, listen } from './listener.ts';
+import type { TlsMaterial } from './tls.ts';
 
 export interface ReceiverData {
   host: string;
-  port: number;
+  port: number | undefined;
+  tls: { port: number; material: TlsMaterial } | undefined;
   shared: boolean;
   policy: AdmissionPolicy;
+  limits: InboundLimits;
+  maxWaiting: number;
   intake: Omit<IntakeOptions, 'port'>;
   settlerPort: MessagePort;
-  openCounts: SharedArrayBuffer;
-  slot: number;
+  /** association-slots.ts, shared with the other threads. */
+  slots: SharedArrayBuffer;
+  thread: number;
   logLevel: string;
 }
 
 export type FromReceiver =
-  | { type: 'listening'; port: number }
+  | { type: 'listening'; port: number | undefined; tlsPort: number | undefined }
+  | { type: 'policy-taken'; number: number }
   | { type: 'failed'; kind: string; message: string }
   | { type: 'refusal'; refusal: Refusal }
   | { type: 'association-end'; how: CloseReason; stored: number; refused: number; bytes: number }
   | { type: 'drained' };
 
-export type ToReceiver = { type: 'drain'; limitMs: number };
+export type ToReceiver =
+  | { type: 'drain'; limitMs: number }
+  | { type: 'policy'; number: number; policy: AdmissionPolicy }
+  | { type: 'tls'; material: TlsMaterial };
 
 const data = workerData as ReceiverData;
 const parent = parentPort!;
 const say = (message: FromReceiver): void => parent.postMessage(message);
 const intake = createIntake({ ...data.intake, port: data.settlerPort });
 
-let listener: Listener | undefined;
-try {
-  listener = await listen({
-    host: data.host,
-    port: data.port,
-    shared: data.shared,
-    policy: data.policy,
-    intake,
-    openCounts: new Int32Array(data.openCounts),
-    slot: data.slot,
-    onRefusal: (refusal) => say({ type: 'refusal', refusal }),
-    onAssociationEnd: (end) => say({ type: 'association-end', ...end }),
-    log: createLog(data.logLevel, 'scp'),
-  });
-  say({ type: 'listening', port: listener.port });
-} catch (thrown) {
-  const failure = asFailure(thrown);
-  say({ type: 'failed', kind: failure.kind, message: failure.message });
+let { policy } = data;
+// Heard before the listener is open, so that no change is missed.
+parent.on('message', (message: ToReceiver) => {
+  if (message.type === 'policy') {
+    policy = message.policy;
+    say({ type: 'policy-taken', number: message.number });
+  } else if (message.type === 'tls') void opening.then((listener) => listener?.setTls(message.material));
+  else void opening.then((listener) => drain(listener, message.limitMs));
+});
+const opening: Promise<Listener | undefined> = open();
+
+async function open(): Promise<Listener | undefined> {
+  try {
+    const listener = await listen({
+      host: data.host,
+      port: data.port,
+      tls: data.tls,
+      shared: data.shared,
+      policy: () => policy,
+      limits: data.limits,
+      maxWaiting: data.maxWaiting,
+      intake,
+      slots: createAssociationSlots(data.slots, data.thread),
+      onRefusal: (refusal) => say({ type: 'refusal', refusal }),
+      onAssociationEnd: (end) => say({ type: 'association-end', ...end }),
+      log: createLog(data.logLevel, 'scp'),
+    });
+    say({ type: 'listening', port: listener.port, tlsPort: listener.tlsPort });
+    return listener;
+  } catch (thrown) {
+    const failure = asFailure(thrown);
+    say({ type: 'failed', kind: failure.kind, message: failure.message });
+    return undefined;
+  }
 }
 
-parent.on('message', (message: ToReceiver) => {
-  if (message.type === 'drain') void drain(message.limitMs);
-});
-
-async function drain(limitMs: number): Promise<void> {
+async function drain(listener: Listener | undefined, limitMs: number): Promise<void> {
   await listener?.drain(limitMs);
   intake.close();
   data.settlerPort.close();

@@ -1,23 +1,32 @@
 /**
- * The front door: starts the receiver threads on one DICOM port, starts one anew when it fails, drains them at the end.
- * Made by main.ts. Counts and refusals of the threads come together here.
+ * The front door: starts the receiver threads on the DICOM ports, starts one anew when it fails, drains them at the
+ * end, and tells them all who may call. Made by main.ts. Counts and refusals of the threads come together here.
  */
 import net from 'node:net';
 import { Worker } from 'node:worker_threads';
+import type Router from '@koa/router';
 import type { Archive } from '../archive/archive.ts';
+import type { Config } from '../config.ts';
 import type { CloseReason } from '../dimse/inbound-association.ts';
 import { Failure, type FailureKind } from '../failure.ts';
 import type { Log } from '../log.ts';
 import type { AdmissionPolicy } from './admission.ts';
-import { countOpen } from './listener.ts';
+import { createAeRoutes } from './ae-routes.ts';
+import { createAeTable } from './ae-table.ts';
+import { countOpen, createSlotMemory, freeSlotsOf } from './association-slots.ts';
+import { bootstrapAe } from './known-ae.ts';
+import { createKnownList } from './known-list.ts';
+import { listenFailure } from './listener.ts';
+import { createPolicyNews } from './policy-news.ts';
 import type { FromReceiver, ReceiverData, ToReceiver } from './receiver-thread.ts';
+import type { TlsMaterial } from './tls.ts';
+import { followTlsFiles, readTlsFiles } from './tls-files.ts';
 
 export interface ScpParts {
-  archive: Pick<Archive, 'seat' | 'refusals'>;
-  host: string;
-  port: number;
-  receivers: number;
-  policy: AdmissionPolicy;
+  archive: Pick<Archive, 'seat' | 'database' | 'refusals'>;
+  dicom: Config['dicom'];
+  /** Where the last known AE titles are kept for a start without the database. */
+  knownAesFile: string;
   logLevel: string;
   log: Log;
 }
@@ -30,9 +39,12 @@ export interface ScpCounters {
 }
 
 export interface Scp {
-  /** @throws Failure 'conflict' when the port is taken */
+  /** @throws Failure 'conflict' when a port is taken, 'invalid' with what is wrong with the TLS files */
   start(): Promise<void>;
-  readonly port: number;
+  /** Of the plain port; undefined when it is closed. */
+  readonly port: number | undefined;
+  readonly tlsPort: number | undefined;
+  readonly routes: Router;
   readonly counters: ScpCounters;
   /** Associations open now. */
   open(): number;
@@ -42,8 +54,9 @@ export interface Scp {
 const RESTART_MS = 1000;
 
 export function createScp(parts: ScpParts): Scp {
-  const { archive, log } = parts;
-  const openCounts = new SharedArrayBuffer(4 * parts.receivers);
+  const { archive, dicom, log } = parts;
+  const { limits } = dicom;
+  const slots = createSlotMemory(limits.maxAssociations);
   const threads = new Set<Worker>();
   const counters: ScpCounters = {
     associations: { released: 0, aborted: 0, lost: 0, rejected: 0 },
@@ -51,20 +64,55 @@ export function createScp(parts: ScpParts): Scp {
     refused: 0,
     bytes: 0,
   };
-  let port = parts.port;
+  let { port } = dicom;
+  let tlsPort = dicom.tls?.port;
+  let material: TlsMaterial | undefined;
+  let tlsFiles: { stop(): void } | undefined;
   let stopping = false;
 
-  const startThread = (n: number, shared: boolean): Promise<number> => {
+  const table = createAeTable(archive.database);
+  const policies = createPolicyNews(threads);
+  const known = createKnownList({
+    database: archive.database,
+    table,
+    file: parts.knownAesFile,
+    onChange: () => policies.tell(policyNow()),
+    log,
+  });
+  const policyNow = (): AdmissionPolicy => {
+    const list = known.current();
+    const knownAes = [...dicom.knownAes.map(bootstrapAe), ...(list ?? [])];
+    // Without a list the machine itself may call, where nobody else can; a list that cannot be read is not none.
+    const open = dicom.mayBeOpen && list !== undefined && knownAes.length === 0;
+    return {
+      aeTitle: dicom.aeTitle,
+      strangers: dicom.promiscuous || open ? 'accept' : 'refuse',
+      knownAes,
+      maxAssociations: limits.maxAssociations,
+      maxAssociationsPerAe: limits.maxAssociationsPerAe,
+      privateSopClasses: dicom.privateSopClasses,
+    };
+  };
+
+  const startThread = (n: number, shared: boolean): Promise<Ports> => {
     const seat = archive.seat(`receiver-${n}`);
     const data: ReceiverData = {
-      host: parts.host,
+      host: dicom.host,
       port,
+      tls: material && tlsPort !== undefined ? { port: tlsPort, material } : undefined,
       shared,
-      policy: parts.policy,
+      policy: policyNow(),
+      limits: {
+        maxPduLength: limits.maxPduLength,
+        maxRequestLength: limits.maxRequestLength,
+        artimMs: limits.artimS * 1000,
+        idleMs: limits.idleS * 1000,
+      },
+      maxWaiting: Math.ceil(limits.maxWaiting / (shared ? dicom.receivers : 1)),
       intake: seat.intake,
       settlerPort: seat.settlerPort,
-      openCounts,
-      slot: n,
+      slots,
+      thread: n,
       logLevel: parts.logLevel,
     };
     const thread = new Worker(new URL('./receiver-thread.ts', import.meta.url), {
@@ -72,9 +120,10 @@ export function createScp(parts: ScpParts): Scp {
       transferList: [seat.settlerPort],
     });
     threads.add(thread);
-    const { promise, resolve, reject } = Promise.withResolvers<number>();
+    const { promise, resolve, reject } = Promise.withResolvers<Ports>();
     thread.on('message', (message: FromReceiver) => {
-      if (message.type === 'listening') resolve(message.port);
+      if (message.type === 'listening') resolve(message);
+      else if (message.type === 'policy-taken') policies.taken(thread, message.number);
       else if (message.type === 'failed') {
         reject(new Failure(message.kind as FailureKind, message.message));
         void thread.terminate();
@@ -94,7 +143,8 @@ export function createScp(parts: ScpParts): Scp {
     });
     thread.on('exit', () => {
       threads.delete(thread);
-      Atomics.store(new Int32Array(openCounts), n, 0);
+      policies.gone(thread);
+      freeSlotsOf(slots, n);
       restart(n, shared);
     });
     return promise;
@@ -114,19 +164,45 @@ export function createScp(parts: ScpParts): Scp {
     }, RESTART_MS);
   };
 
+  const startTls = async (config: NonNullable<Config['dicom']['tls']>): Promise<TlsMaterial> => {
+    const first = await readTlsFiles(config);
+    for (const warning of first.warnings) log.warn(warning);
+    tlsFiles = followTlsFiles(config, first.material, log, (changed) => {
+      material = changed;
+      for (const thread of threads)
+        thread.postMessage({ type: 'tls', material: changed } satisfies ToReceiver);
+    });
+    return first.material;
+  };
+
   return {
     get port() {
       return port;
     },
+    get tlsPort() {
+      return tlsPort;
+    },
+    routes: createAeRoutes({
+      table,
+      refresh: known.refresh,
+      open: (aeTitle) => countOpen(slots, aeTitle),
+    }),
     counters,
-    open: () => countOpen(new Int32Array(openCounts)),
+    open: () => countOpen(slots),
     async start() {
-      await refuseTakenPort(parts.host, port);
-      const shared = parts.receivers > 1 && (await canSharePort(parts.host));
+      const { host, receivers } = dicom;
+      if (dicom.tls) material = await startTls(dicom.tls);
+      if (port !== undefined) await refuseTakenPort(host, port, 'DICOM_PORT');
+      if (tlsPort !== undefined) await refuseTakenPort(host, tlsPort, 'DICOM_TLS_PORT');
+      await known.start();
+      const { strangers, knownAes } = policyNow();
+      if (strangers === 'refuse' && knownAes.length === 0)
+        log.warn('nobody may send yet: name the modalities (PUT /api/aes/NAME, or KNOWN_AES)');
+      const shared = receivers > 1 && (await canSharePort(host));
       try {
-        port = await startThread(0, shared);
+        ({ port, tlsPort } = await startThread(0, shared));
         if (shared)
-          await Promise.all(Array.from({ length: parts.receivers - 1 }, (_, n) => startThread(n + 1, true)));
+          await Promise.all(Array.from({ length: receivers - 1 }, (_, n) => startThread(n + 1, true)));
       } catch (thrown) {
         stopping = true;
         throw thrown;
@@ -134,6 +210,8 @@ export function createScp(parts: ScpParts): Scp {
     },
     async stop(limitMs) {
       stopping = true;
+      tlsFiles?.stop();
+      await known.stop();
       await Promise.all(
         [...threads].map(
           (thread) =>
@@ -147,15 +225,15 @@ export function createScp(parts: ScpParts): Scp {
   };
 }
 
+interface Ports {
+  port: number | undefined;
+  tlsPort: number | undefined;
+}
+
 /** With SO_REUSEPORT a second program of the same user would share our port unseen: ask once without it. */
-async function refuseTakenPort(host: string, port: number): Promise<void> {
+async function refuseTakenPort(host: string, port: number, setting: string): Promise<void> {
   const cause = await tryListen({ host, port });
-  if (cause?.code === 'EADDRINUSE')
-    throw new Failure(
-      'conflict',
-      `DICOM port ${port} on ${host} is in use by another program: set DICOM_PORT`,
-      { cause },
-    );
+  if (cause?.code === 'EADDRINUSE') throw listenFailure(host, port, setting, cause);
 }
 
 /** Linux, FreeBSD and some others; elsewhere one receiver listens alone. */

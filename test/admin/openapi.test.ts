@@ -8,6 +8,7 @@ import { createFhirRoutes } from '../../src/fhir/routes.ts';
 import { createForwardingRoutes } from '../../src/forwarding/routes.ts';
 import { createLog } from '../../src/log.ts';
 import { createRoutingRoutes } from '../../src/routing/routes.ts';
+import { createAeRoutes } from '../../src/scp/ae-routes.ts';
 
 /** Routes are only listed here, never called, so nothing stands behind them. */
 const nothing = {} as never;
@@ -23,6 +24,7 @@ afterAll(() => dicomweb.stop());
 const routers = () => {
   const doors = [
     dicomweb.router,
+    createAeRoutes({ table: nothing, refresh: nothing, open: nothing }),
     createRoutingRoutes({ table: nothing }),
     createForwardingRoutes({ deliveries: nothing, table: nothing, test: nothing }),
     createFhirRoutes({ database, publicUrl: () => '', patientSystem: undefined, version: '0', log }),

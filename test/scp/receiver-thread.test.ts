@@ -1,6 +1,7 @@
 /** A receiver thread that dies in the middle of an object: what it acknowledged is indexed, what it held is given back. */
 import { Worker } from 'node:worker_threads';
 import { afterAll, beforeAll, expect, it } from 'vitest';
+import { createSlotMemory } from '../../src/scp/association-slots.ts';
 import type { FromReceiver, ReceiverData } from '../../src/scp/receiver-thread.ts';
 import { connectRaw, pdata, pdv, storeCommand } from '../dimse/raw-peer.ts';
 import { anObject, aSeries, CT } from '../support/an-object.ts';
@@ -21,11 +22,21 @@ it('loses nothing and leaves nothing behind', async () => {
     host: '127.0.0.1',
     port: 0,
     shared: false,
-    policy: { aeTitle: 'ISOCENTER', promiscuous: false, knownAes: [], maxAssociations: 10 },
+    tls: undefined,
+    policy: {
+      aeTitle: 'ISOCENTER',
+      strangers: 'accept',
+      knownAes: [],
+      maxAssociations: 10,
+      maxAssociationsPerAe: 10,
+      privateSopClasses: 'accept',
+    },
+    limits: { maxPduLength: 131_072, maxRequestLength: 262_144, artimMs: 30_000, idleMs: 60_000 },
+    maxWaiting: 10,
     intake: seat.intake,
     settlerPort: seat.settlerPort,
-    openCounts: new SharedArrayBuffer(4),
-    slot: 0,
+    slots: createSlotMemory(10),
+    thread: 0,
     logLevel: 'silent',
   };
   const thread = new Worker(new URL('../../src/scp/receiver-thread.ts', import.meta.url), {
@@ -33,7 +44,7 @@ it('loses nothing and leaves nothing behind', async () => {
     transferList: [seat.settlerPort],
   });
   const port = await new Promise<number>((resolve, reject) => {
-    thread.on('message', (message: FromReceiver) => message.type === 'listening' && resolve(message.port));
+    thread.on('message', (message: FromReceiver) => message.type === 'listening' && resolve(message.port!));
     thread.on('error', reject);
   });
   const peer = await connectRaw(port);

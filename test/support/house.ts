@@ -51,7 +51,9 @@ export async function openHouse(env: Record<string, string> = {}): Promise<House
       return `http://127.0.0.1:${house.isocenter.httpPort}`;
     },
     get dicomPort() {
-      return house.isocenter.dicomPort;
+      const { dicomPort } = house.isocenter;
+      if (dicomPort === undefined) throw new Error('the plain DICOM port of this house is closed');
+      return dicomPort;
     },
     dataFolder,
     db,

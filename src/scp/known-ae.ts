@@ -1,0 +1,109 @@
+/**
+ * A known AE as people write it: who may open an association, from where, with which certificate, how often at once.
+ * The zod schema here is what PUT /api/aes takes; ae-table.ts keeps it, admission.ts decides by it.
+ */
+import { z } from 'zod';
+import { parseAeTitle } from '../dicom/ae-title.ts';
+import { asFailure } from '../failure.ts';
+import { invalid, sentences } from '../routing/faults.ts';
+import { isAddressRange, plainAddress } from './address-range.ts';
+
+const aeTitle = z.string().transform((text, context) => {
+  try {
+    return parseAeTitle(text);
+  } catch (thrown) {
+    context.addIssue({ code: 'custom', message: asFailure(thrown).message });
+    return z.NEVER;
+  }
+});
+
+const nameInCertificate = z.string().min(1).max(253);
+const certificate = z
+  .strictObject({
+    commonName: nameInCertificate.optional().describe('Subject common name, compared letter by letter'),
+    subjectAltName: nameInCertificate
+      .optional()
+      .describe('A DNS name, IP address, URI or e-mail address among its subject alternative names'),
+    fingerprint: z
+      .string()
+      .transform((text) => text.replace(/[:\s]/g, '').toUpperCase())
+      .refine(
+        (text) => /^[0-9A-F]{64}$/.test(text),
+        'expected the SHA-256 fingerprint: 64 hexadecimal digits',
+      )
+      .optional()
+      .describe('SHA-256 of the certificate; it then needs no authority of DICOM_TLS_CA'),
+  })
+  .refine(
+    (rule) => Object.values(rule).some((value) => value !== undefined),
+    'expected a commonName, a subjectAltName or a fingerprint',
+  );
+
+const knownAe = z
+  .strictObject({
+    aeTitle: aeTitle.describe('Its calling AE title'),
+    addresses: z
+      .array(
+        z
+          .string()
+          .refine(isAddressRange, 'expected an IP address or a range such as 10.1.0.0/16')
+          .transform(plainAddress),
+      )
+      .max(100)
+      .default([])
+      .describe('Where it calls from: IP addresses and CIDR ranges; none means anywhere'),
+    tls: z.enum(['optional', 'required'], 'expected optional or required').default('optional'),
+    certificate: certificate
+      .optional()
+      .describe('What its TLS client certificate must say; all that is named must fit'),
+    maxAssociations: z
+      .number()
+      .int()
+      .min(1)
+      .max(1000)
+      .optional()
+      .describe('At once; MAX_ASSOCIATIONS_PER_AE when absent'),
+    privateSopClasses: z
+      .enum(['accept', 'refuse'], 'expected accept or refuse')
+      .optional()
+      .describe('PRIVATE_SOP_CLASSES when absent'),
+    enabled: z.boolean().default(true).describe('While false it is not let in'),
+    description: z.string().max(500).default(''),
+  })
+  .refine(({ tls, certificate: rule }) => tls === 'required' || rule === undefined, {
+    path: ['tls'],
+    message: 'expected required, since a certificate is asked for and the plain port shows none',
+  });
+
+export type KnownAeSettings = z.infer<typeof knownAe>;
+export type CertificateRule = z.infer<typeof certificate>;
+
+export interface KnownAe extends KnownAeSettings {
+  /** Under which it stands at /api/aes. */
+  name: string;
+}
+
+/** @throws Failure 'invalid' with every fault */
+export function parseKnownAe(json: unknown): KnownAeSettings {
+  const parsed = knownAe.safeParse(json);
+  if (!parsed.success) throw invalid('The known AE', sentences(parsed.error));
+  return parsed.data;
+}
+
+/** One of KNOWN_AES, as if it had been put. */
+export function bootstrapAe({
+  aeTitle: title,
+  address,
+}: {
+  aeTitle: string;
+  address: string | undefined;
+}): KnownAe {
+  return {
+    name: 'KNOWN_AES',
+    aeTitle: title,
+    addresses: address === undefined ? [] : [address],
+    tls: 'optional',
+    enabled: true,
+    description: '',
+  };
+}
