@@ -14,7 +14,9 @@ export interface Run {
   wallSeconds: number;
   /** Of the receiver's processes, from the first sender's start until it rests again. */
   cpuSeconds: number;
-  /** Peaks since the receiver was started. */
+  /** Peak when it had just started, before it received anything. */
+  startBytes: number;
+  /** Peaks since the start, the start with them. */
   memoryBytes: number;
   postgresBytes: number;
   pauseMs: number | undefined;
@@ -53,6 +55,7 @@ export async function measure(job: Job): Promise<Run> {
 
 async function measureReceiver(job: Job, receiver: Receiver): Promise<Run> {
   const { kind, series, warmUp, associations, signal } = job;
+  const { memoryBytes: startBytes } = readTree(receiver.pid);
   await send(receiver, lanesOf(warmUp, associations), signal);
   await receiver.settled();
   spawnSync('sync');
@@ -82,7 +85,7 @@ async function measureReceiver(job: Job, receiver: Receiver): Promise<Run> {
   const faults = (await receiver.complaints?.()) ?? [];
   if (stored !== series.objects)
     faults.unshift(`${stored} of ${series.objects} objects were there when the senders had ended`);
-  return { wallSeconds, cpuSeconds, ...peak, pauseMs, faults };
+  return { wallSeconds, cpuSeconds, startBytes, ...peak, pauseMs, faults };
 }
 
 /** One index is asked once. Those that only count what they wrote may say so a moment after the sender's end. */

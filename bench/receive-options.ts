@@ -6,6 +6,8 @@ export interface ReceiveOptions {
   readonly series: readonly SeriesName[];
   readonly associations: readonly Associations[];
   readonly runs: number;
+  /** No run begins later than so many minutes after the start. */
+  readonly minutes: number;
   readonly without: readonly string[];
   /** Where series and data are written; the project's own disk when not given. */
   readonly folder: string | undefined;
@@ -15,10 +17,12 @@ export const RECEIVE_USAGE = `npm run bench -- receive [options]
   --series ct,mr,big,small   which series (all)
   --associations 1,8         over how many associations (both)
   --runs N                   runs of each, of which the median is told (5; Orthanc gets 3 at most)
+  --minutes N                no run begins later than this (40; all of it takes some 12 on 2 cores)
   --without NAME,…           leave receivers out: isocenter, storescp, orthanc, reader
   --folder FOLDER            disk to measure on (the project's storage folder)`;
 
 const MOST_RUNS = 50;
+const MOST_MINUTES = 600;
 
 /** @throws Error in words for the person who typed it */
 export function parseReceiveOptions(args: readonly string[], receivers: readonly string[]): ReceiveOptions {
@@ -28,22 +32,28 @@ export function parseReceiveOptions(args: readonly string[], receivers: readonly
       series: { type: 'string', default: SERIES_NAMES.join() },
       associations: { type: 'string', default: ASSOCIATIONS.join() },
       runs: { type: 'string', default: '5' },
+      minutes: { type: 'string', default: '40' },
       without: { type: 'string', default: '' },
       folder: { type: 'string' },
     },
   });
-  const runs = Number(values.runs);
-  if (!Number.isInteger(runs) || runs < 1 || runs > MOST_RUNS)
-    throw new Error(`--runs ${values.runs}: a whole number from 1 to ${MOST_RUNS} is expected`);
   return {
     series: chosen('--series', values.series, SERIES_NAMES),
     associations: chosen('--associations', values.associations, ASSOCIATIONS.map(String)).map(
       (text) => Number(text) as Associations,
     ),
-    runs,
+    runs: whole('--runs', values.runs, MOST_RUNS),
+    minutes: whole('--minutes', values.minutes, MOST_MINUTES),
     without: chosen('--without', values.without, receivers),
     folder: values.folder,
   };
+}
+
+function whole(option: string, text: string, most: number): number {
+  const number = Number(text);
+  if (!Number.isInteger(number) || number < 1 || number > most)
+    throw new Error(`${option} ${text}: a whole number from 1 to ${most} is expected`);
+  return number;
 }
 
 function chosen<T extends string>(option: string, text: string, known: readonly T[]): T[] {

@@ -52,6 +52,7 @@ export async function receive(args: readonly string[]): Promise<number> {
   const interrupt = (): void => interrupted.abort(new Error('interrupted'));
   process.once('SIGINT', interrupt).once('SIGTERM', interrupt);
 
+  const until = performance.now() + options.minutes * 60_000;
   const rows: MutableRow[] = [];
   const about = [...describeMachine(parent), `Sender: ${SEND_COMMAND}`, ...kinds.map(commandLine)];
   progress(about.join('\n'));
@@ -64,7 +65,7 @@ export async function receive(args: readonly string[]): Promise<number> {
         const folder = join(workspace, 'series');
         const series = await writeSeries(shapeOf(name, associations), folder);
         await measureAll(
-          { kinds, series, warmUp, associations, workspace, signal, runs: options.runs },
+          { kinds, series, warmUp, associations, workspace, signal, runs: options.runs, until },
           rows,
         );
         await rm(folder, { recursive: true });
@@ -78,8 +79,7 @@ export async function receive(args: readonly string[]): Promise<number> {
   }
   console.log(`\n${about.map((line) => `    ${line}`).join('\n')}\n\n${markdownTable(rows)}`);
   if (stopped && !interrupted.signal.aborted) throw stopped;
-  const isVoid = rows.some(({ runs }) => runs.some(({ faults }) => faults.length > 0));
-  return stopped || isVoid ? 1 : 0;
+  return stopped || rows.some(({ runs }) => runs.some(isVoid)) ? 1 : 0;
 }
 
 interface Measurement {
@@ -90,6 +90,8 @@ interface Measurement {
   workspace: string;
   signal: AbortSignal;
   runs: number;
+  /** By performance.now(). */
+  until: number;
 }
 
 /** All runs of one series over one number of associations; every round begins with another receiver. */
@@ -101,16 +103,29 @@ async function measureAll(all: Measurement, rows: MutableRow[]): Promise<void> {
     for (let turn = 0; turn < kinds.length; turn++) {
       const row = mine[(round + turn) % mine.length]!;
       if (row.kind === orthanc && round >= ORTHANC_RUNS) continue;
+      // A receiver that failed would fail again, and take its time to.
+      if (row.runs.some(isVoid)) continue;
       signal.throwIfAborted();
+      if (performance.now() > all.until)
+        throw new Error('The time is up (--minutes); the table has what was measured');
       const run = await measureOrFail(all, row.kind);
       row.runs.push(run);
-      const outcome = run.faults.length > 0 ? `VOID: ${run.faults.join('; ')}` : summary(run, series);
+      const outcome = isVoid(run) ? `VOID: ${run.faults.join('; ')}` : summary(run, series);
       progress(
         `${series.title}, ${associations} assoc., round ${round + 1}/${runs}, ${row.kind.name}: ${outcome}`,
       );
     }
   }
 }
+
+const NOTHING = {
+  wallSeconds: 0,
+  cpuSeconds: 0,
+  startBytes: 0,
+  memoryBytes: 0,
+  postgresBytes: 0,
+  pauseMs: undefined,
+};
 
 /** A run that fails is void; the others go on. */
 async function measureOrFail(all: Measurement, kind: ReceiverKind): Promise<Run> {
@@ -119,22 +134,24 @@ async function measureOrFail(all: Measurement, kind: ReceiverKind): Promise<Run>
   } catch (thrown) {
     if (all.signal.aborted || !(thrown instanceof Error)) throw thrown;
     const faults = [thrown.message];
-    return { wallSeconds: 0, cpuSeconds: 0, memoryBytes: 0, postgresBytes: 0, pauseMs: undefined, faults };
+    return { ...NOTHING, faults };
   }
 }
 
 function summary(run: Run, { objects, bytes }: Series): string {
-  const { wallSeconds: wall, cpuSeconds, memoryBytes, pauseMs } = run;
+  const { wallSeconds: wall, cpuSeconds, startBytes, memoryBytes, pauseMs } = run;
   const parts = [
     `${wall.toFixed(2)} s`,
-    `${(objects / wall).toFixed(0)} objects/s`,
+    `${(objects / wall).toFixed(objects < 100 ? 1 : 0)} objects/s`,
     `${(bytes / 1e6 / wall).toFixed(0)} MB/s`,
     `${cpuSeconds.toFixed(2)} CPU s`,
-    `${(memoryBytes / 1e6).toFixed(0)} MB`,
+    `${(memoryBytes / 1e6).toFixed(0)} MB (${(startBytes / 1e6).toFixed(0)} at start)`,
   ];
   if (pauseMs !== undefined) parts.push(`longest pause ${pauseMs.toFixed(0)} ms`);
   return parts.join(', ');
 }
+
+const isVoid = ({ faults }: Run): boolean => faults.length > 0;
 
 const commandLine = ({ name, command }: ReceiverKind): string => `${name}: ${command}`;
 

@@ -11,7 +11,7 @@ const LIMIT_SECONDS = 120;
 const KEPT_OUTPUT = 4000;
 
 export const SEND_COMMAND =
-  'TCP_NODELAY=1 storescu -R --max-pdu 131072 -aet BENCH -aec AETITLE +sd 127.0.0.1 PORT FOLDER…';
+  'TCP_NODELAY=1 storescu -R --max-pdu 131072 --max-send-pdu 131072 -aet BENCH -aec AETITLE +sd 127.0.0.1 PORT FOLDER…';
 
 export interface Target {
   readonly port: number;
@@ -34,7 +34,8 @@ export async function send(
 }
 
 function sendLane({ port, aeTitle }: Target, folders: readonly string[], signal: AbortSignal): Promise<void> {
-  const options = ['-R', '--max-pdu', '131072', '-aet', 'BENCH', '-aec', aeTitle, '+sd'];
+  const pdu = ['--max-pdu', '131072', '--max-send-pdu', '131072'];
+  const options = ['-R', ...pdu, '-aet', 'BENCH', '-aec', aeTitle, '+sd'];
   const child = spawn(
     findPeer('dcmtk')?.storescu ?? 'storescu',
     [...options, '127.0.0.1', String(port), ...folders],

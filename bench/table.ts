@@ -21,7 +21,7 @@ const HEAD = [
   'Wall s (min–max)',
   'Objects/s',
   'MB/s',
-  'Memory MB',
+  'Memory MB (at start)',
   'Postgres MB',
   'CPU s',
   '× storescp',
@@ -57,8 +57,8 @@ export function markdownTable(rows: readonly Row[]): string {
         good.length > 0 ? spread : '–',
         fixed(wall && series.objects / wall, series.objects < 100 ? 1 : 0),
         fixed(wall && series.bytes / MB / wall, 0),
-        fixed(inMegabytes(worst(({ memoryBytes }) => memoryBytes)), 0),
-        fixed(inMegabytes(worst(({ postgresBytes }) => postgresBytes)), 0),
+        `${megabytes(worst(({ memoryBytes }) => memoryBytes))} (${megabytes(worst(({ startBytes }) => startBytes))})`,
+        megabytes(worst(({ postgresBytes }) => postgresBytes)),
         fixed(median(good.map(({ cpuSeconds }) => cpuSeconds)), 2),
         ratio(wall, beside('storescp')),
         ratio(wall, beside('orthanc')),
@@ -85,7 +85,7 @@ export function median(values: readonly number[]): number | undefined {
   return sorted.length === 0 ? undefined : (sorted[middle - 1]! + sorted[middle]!) / 2;
 }
 
-const inMegabytes = (bytes: number | undefined): number | undefined => bytes && bytes / MB;
+const megabytes = (bytes: number | undefined): string => fixed(bytes && bytes / MB, 0);
 
 function ratio(wall: number | undefined, other: number | undefined): string {
   return fixed(wall && other && wall / other, 2);
