@@ -52,7 +52,8 @@ export async function openDataFolder(folder: string): Promise<DataFolder> {
   const inside = (name: string): string => path.join(root, name);
   let lock: Lock;
   try {
-    await mkdir(root, { recursive: true, mode: 0o700 });
+    const made = await mkdir(root, { recursive: true, mode: 0o700 });
+    if (made !== undefined) await syncNames(root, made);
     lock = await takeLock(root);
   } catch (error) {
     throw folderFailure(root, error);
@@ -61,6 +62,7 @@ export async function openDataFolder(folder: string): Promise<DataFolder> {
     await rm(inside('tmp'), { recursive: true, force: true });
     for (const name of ['objects', 'journal', 'quarantine', 'postgres', 'tmp'])
       await mkdir(inside(name), { recursive: true, mode: 0o700 });
+    await syncFolder(root);
     const nodeName = await readNodeName(root);
     let held = true;
     return {
@@ -218,13 +220,25 @@ async function readNodeName(root: string): Promise<string> {
   const next = path.join(root, 'tmp', 'node');
   await writeFile(next, `${name}\n`, { mode: 0o600, flush: true });
   await rename(next, file);
-  const directory = await open(root, 'r');
+  await syncFolder(root);
+  return name;
+}
+
+/** A new folder lasts only once the one above it is synced; up to the topmost that was made. */
+async function syncNames(folder: string, topmost: string): Promise<void> {
+  for (let at = folder; ; at = path.dirname(at)) {
+    await syncFolder(path.dirname(at));
+    if (at === topmost) return;
+  }
+}
+
+async function syncFolder(folder: string): Promise<void> {
+  const directory = await open(folder, 'r');
   try {
     await directory.sync();
   } finally {
     await directory.close();
   }
-  return name;
 }
 
 function folderFailure(root: string, error: unknown): Failure {

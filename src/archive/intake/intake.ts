@@ -10,7 +10,7 @@ import { Failure } from '../../failure.ts';
 import type { Log } from '../../log.ts';
 import type { StoreConfig } from '../open-store.ts';
 import { createBudget } from './budget.ts';
-import { SEGMENT_BYTES } from './journal.ts';
+import { SEGMENT_BYTES, syncFolder } from './journal.ts';
 import type { IntakeOptions } from './reception.ts';
 import type { SettlerState } from './settler.ts';
 import type { FromSettlerThread, SettlerThreadData, ToSettlerThread } from './settler-thread.ts';
@@ -103,6 +103,7 @@ export function startIntake(parts: IntakeParts): IntakeThreads {
     const unique = `${name}.${seats++}`;
     const folder = path.join(parts.journalFolder, name);
     fs.mkdirSync(folder, { recursive: true, mode: 0o700 });
+    syncFolder(parts.journalFolder);
     const { port1, port2 } = new MessageChannel();
     tell({ type: 'attach', name: unique, port: port1 }, [port1]);
     return {
