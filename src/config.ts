@@ -94,9 +94,11 @@ const environment = z.object({
   S3_ACCESS_KEY: z.string().optional(),
   S3_SECRET_KEY: z.string().optional(),
   S3_REGION: z.string().default('us-east-1'),
+  S3_UPLOADS: whole(1, 32).default(8),
   REDIS_URL: z.url({ protocol: /^rediss?$/, error: 'a redis:// URL' }).optional(),
   STABLE_AGE_S: seconds.default(60),
   ACK_AFTER: oneOf('journal', 'store').default('journal'),
+  ACK_LIMIT_S: seconds.default(30),
   ISOCENTER_OPEN: flag,
   DICOM_PROMISCUOUS: flag,
   KNOWN_AES: knownAes,
@@ -188,11 +190,15 @@ export interface Config {
         readonly accessKey: string;
         readonly secretKey: string;
         readonly region: string;
+        /** At once. */
+        readonly uploads: number;
       }
     | undefined;
   readonly redisUrl: string | undefined;
   readonly stableAgeS: number;
   readonly ackAfter: 'journal' | 'store';
+  /** With ackAfter store: how long an object may wait for it. */
+  readonly ackLimitS: number;
   readonly fhir:
     | {
         readonly baseUrl: string;
@@ -275,11 +281,13 @@ export function parseConfig(env: Record<string, string | undefined>, root: strin
           accessKey: e.S3_ACCESS_KEY ?? '',
           secretKey: e.S3_SECRET_KEY ?? '',
           region: e.S3_REGION,
+          uploads: e.S3_UPLOADS,
         }
       : undefined,
     redisUrl: e.REDIS_URL,
     stableAgeS: e.STABLE_AGE_S,
     ackAfter: e.ACK_AFTER,
+    ackLimitS: e.ACK_LIMIT_S,
     fhir: e.FHIR_BASE_URL
       ? {
           baseUrl: trimSlash(e.FHIR_BASE_URL) ?? '',

@@ -74,6 +74,7 @@ export async function startIsocenter(
       s3: config.s3,
       stableAgeS: config.stableAgeS,
       ackAfter: config.ackAfter,
+      ackLimitS: config.ackLimitS,
       journal: config.journal,
       logLevel: config.logLevel,
       log: log('archive'),

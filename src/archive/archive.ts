@@ -25,6 +25,8 @@ export interface ArchiveParts {
   s3: StoreConfig['s3'];
   stableAgeS: number;
   ackAfter: 'journal' | 'store';
+  /** How long an object may wait for the store then. */
+  ackLimitS: number;
   journal: { limitBytes: number; reserveBytes: number; segmentBytes?: number };
   logLevel: string;
   log: Log;
@@ -118,6 +120,7 @@ export function createArchive(parts: ArchiveParts): Archive {
         quarantineFolder: dataFolder.quarantine,
         ...parts.journal,
         ackAfter: parts.ackAfter,
+        ackLimitMs: parts.ackLimitS * 1000,
         logLevel: parts.logLevel,
         log,
         onFatal: parts.onFatal,

@@ -12,6 +12,10 @@ export type Fault =
   | { kind: 'refuse' }
   /** Lets the target carry the request out, then closes the connection without its answer. */
   | { kind: 'lose-answer' }
+  /** Takes the request and never answers, until the client gives up. */
+  | { kind: 'hang' }
+  /** The target's answer with other headers: a server that tells something else than it has. */
+  | { kind: 'lie'; headers: Readonly<Record<string, string>> }
   /** Forwards after a while. */
   | { kind: 'delay'; ms: number };
 
@@ -58,7 +62,7 @@ export async function startFaultProxy(targetUrl: string): Promise<FaultProxy> {
     request: IncomingMessage,
     response: ServerResponse,
     entry: ProxiedRequest,
-    lose: boolean,
+    fault?: Fault,
   ) => {
     const onward = httpRequest(
       {
@@ -70,13 +74,16 @@ export async function startFaultProxy(targetUrl: string): Promise<FaultProxy> {
         headers: request.headers,
       },
       (answer) => {
-        if (lose) {
+        if (fault?.kind === 'lose-answer') {
           // Only when the target is done is the answer "lost".
           answer.resume().once('end', () => response.destroy());
           return;
         }
         entry.status = answer.statusCode ?? 0;
-        response.writeHead(entry.status, answer.headers);
+        response.writeHead(entry.status, {
+          ...answer.headers,
+          ...(fault?.kind === 'lie' ? fault.headers : {}),
+        });
         answer.pipe(response);
       },
     );
@@ -99,14 +106,17 @@ export async function startFaultProxy(targetUrl: string): Promise<FaultProxy> {
         entry.status = fault.status;
         response.writeHead(fault.status, fault.headers).end(fault.body ?? '');
         return;
+      case 'hang':
+        request.resume();
+        return;
       case 'refuse':
         request.socket.destroy();
         return;
       case 'delay':
-        void sleep(fault.ms).then(() => forward(request, response, entry, false));
+        void sleep(fault.ms).then(() => forward(request, response, entry));
         return;
       default:
-        forward(request, response, entry, fault?.kind === 'lose-answer');
+        forward(request, response, entry, fault);
     }
   });
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));

@@ -27,6 +27,7 @@ export interface IntakeParts {
   limitBytes: number;
   reserveBytes: number;
   ackAfter: 'journal' | 'store';
+  ackLimitMs: number;
   segmentBytes?: number;
   logLevel: string;
   log: Log;
@@ -113,6 +114,7 @@ export function startIntake(parts: IntakeParts): IntakeThreads {
         limitBytes: parts.limitBytes,
         reserveBytes: parts.reserveBytes,
         ackAfter: parts.ackAfter,
+        storeLimitMs: parts.ackLimitMs,
         segmentBytes,
       },
       settlerPort: port2,

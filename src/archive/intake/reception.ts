@@ -156,7 +156,7 @@ export function createIntake(options: IntakeOptions): Intake {
             'placed',
             [{ path: object.segment, nonce: object.nonce, end: object.end }],
             options.storeLimitMs ?? STORE_LIMIT_MS,
-            'the object store does not take objects now',
+            'the object store does not take objects now (ACK_AFTER=store)',
           );
         },
         refused() {

@@ -59,6 +59,7 @@ const settler = createSettler({
   segmentBytes: data.segmentBytes,
   quarantine: { folder: data.quarantineFolder, database },
   ackAfter: data.ackAfter,
+  ...(data.store.s3 && { uploads: data.store.s3.uploads }),
   log,
 });
 

@@ -3,6 +3,7 @@
  * An object is in the bucket whole or not at all, and durable once the server answered, so `sync` has nothing to do.
  * Called by the settler and by everything that reads objects; network faults are Failure 'unavailable'.
  */
+import { createHash } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';
 import { Failure } from '../../failure.ts';
 import type { Log } from '../../log.ts';
@@ -11,7 +12,7 @@ import type { ByteRange, ObjectSource, ObjectStore } from './object-store.ts';
 import { ensureBucket } from './s3-bucket.ts';
 import { createS3Client, type S3Connection } from './s3-client.ts';
 import { isAbsent, s3Failure } from './s3-failure.ts';
-import { createS3Upload, hashHeader } from './s3-upload.ts';
+import { createS3Upload, expectedEtag, hashHeader } from './s3-upload.ts';
 
 export interface S3StoreParts extends S3Connection {
   readonly log: Log;
@@ -19,7 +20,10 @@ export interface S3StoreParts extends S3Connection {
 
 interface Head {
   readonly length: number;
+  /** As we sent it along: what the bytes should be. */
   readonly sha256: string | undefined;
+  /** What the server says of the bytes it has. */
+  readonly etag: string;
 }
 
 /** @throws Failure 'invalid' for an endpoint that is not one; nothing is sent before start(). */
@@ -28,6 +32,7 @@ export function createS3Store(parts: S3StoreParts): ObjectStore {
   const s3 = createS3Client(connection);
   const { client, bucket, region, timeoutMs } = s3;
   const { upload } = createS3Upload(s3, log);
+  let readsBack = false;
 
   async function start(): Promise<void> {
     try {
@@ -49,19 +54,32 @@ export function createS3Store(parts: S3StoreParts): ObjectStore {
   async function put(key: string, source: ObjectSource): Promise<void> {
     checkKey(key);
     try {
-      if (holds(await head(key), source)) return;
+      if (await holds(key, source)) return;
       await upload(key, source);
-      if (holds(await head(key), source)) return;
+      if (await holds(key, source)) return;
     } catch (thrown) {
       throw s3Failure(`write the object ${key} to S3`, thrown);
     }
     throw new Failure('unavailable', `The S3 server took the object ${key} and then showed another or none.`);
   }
 
+  /** A length and a hash that we sent ourselves prove little: the server's own word on its bytes decides. */
+  async function holds(key: string, source: ObjectSource): Promise<boolean> {
+    const found = await head(key);
+    if (found?.length !== source.length || found.sha256 !== source.sha256.toString('hex')) return false;
+    if (found.etag === (await expectedEtag(source))) return true;
+    if (!readsBack)
+      log.info('this S3 server gives ETags of its own kind: each upload is read back to verify it');
+    readsBack = true;
+    const hash = createHash('sha256');
+    for await (const chunk of read(key)) hash.update(chunk);
+    return hash.digest().equals(source.sha256);
+  }
+
   async function head(key: string): Promise<Head | undefined> {
     try {
-      const { size, metaData } = await client.statObject(bucket, key);
-      return { length: size, sha256: metaData[hashHeader.replace('x-amz-meta-', '')] };
+      const { size, metaData, etag } = await client.statObject(bucket, key);
+      return { length: size, sha256: metaData[hashHeader.replace('x-amz-meta-', '')], etag };
     } catch (thrown) {
       if (isAbsent(thrown)) return undefined;
       throw thrown;
@@ -164,10 +182,6 @@ export function createS3Store(parts: S3StoreParts): ObjectStore {
     list,
     remove,
   };
-}
-
-function holds(head: Head | undefined, source: ObjectSource): boolean {
-  return head?.length === source.length && head.sha256 === source.sha256.toString('hex');
 }
 
 /** The whole object's length out of `Content-Range: bytes 0-9/100`. */

@@ -127,6 +127,26 @@ export function createS3Upload(s3: S3Client, log: Log): S3Upload {
   };
 }
 
+/**
+ * The ETag a server gives that has these bytes: their MD5, or in parts the MD5 of the parts' MD5s and their number.
+ * Servers that encrypt with keys of their own give others; s3-store.ts then reads the object back.
+ */
+export async function expectedEtag(source: ObjectSource): Promise<string> {
+  const md5 = (): ReturnType<typeof createHash> => createHash('md5');
+  if (source.length <= multipartAbove) {
+    const whole = md5();
+    for await (const chunk of source.open()) whole.update(chunk);
+    return whole.digest('hex');
+  }
+  const all = md5();
+  let parts = 0;
+  for await (const part of partsOf(source.open())) {
+    all.update(md5().update(part).digest());
+    parts++;
+  }
+  return `${all.digest('hex')}-${parts}`;
+}
+
 /** Gathers chunks into parts. Each part is the same memory again: send it before asking for the next. */
 async function* partsOf(chunks: AsyncIterable<Uint8Array>): AsyncGenerator<Buffer> {
   const part = Buffer.allocUnsafeSlow(partLength);

@@ -79,6 +79,41 @@ describe.skipIf(!peer('s3'))('the S3 store behind a bad network (s3)', () => {
     expect((await collect(store.read('foreign/1'))).equals(bytes)).toBe(true);
   });
 
+  /** A server that says it took the object, and has something else: none, fewer bytes, or as many others. */
+  it.each([
+    ['nothing', undefined],
+    ['fewer bytes', (bytes: Buffer) => bytes.subarray(0, 900)],
+    ['other bytes', (bytes: Buffer) => Buffer.from(bytes).fill(7, 500, 501)],
+  ])('does not believe a server that took %s', async (what, spoil) => {
+    const bytes = Buffer.alloc(1000, 3);
+    const source = sourceOf(bytes);
+    const key = `liar/${what.replace(' ', '-')}`;
+    proxy.clear();
+    // Its answer to PUT is made up; what it has was put there behind its back, with the hash that we would send.
+    proxy.inject({ fault: { kind: 'answer', status: 200 }, when: ({ method }) => method === 'PUT' });
+    if (spoil)
+      await client.putObject(bucket, key, spoil(bytes), undefined, {
+        'x-amz-meta-sha256': source.sha256.toString('hex'),
+      });
+    const failure = await failureOf(store.put(key, source));
+    expect(failure).toMatchObject({ kind: 'unavailable' });
+    expect(failure.message).toContain('showed another or none');
+    await store.put(key, source);
+    expect((await collect(store.read(key))).equals(bytes)).toBe(true);
+  });
+
+  it('reads back what a server vouches for with an ETag of another kind', async () => {
+    const bytes = randomBytes(1000);
+    proxy.clear();
+    proxy.inject({
+      fault: { kind: 'lie', headers: { etag: `"${'0'.repeat(32)}"` } },
+      when: ({ method }) => method === 'HEAD',
+      times: Number.POSITIVE_INFINITY,
+    });
+    await store.put('other-etag/1', sourceOf(bytes));
+    expect(proxy.requests.map(({ method }) => method)).toEqual(['HEAD', 'PUT', 'HEAD', 'GET']);
+  });
+
   it('reports a lost answer, and the next put finds the object there', async () => {
     const source = sourceOf(randomBytes(1000));
     proxy.clear();
