@@ -185,18 +185,25 @@ export function shownHost(host: string): string {
 }
 
 async function readiness(archive: Archive, replayed: () => boolean): Promise<Readiness> {
-  const health = await archive.health();
+  const standings = await archive.standings.look();
+  const journal = archive.journal();
+  const { objects, replaying, away } = journal.settler;
+  const words = standings.map(({ kind, away: since }) => [
+    kind === 'index' ? 'database' : 'store',
+    since === undefined ? 'ok' : { away: since.why, since: since.since.toISOString() },
+  ]);
   return {
-    ready: health.database === undefined && health.store === undefined && replayed(),
+    ready: standings.every((standing) => standing.away === undefined) && replayed(),
     detail: {
-      database: health.database ?? 'ok',
-      store: health.store ?? 'ok',
+      ...Object.fromEntries(words),
       journal: {
-        heldBytes: health.journalHeldBytes,
-        ...(health.refuses === undefined ? {} : { refuses: health.refuses }),
-        oldestUnindexedAgeS: archive.oldestUnindexedS(),
-        replayingSegments: health.settler.replaying,
-        ...(health.settler.away.length === 0 ? {} : { waitingFor: health.settler.away }),
+        heldObjects: objects,
+        heldBytes: journal.heldBytes,
+        oldestAgeS: Math.round(journal.oldestS),
+        oldestUnindexedAgeS: Math.round(journal.oldestUnindexedS),
+        replayingSegments: replaying,
+        ...(journal.refuses === undefined ? {} : { refuses: journal.refuses }),
+        ...(away.length === 0 ? {} : { waitsFor: away }),
       },
     },
   };
@@ -237,11 +244,42 @@ function defineMetrics(metrics: Metrics, { archive, scp, routing, forwarding }: 
     'Data set bytes received over DIMSE',
     () => counters.bytes,
   );
-  metrics.gauge('isocenter_journal_held_bytes', 'Bytes in journal segments that are not settled', () =>
-    archive.journalHeldBytes(),
+  metrics.gauge(
+    'isocenter_journal_held_objects',
+    'Objects acknowledged that are not in the store',
+    () => archive.journal().settler.objects,
   );
-  metrics.gauge('isocenter_journal_oldest_seconds', 'Age of the oldest object that is not indexed', () =>
-    archive.oldestUnindexedS(),
+  metrics.gauge(
+    'isocenter_journal_held_bytes',
+    'Bytes of JOURNAL_LIMIT in use',
+    () => archive.journal().heldBytes,
+  );
+  metrics.gauge(
+    'isocenter_journal_oldest_seconds',
+    'Age of the oldest object that is not in the store',
+    () => archive.journal().oldestS,
+  );
+  metrics.gauge(
+    'isocenter_journal_oldest_unindexed_seconds',
+    'Age of the oldest object that is not in the index',
+    () => archive.journal().oldestUnindexedS,
+  );
+  metrics.gauge(
+    'isocenter_journal_refuses',
+    '1 while new objects are refused: the journal or the disk is full',
+    () => (archive.journal().refuses === undefined ? 0 : 1),
+  );
+  metrics.gauge('isocenter_up', 'Whether the index (Postgres) and the store (files or S3) answer', () =>
+    archive.standings.known().map(({ kind, away }) => ({ labels: { kind }, value: away ? 0 : 1 })),
+  );
+  metrics.gauge(
+    'isocenter_away_seconds',
+    'For how long the index or the store has been away; 0 while it answers',
+    () =>
+      archive.standings.known().map(({ kind, away }) => ({
+        labels: { kind },
+        value: away ? (Date.now() - away.since.getTime()) / 1000 : 0,
+      })),
   );
   metrics.gauge(
     'isocenter_sending_deliveries',

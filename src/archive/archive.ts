@@ -3,7 +3,7 @@
  * reverse. Made by main.ts; dicomweb, fhir, routing and forwarding get it or the parts they need of it.
  */
 import type pg from 'pg';
-import type { Failure } from '../failure.ts';
+import { asFailure, type Failure } from '../failure.ts';
 import type { Log } from '../log.ts';
 import type { DataFolder } from './data-folder.ts';
 import type { Database } from './database/database.ts';
@@ -16,6 +16,7 @@ import { createObjectReader, type ObjectReader } from './read-object.ts';
 import { sweepRefusals } from './refusal.ts';
 import { createRefusalLog, type RefusalLog } from './refusal-log.ts';
 import { createStableStudies } from './stable-study.ts';
+import { createStandings, type Standings } from './standing.ts';
 
 export interface ArchiveParts {
   database: Database;
@@ -33,10 +34,12 @@ export interface ArchiveParts {
   onFatal(failure: Failure): void;
 }
 
-export interface ArchiveHealth {
-  database: string | undefined;
-  store: string | undefined;
-  journalHeldBytes: number;
+/** What waits in the journals of this node. */
+export interface JournalState {
+  heldBytes: number;
+  /** Age of the oldest object that is not in the index, and of the oldest that is not in the store; 0 for none. */
+  oldestUnindexedS: number;
+  oldestS: number;
   /** Why new objects are refused; undefined while they are taken. */
   refuses: string | undefined;
   settler: SettlerState;
@@ -58,15 +61,13 @@ export interface Archive {
   openReception(from: { actor?: string; address?: string }): Promise<WebReception>;
   /** Resolves when what an earlier run left in its journals is settled. */
   replayed(): Promise<void>;
-  /** Bytes in journals that are not settled. */
-  journalHeldBytes(): number;
-  /** Age of the oldest durable object that is not in the index yet, seconds; 0 when there is none. */
-  oldestUnindexedS(): number;
-  /** A sentence for each part that is away, undefined for one that is well. */
-  health(): Promise<ArchiveHealth>;
+  journal(): JournalState;
+  /** Which of index and store is away, since when and why: as last seen, or looked at anew (within 5 s). */
+  readonly standings: Pick<Standings, 'known' | 'look'>;
 }
 
 const HEARTBEAT_MS = 10_000;
+const STORE_RETRY_MS = 5000;
 const SWEEP_MS = 3_600_000;
 
 export function createArchive(parts: ArchiveParts): Archive {
@@ -94,12 +95,33 @@ export function createArchive(parts: ArchiveParts): Archive {
     );
   };
   const stable = createStableStudies({ database, stableAgeS: parts.stableAgeS, heartbeat, log });
+  const standings = createStandings(
+    { index: () => database.query('select 1'), store: () => store.check() },
+    log,
+  );
   const every = (ms: number, what: string, work: () => Promise<unknown>): void => {
     timers.push(
       setInterval(() => {
         work().catch((err: unknown) => log.warn({ err }, `${what} failed, trying again later`));
       }, ms),
     );
+  };
+
+  /** A bucket that is away keeps nobody from sending: the journal takes what comes, and it is tried again. */
+  const startStore = async (): Promise<void> => {
+    try {
+      await store.start();
+    } catch (thrown) {
+      const failure = asFailure(thrown);
+      if (store.kind === 'files' || failure.kind !== 'unavailable') throw failure;
+      log.error({ err: failure }, 'the store is away; the journal takes what comes');
+      let started = false;
+      every(STORE_RETRY_MS, 'the start of the store', async () => {
+        if (started) return;
+        await store.start();
+        started = true;
+      });
+    }
   };
 
   return {
@@ -109,7 +131,7 @@ export function createArchive(parts: ArchiveParts): Archive {
     nodeName: dataFolder.nodeName,
     refusals,
     async start() {
-      await store.start();
+      await startStore();
       await heartbeat();
       intake = startIntake({
         connection: parts.connection,
@@ -128,9 +150,11 @@ export function createArchive(parts: ArchiveParts): Archive {
       every(HEARTBEAT_MS, 'the heartbeat', heartbeat);
       every(SWEEP_MS, 'the sweep of old refusals', () => sweepRefusals(database));
       stable.start();
+      standings.start();
     },
     async stop(limitMs) {
       for (const timer of timers.splice(0)) clearInterval(timer);
+      standings.stop();
       await stable.stop();
       await intake?.stop(limitMs);
       await refusals.stop();
@@ -139,31 +163,20 @@ export function createArchive(parts: ArchiveParts): Archive {
     seat: (name) => started().seat(name),
     openReception: (from) => started().openReception(from),
     replayed: () => started().replayed,
-    journalHeldBytes: () => intake?.heldBytes() ?? 0,
-    oldestUnindexedS() {
-      const oldest = intake?.state().oldest;
-      return oldest === undefined ? 0 : Math.max(0, (Date.now() - Date.parse(oldest)) / 1000);
-    },
-    async health() {
-      const word = async (work: () => Promise<unknown>): Promise<string | undefined> => {
-        try {
-          await work();
-          return undefined;
-        } catch (thrown) {
-          return thrown instanceof Error ? thrown.message : 'it does not answer';
-        }
-      };
-      const [databaseWord, storeWord] = await Promise.all([
-        word(() => database.query('select 1')),
-        word(() => store.check()),
-      ]);
+    journal() {
+      const settler = started().state();
       return {
-        database: databaseWord,
-        store: storeWord,
-        journalHeldBytes: intake?.heldBytes() ?? 0,
-        refuses: intake?.refuses(),
-        settler: intake?.state() ?? { segments: 0, oldest: undefined, replaying: 0, away: [] },
+        heldBytes: started().heldBytes(),
+        oldestUnindexedS: ageS(settler.oldestUnindexed),
+        oldestS: ageS(settler.oldest),
+        refuses: started().refuses(),
+        settler,
       };
     },
+    standings,
   };
+}
+
+function ageS(moment: string | undefined): number {
+  return moment === undefined ? 0 : Math.max(0, (Date.now() - Date.parse(moment)) / 1000);
 }

@@ -86,6 +86,47 @@ describe('while Postgres is away', () => {
     expect(await ready()).toBe(200);
   });
 
+  it('and only hangs, nobody waits longer than 5 s: not ready, metrics, QIDO, the release nor the end', async () => {
+    const objects = aSeries(6);
+    const association = await associate();
+    for (const object of objects.slice(0, 2)) expect(await send(association, object)).toBe(0);
+    const asked = async (path: string): Promise<{ status: number; text: string; ms: number }> => {
+      const before = Date.now();
+      const answer = await fetch(`${house.url}${path}`, { signal: AbortSignal.timeout(30_000) });
+      return { status: answer.status, text: await answer.text(), ms: Date.now() - before };
+    };
+    proxy.hang();
+    for (const object of objects.slice(2)) expect(await send(association, object)).toBe(0);
+    const [qido, notReady, metrics] = await Promise.all([
+      asked('/dicom-web/studies'),
+      asked('/health/ready'),
+      asked('/metrics'),
+    ]);
+    // Bounds of a promise, with room for a busy machine.
+    for (const answer of [qido, notReady, metrics]) expect(answer.ms).toBeLessThan(7000);
+    expect([qido.status, notReady.status, metrics.status]).toEqual([503, 503, 200]);
+    expect(JSON.parse(notReady.text)).toMatchObject({
+      ready: false,
+      database: { away: expect.any(String), since: expect.any(String) },
+      store: 'ok',
+      journal: { heldObjects: expect.any(Number) },
+    });
+    expect(await asked('/dicom-web/studies')).toMatchObject({ status: 503 });
+    await association.release();
+    await eventually(async () => {
+      const { text } = await asked('/metrics');
+      return /isocenter_up\{kind="index"\} 0/.test(text) && /isocenter_journal_held_objects [4-6]/.test(text)
+        ? true
+        : undefined;
+    }, 'the word of the metrics');
+    const before = Date.now();
+    await house.isocenter.stop();
+    expect(Date.now() - before).toBeLessThan(7000);
+    await proxy.mend();
+    await house.restart();
+    await allIndexed(objects);
+  });
+
   it('a restart finds what was taken: nothing is acknowledged that only memory knew', async () => {
     const objects = aSeries(6);
     const association = await associate();

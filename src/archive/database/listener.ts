@@ -128,8 +128,9 @@ export function createListener(connection: pg.ClientConfig, log: Log): Listener 
       return {
         async stop() {
           if (!unfollow(channel, onNotify)) return;
-          // When it cannot be said the connection is broken, and its successor will not listen to this channel.
-          await say('unlisten', channel).catch((err: unknown) => log.debug({ err }, 'unlisten failed'));
+          // Not waited for: nobody hears the channel any more. When it cannot be said the connection is broken, and its
+          // successor will not listen to this channel.
+          void say('unlisten', channel).catch((err: unknown) => log.debug({ err }, 'unlisten failed'));
         },
       };
     },

@@ -63,7 +63,14 @@ export function startIntake(parts: IntakeParts): IntakeThreads {
   const budgetCounter = new SharedArrayBuffer(8);
   const budget = createBudget({ ...parts, counter: budgetCounter, folder: parts.journalFolder });
   const segmentBytes = parts.segmentBytes ?? SEGMENT_BYTES;
-  let state: SettlerState = { segments: 0, oldest: undefined, replaying: 0, away: [] };
+  let state: SettlerState = {
+    segments: 0,
+    objects: 0,
+    oldest: undefined,
+    oldestUnindexed: undefined,
+    replaying: 0,
+    away: [],
+  };
   let stopping = false;
   let seats = 0;
   const replay = Promise.withResolvers<void>();

@@ -45,8 +45,12 @@ export interface SettlerParts {
 
 export interface SettlerState {
   segments: number;
-  /** ISO time of the oldest record that is not indexed yet */
+  /** Durable, and not in the store; those of segments that are still to be replayed are not counted yet. */
+  objects: number;
+  /** ISO time of the oldest of them. */
   oldest: string | undefined;
+  /** ISO time of the oldest record that is not indexed yet */
+  oldestUnindexed: string | undefined;
   replaying: number;
   /** Parts that are away, since when and why. */
   away: Away[];
@@ -323,7 +327,12 @@ export function createSettler(parts: SettlerParts): Settler {
     },
     state: () => ({
       segments: segments.size,
-      oldest,
+      objects: [...segments.values()].reduce((sum, segment) => sum + segment.held, 0),
+      oldest: [...segments.values()]
+        .map((segment) => segment.oldest)
+        .filter((time) => time !== undefined)
+        .sort()[0],
+      oldestUnindexed: oldest,
       replaying: [...segments.values()].filter((segment) => segment.found).length,
       away: awayNow(),
     }),

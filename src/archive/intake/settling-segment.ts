@@ -44,8 +44,10 @@ export class SettlingSegment {
   #sealed = false;
   #exhausted = false;
   #indexedTo: number;
-  /** Starts of records that are read and not yet synced in the store. */
-  readonly #outstanding = new Set<number>();
+  /** Records that are read and not yet durable in the store: their starts, with the time of receipt. */
+  readonly #outstanding = new Map<number, string | undefined>();
+  /** Records a living journal told of that are not read yet. */
+  #unread = 0;
   #placedTold = 0;
 
   constructor({ reader, owner, budget, segmentBytes }: SettlingSegmentParts) {
@@ -74,12 +76,25 @@ export class SettlingSegment {
     return this.#reader.nonce !== nonce || this.#indexedTo >= end;
   }
 
+  /** Objects that are not durable in the store. */
+  get held(): number {
+    return this.#outstanding.size + this.#unread;
+  }
+
+  /** When the oldest of them came, as far as they are read. */
+  get oldest(): string | undefined {
+    for (const receivedAt of this.#outstanding.values()) if (receivedAt !== undefined) return receivedAt;
+    return undefined;
+  }
+
   /** The last durable point. */
   get point(): JournalPoint {
     return { path: this.#reader.path, nonce: this.#reader.nonce, end: this.#end };
   }
 
   grow(end: number, sealed: boolean): void {
+    // The first news of a segment comes before any record.
+    if (this.#end > 0 && end > this.#end) this.#unread++;
     this.#end = end;
     this.#sealed = sealed;
   }
@@ -101,7 +116,8 @@ export class SettlingSegment {
       this.#exhausted = true;
       return undefined;
     }
-    this.#outstanding.add(start);
+    if (this.#unread > 0) this.#unread--;
+    this.#outstanding.set(start, 'record' in work ? work.record.header.meta.receivedAt : undefined);
     return work;
   }
 
@@ -144,7 +160,7 @@ export class SettlingSegment {
   /** Tells the owner how far it is placed; releases the file when all of it is. @returns whether it was released */
   advance(): boolean {
     const { path, nonce } = this.#reader;
-    const to = this.#outstanding.size === 0 ? this.#indexedTo : Math.min(...this.#outstanding);
+    const to = this.#outstanding.size === 0 ? this.#indexedTo : Math.min(...this.#outstanding.keys());
     if (to > this.#placedTold && to <= this.#indexedTo) {
       this.#placedTold = to;
       this.#owner?.tell({ type: 'placed', path, nonce, to });
