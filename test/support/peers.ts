@@ -15,7 +15,8 @@ export type PeerName =
   | 'orthanc'
   | 'dicom3tools'
   | 'fhir'
-  | 'strace';
+  | 'strace'
+  | 'loop-mount';
 
 interface PeerEntry {
   /** What to install on Debian, in the words of apt-get. */
@@ -24,6 +25,8 @@ interface PeerEntry {
   readonly programs: readonly (readonly string[])[];
   /** Files that have to be there as well, by the name they get in the answer. */
   readonly files?: Readonly<Record<string, string>>;
+  /** What else it needs of the machine. */
+  readonly usable?: () => boolean;
 }
 
 const orthancPlugins = '/usr/share/orthanc/plugins';
@@ -65,6 +68,13 @@ export const peers: Readonly<Record<PeerName, PeerEntry>> = {
   // The FHIR peer is made of development dependencies and is always there.
   fhir: { debian: 'nothing (npm ci brings it)', programs: [[]] },
   strace: { debian: 'strace', programs: [['strace']] },
+  // Root, in a machine or container that may mount.
+  'loop-mount': {
+    debian: 'mount e2fsprogs, as root where /dev/loop-control is',
+    programs: [['mount', 'umount', 'mkfs.ext4', 'e2fsck']],
+    files: { loopControl: '/dev/loop-control' },
+    usable: () => process.getuid?.() === 0,
+  },
 };
 
 export const onCi = process.env.CI === 'true' || process.env.CI === '1';
@@ -91,6 +101,7 @@ function isExecutable(path: string): boolean {
 export function findPeer(name: PeerName): Record<string, string> | undefined {
   const entry = peers[name];
   const files = Object.entries(entry.files ?? {});
+  if (entry.usable?.() === false) return undefined;
   if (!files.every(([, path]) => existsSync(path))) return undefined;
   for (const programs of entry.programs) {
     const found = programs.map((program) => [program, which(program)] as const);
