@@ -16,6 +16,8 @@ export interface JournalBudget {
   shortage(bytes: number): string | undefined;
   /** Bytes claimed now. */
   held(): number;
+  /** The most that may be claimed. */
+  readonly limit: number;
 }
 
 export interface BudgetOptions {
@@ -43,6 +45,7 @@ export function createBudget(options: BudgetOptions): JournalBudget {
   };
   return {
     held,
+    limit: options.limitBytes,
     shortage: (bytes) => lack(held(), bytes),
     reserve(bytes) {
       const reason = lack(Number(Atomics.add(counter, 0, BigInt(bytes))), bytes);

@@ -1,58 +1,99 @@
 /**
- * Places records in a file store: written before they are indexed (a row points at a file that is there) and synced
- * in batches behind it. Made by placer.ts for the settler; from the files, objects are read by read-object.ts.
+ * Places indexed records in a file store, batch by batch: files written, files and folders synced, rows told.
+ * Made by placer.ts for the settler, which asks for a step when no object waits for the index: while a modality sends,
+ * the disk and the processor belong to it.
  */
+import { createHash } from 'node:crypto';
 import fs from 'node:fs';
+import { asFailure } from '../../failure.ts';
+import { DatabaseFailure } from '../database/database-failure.ts';
 import type { FileStore } from '../object-store/file-store.ts';
-import type { Placer } from './placer.ts';
-import { incoming, keyOf, ONE_PIECE, pieces, type RecordReading, readRecord } from './read-record.ts';
-import type { JournalRecord, RecordBody } from './segment-reader.ts';
+import { type Away, mayPass } from './patience.ts';
+import { markPlaced, type Placement, type Placer, type PlacerParts } from './placer.ts';
+import { keyOf, pieces } from './read-record.ts';
+import { type RecordBody, readBody } from './segment-reader.ts';
 
-export function createFilePlacer(store: FileStore): Placer {
-  const buffer = Buffer.allocUnsafeSlow(ONE_PIECE);
-  let unsynced: { key: string; put: () => Promise<void>; done: () => void }[] = [];
+/** One sync of the file system's journal serves all files of a batch. */
+const BATCH = 256;
+const STEP_MS = 20;
+/** With the store away this many wait (about 1 KB of memory each), the others for the index. */
+const MOST = 100_000;
+
+export function createFilePlacer(parts: PlacerParts & { store: FileStore }): Placer {
+  const { store, log } = parts;
+  let waiting: Placement[] = [];
+  let written: Placement[] = [];
   /** A sync failed: the kernel may hold the files for clean now, so they are written again from the journal. */
   let doubtful = false;
+  let away: Away | undefined;
 
-  const write = async (key: string, { body }: JournalRecord, read: RecordReading): Promise<void> => {
-    if (body.external)
+  const write = async ({ record }: Placement): Promise<void> => {
+    const { body } = record;
+    const key = keyOf(record);
+    if (!body.external) putFromSegment(store, key, body);
+    else
       await store.put(key, {
         length: body.length,
-        sha256: read.sha256(),
+        // Asked for only where the file is there already or cannot be linked.
+        get sha256() {
+          return sha256Of(body);
+        },
         open: () => pieces(body),
         linkFrom: body.path,
       });
-    else if (read.whole) store.putSync(key, [read.whole]);
-    else putFromSegment(store, key, body);
   };
+
+  const writeSome = async (): Promise<void> => {
+    const until = performance.now() + STEP_MS;
+    let taken = 0;
+    try {
+      do {
+        const next = waiting[taken]!;
+        await write(next);
+        written.push(next);
+        taken++;
+      } while (taken < waiting.length && written.length < BATCH && performance.now() < until);
+    } finally {
+      waiting = waiting.slice(taken);
+    }
+  };
+
+  const finish = async (): Promise<void> => {
+    if (doubtful) for (const placement of written) await write(placement);
+    try {
+      store.syncSync(written.map(({ record }) => keyOf(record)));
+    } catch (thrown) {
+      doubtful = true;
+      throw thrown;
+    }
+    doubtful = false;
+    await markPlaced(parts, written);
+    const placed = written;
+    written = [];
+    for (const { done } of placed) done();
+  };
+
   return {
-    async place(record, replayed) {
-      const key = keyOf(record);
-      const read = readRecord(record, buffer);
-      await write(key, record, read);
-      return {
-        object: { ...incoming(record, key, read, { in: 'store' }), replayed },
-        put: () => write(key, record, readRecord(record, buffer)),
-      };
+    add(placement) {
+      waiting.push(placement);
     },
-    follow({ object: { key }, put }, done) {
-      unsynced.push({ key, put, done });
-    },
-    pending: () => unsynced.length,
-    full: () => false,
-    away: () => undefined, // files are written and synced while the settler waits
-    async flush() {
-      const batch = unsynced;
-      if (doubtful) for (const object of batch) await object.put();
+    pending: () => waiting.length + written.length,
+    full: () => waiting.length + written.length >= MOST,
+    away: () => away,
+    async step() {
       try {
-        store.syncSync(batch.map(({ key }) => key));
+        if (waiting.length > 0 && written.length < BATCH) await writeSome();
+        if (written.length >= BATCH || waiting.length === 0) await finish();
+        if (away) log.info('the object store is back');
+        away = undefined;
       } catch (thrown) {
-        doubtful = true;
-        throw thrown;
+        const failure = asFailure(thrown);
+        if (!mayPass(failure)) throw failure;
+        if (!away) log.warn({ err: failure }, 'the object store must wait');
+        // Telling the rows is part of placing.
+        const what = failure instanceof DatabaseFailure ? 'the index' : 'the object store';
+        away = { what, since: away?.since ?? new Date().toISOString(), why: failure.message };
       }
-      doubtful = false;
-      unsynced = [];
-      for (const { done } of batch) done();
     },
     stop: async () => {},
   };
@@ -65,4 +106,10 @@ function putFromSegment(store: FileStore, key: string, body: RecordBody): void {
   } finally {
     fs.closeSync(fd);
   }
+}
+
+function sha256Of(body: RecordBody): Buffer {
+  const hash = createHash('sha256');
+  for (const piece of readBody(body)) hash.update(piece);
+  return hash.digest();
 }

@@ -17,6 +17,8 @@ export type ReceptionOutcome = 'released' | 'aborted' | 'lost' | 'answered';
 
 export type ToSettler =
   | ({ type: 'news'; sealed: boolean } & JournalPoint)
+  /** Somebody waits for the index: what was told of is indexed now. */
+  | { type: 'wanted' }
   /** Before the reception's first object: should its journal go, the settler closes it as lost. */
   | { type: 'reception-opened'; from: Provenance }
   | {

@@ -6,8 +6,9 @@
 import { type createHash, randomUUID } from 'node:crypto';
 import fs from 'node:fs';
 import path from 'node:path';
-import { HeaderScan } from '../../dicom/header-scan.ts';
+import { HeaderScan, type PixelLocation, type Scan } from '../../dicom/header-scan.ts';
 import { buildFileMeta } from '../../dicom/part10.ts';
+import { transferSyntax } from '../../dicom/transfer-syntax.ts';
 import { Failure } from '../../failure.ts';
 import type { JournalBudget } from './budget.ts';
 import { checkObject, type DeclaredObject, type ObjectIdentity } from './check-object.ts';
@@ -114,7 +115,8 @@ class JournalObjectWriter implements ObjectWriter {
   finish(): DurableObject {
     try {
       this.#refuseWhenOver();
-      const identity = checkObject(this.#declared, this.#scan.end());
+      const scan = this.#scan.end();
+      const identity = checkObject(this.#declared, scan);
       this.#flush();
       const bodyLength = this.#written;
       if (this.#spill?.fd !== undefined) {
@@ -131,6 +133,7 @@ class JournalObjectWriter implements ObjectWriter {
           dataSetOffset: this.#fileMeta.length,
           receivedAt: new Date().toISOString(),
           from: this.#from,
+          ...nativePixels(this.#declared.transferSyntaxUid, scan),
           ...(this.#spill ? { external: path.basename(this.#spill.path) } : {}),
         },
       };
@@ -231,6 +234,12 @@ class JournalObjectWriter implements ObjectWriter {
       at += read;
     }
   }
+}
+
+/** Only what the settler can use without a scan of its own, and what fits a record's header. */
+function nativePixels(transferSyntaxUid: string, { pixelData }: Scan): { pixel?: PixelLocation } {
+  const usable = pixelData && !pixelData.encapsulated && !transferSyntax(transferSyntaxUid).deflated;
+  return usable ? { pixel: pixelData } : {};
 }
 
 function writeAll(fd: number, bytes: Buffer, length: number, position: number): void {

@@ -1,6 +1,6 @@
 /**
- * Turns a journal record into what the index wants: reads the body once, scans it, and parses its header.
- * Called by the settler for each record and by reindex for each stored file.
+ * Turns the bytes of an object into what the index wants of its header.
+ * Called by read-record.ts for each record of the journal and by reindex for each stored file.
  */
 import { parseDataSet } from '../../dicom/data-set.ts';
 import { type DicomJson, toDicomJson } from '../../dicom/dicom-json.ts';
@@ -44,13 +44,17 @@ export class HeaderReading {
   }
 
   end(): ObjectHeader {
-    const scan = this.#scan.end();
-    try {
-      const bytes = this.#head.length === 1 ? this.#head[0]! : Buffer.concat(this.#head);
-      const header = parseDataSet(bytes, this.#transferSyntaxUid, { stopAtPixelData: true });
-      return { scan, header: toDicomJson(header, { bulkDataUri: () => undefined }) };
-    } catch (cause) {
-      throw new Failure('invalid', 'the header of the object cannot be read', { cause });
-    }
+    const bytes = this.#head.length === 1 ? this.#head[0]! : Buffer.concat(this.#head);
+    return { scan: this.#scan.end(), header: parseHeader(bytes, this.#transferSyntaxUid) };
+  }
+}
+
+/** @throws Failure 'invalid' when it cannot be parsed */
+export function parseHeader(bytes: Uint8Array, transferSyntaxUid: string): DicomJson {
+  try {
+    const header = parseDataSet(bytes, transferSyntaxUid, { stopAtPixelData: true });
+    return toDicomJson(header, { bulkDataUri: () => undefined });
+  } catch (cause) {
+    throw new Failure('invalid', 'the header of the object cannot be read', { cause });
   }
 }

@@ -1,57 +1,23 @@
 /**
- * A journal record as the placers see it: its header read back, its key, and its bytes as a source for the store.
- * Used by file-placer.ts and s3-placer.ts; what comes of it goes to the store and to study-index.ts.
+ * A journal record as the index and the placers see it: its header read back, its key, its bytes for the store.
+ * Used by settler.ts, file-placer.ts and s3-placer.ts; what comes of it goes to study-index.ts and the store.
  */
-import { createHash } from 'node:crypto';
-import type { IncomingObject, ObjectPlace } from '../incoming-object.ts';
+import fs from 'node:fs';
+import path from 'node:path';
+import type { IncomingObject } from '../incoming-object.ts';
 import { objectKey } from '../object-key.ts';
-import { HeaderReading } from './prepare-object.ts';
+import { HeaderReading, MAX_HEADER_BYTES, parseHeader } from './prepare-object.ts';
 import { type JournalRecord, type RecordBody, readBody } from './segment-reader.ts';
 
-/** Up to here an object is read in one piece and written from it. */
-export const ONE_PIECE = 4 * 1024 * 1024;
-
-export interface RecordReading {
-  header: ReturnType<HeaderReading['end']>;
-  /** the body, when it is small enough to be held */
-  whole: Buffer | undefined;
-  /** of the whole Part 10 file */
-  sha256(): Buffer;
-}
-
-/** @param buffer reused from record to record: what is returned is used up before the next is read */
-export function readRecord(record: JournalRecord, buffer: Buffer): RecordReading {
-  const { header, body } = record;
-  const reading = new HeaderReading(header.meta.transferSyntaxUid);
-  const onePiece = body.length <= buffer.length;
-  const hash = onePiece ? undefined : createHash('sha256');
-  let skip = header.meta.dataSetOffset;
-  let whole: Buffer | undefined;
-  for (const piece of readBody(body, buffer)) {
-    if (onePiece) whole = piece;
-    hash?.update(piece);
-    const step = Math.min(skip, piece.length);
-    skip -= step;
-    reading.push(piece.subarray(step));
-  }
-  const held = whole;
-  return {
-    header: reading.end(),
-    whole,
-    sha256: () => hash?.digest() ?? createHash('sha256').update(held!).digest(),
-  };
-}
-
-export function keyOf({ header }: JournalRecord): string {
-  return objectKey({ ...header.meta, contentHash: header.contentHash });
-}
-
-export function incoming(
+/**
+ * What the index is to know of a record; its bytes can be read in the journal of this node until they are placed.
+ * @throws Failure 'invalid' when the header cannot be read
+ */
+export function readIncoming(
   record: JournalRecord,
-  key: string,
-  read: RecordReading,
-  place: ObjectPlace,
-): IncomingObject {
+  { nodeName, dataFolder }: { nodeName: string; dataFolder: string },
+): Omit<IncomingObject, 'replayed'> {
+  const { body } = record;
   const { meta, contentHash } = record.header;
   return {
     sopClassUid: meta.sopClassUid,
@@ -60,15 +26,58 @@ export function incoming(
     seriesInstanceUid: meta.seriesInstanceUid,
     transferSyntaxUid: meta.transferSyntaxUid,
     contentHash,
-    length: record.body.length,
+    length: body.length,
     dataSetOffset: meta.dataSetOffset,
-    pixel: read.header.scan.pixelData,
-    key,
-    place,
+    ...readHeader(record),
+    key: keyOf(record),
+    place: {
+      in: 'journal',
+      node: nodeName,
+      path: path.relative(dataFolder, body.path),
+      nonce: body.nonce,
+      offset: body.offset,
+    },
     receivedAt: meta.receivedAt,
     from: meta.from,
-    header: read.header.header,
   };
+}
+
+export function keyOf({ header }: JournalRecord): string {
+  return objectKey({ ...header.meta, contentHash: header.contentHash });
+}
+
+function readHeader({ header: { meta }, body }: JournalRecord): Pick<IncomingObject, 'header' | 'pixel'> {
+  const { pixel, transferSyntaxUid, dataSetOffset } = meta;
+  // The receiver found native pixels: what lies before them is read, and they are not.
+  if (pixel)
+    return {
+      pixel,
+      header: parseHeader(readStart(body, dataSetOffset, pixel.elementOffset), transferSyntaxUid),
+    };
+  const reading = new HeaderReading(transferSyntaxUid);
+  let skip = dataSetOffset;
+  for (const piece of readBody(body)) {
+    const step = Math.min(skip, piece.length);
+    skip -= step;
+    reading.push(piece.subarray(step));
+  }
+  const { scan, header } = reading.end();
+  return { pixel: scan.pixelData, header };
+}
+
+function readStart(body: RecordBody, offset: number, length: number): Buffer {
+  const bytes = Buffer.allocUnsafe(Math.min(length, MAX_HEADER_BYTES));
+  const fd = fs.openSync(body.path, 'r');
+  try {
+    for (let done = 0; done < bytes.length; ) {
+      const read = fs.readSync(fd, bytes, done, bytes.length - done, body.offset + offset + done);
+      if (read === 0) throw new Error('the journal ends inside an object');
+      done += read;
+    }
+  } finally {
+    fs.closeSync(fd);
+  }
+  return bytes;
 }
 
 /** Each piece its own buffer: an upload holds on to what it was given. */

@@ -97,6 +97,7 @@ export function createIntake(options: IntakeOptions): Intake {
     const waiter = { stage, points, done };
     waiters.add(waiter);
     settleWaiters();
+    if (waiters.has(waiter)) send({ type: 'wanted' });
     return promise;
   };
 

@@ -11,6 +11,7 @@
  * The header is written after the body; the sync that follows makes both durable, and only then Success is said.
  */
 import { createHash } from 'node:crypto';
+import type { PixelLocation } from '../../dicom/scan.ts';
 import { Failure } from '../../failure.ts';
 
 export const SEGMENT_HEADER_BYTES = 512;
@@ -48,6 +49,8 @@ export interface RecordMeta {
   dataSetOffset: number;
   receivedAt: string;
   from: Provenance;
+  /** Native pixels as the receiver's scan found them: the settler reads no further than to them. */
+  pixel?: PixelLocation;
   /** Set when the body is a file of its own beside the segment (an object that outgrew it). */
   external?: string;
 }

@@ -1,11 +1,11 @@
 /**
- * Uploads records to S3 behind the index: the row points at this node's journal until the upload is verified.
+ * Uploads indexed records to S3: the row points at this node's journal until the upload is verified.
  * Made by placer.ts for the settler; until then read-object.ts reads them from the journal, and other nodes say 503.
  */
-import path from 'node:path';
-import type { ObjectPlace } from '../incoming-object.ts';
-import type { Placer, PlacerParts } from './placer.ts';
-import { incoming, keyOf, ONE_PIECE, pieces, readRecord } from './read-record.ts';
+import { createHash } from 'node:crypto';
+import { markPlaced, type Placer, type PlacerParts } from './placer.ts';
+import { keyOf, pieces } from './read-record.ts';
+import type { RecordBody } from './segment-reader.ts';
 import { createUploadQueue } from './upload-queue.ts';
 
 /** What S3_UPLOADS is when nothing is said. */
@@ -14,47 +14,33 @@ const PARALLEL_UPLOADS = 8;
 const MOST_UPLOADS = 50_000;
 
 export function createS3Placer(parts: PlacerParts): Placer {
-  const { store, database, log } = parts;
-  const buffer = Buffer.allocUnsafeSlow(ONE_PIECE);
+  const { store, log } = parts;
   const uploads = createUploadQueue(parts.uploads ?? PARALLEL_UPLOADS, log);
 
   return {
-    async place(record, replayed) {
+    add(placement) {
+      const { record } = placement;
       const { body } = record;
-      const read = readRecord(record, buffer);
-      const key = keyOf(record);
-      const sha256 = read.sha256();
-      const place: ObjectPlace = {
-        in: 'journal',
-        node: parts.nodeName,
-        path: path.relative(parts.dataFolder, body.path),
-        nonce: body.nonce,
-        offset: body.offset,
-      };
-      return {
-        object: { ...incoming(record, key, read, place), replayed },
-        put: () => store.put(key, { length: body.length, sha256, open: () => pieces(body) }),
-      };
-    },
-    follow({ object, put }, done) {
-      // Only what the upload needs: the header would be held for as long as S3 is away.
-      const { sopInstanceUid, contentHash } = object;
       uploads.add(async () => {
-        await put();
-        await database.query(
-          `update object set location = 'store', node = null, journal = null
-           where sop_uid = $1 and content_hash = $2 and location = 'journal' and node = $3`,
-          [sopInstanceUid, contentHash, parts.nodeName],
-        );
-        done();
+        const sha256 = await sha256Of(body);
+        await store.put(keyOf(record), { length: body.length, sha256, open: () => pieces(body) });
+        await markPlaced(parts, [placement]);
+        placement.done();
       });
     },
     pending: () => uploads.size,
     full: () => uploads.size >= MOST_UPLOADS,
     away: () => uploads.away,
-    flush: async () => {},
+    // Uploads go on by themselves.
+    step: async () => {},
     async stop() {
       uploads.stop();
     },
   };
+}
+
+async function sha256Of(body: RecordBody): Promise<Buffer> {
+  const hash = createHash('sha256');
+  for await (const piece of pieces(body)) hash.update(piece);
+  return hash.digest();
 }

@@ -4,30 +4,39 @@
  * Live settling and the replay after a crash are one path: records are read back from the segments,
  * and settling a record twice changes nothing.
  *
- *   files:  record → placed in the store → indexed (row says store) → file and folder synced → segment released
- *   S3:     record → indexed (row says journal@node) → uploaded and verified (row says store) → segment released
+ *   record → indexed (row: journal@node) → in the store, synced or verified → row: store → segment released
+ *
+ * The index comes first, because a release waits for it; files are placed when nothing waits for the index, or when
+ * the journal holds much. Objects are gathered for a moment, so that a transaction serves many; who waits says so.
  */
 import fs from 'node:fs';
 import { asFailure, Failure } from '../../failure.ts';
 import type { Log } from '../../log.ts';
 import type { Database } from '../database/database.ts';
+import type { IncomingObject } from '../incoming-object.ts';
 import type { ObjectStore } from '../object-store/object-store.ts';
 import { indexObjects } from '../study-index.ts';
 import type { JournalBudget } from './budget.ts';
 import type { FromSettler, JournalPoint, ToSettler } from './messages.ts';
 import { type Away, createPatience, mayPass } from './patience.ts';
-import { createPlacer, type Placed } from './placer.ts';
+import { createPlacer } from './placer.ts';
 import { type Quarantine, quarantineFile, quarantineGap, quarantineRecord } from './quarantine.ts';
+import { readIncoming } from './read-record.ts';
 import { closeLostReceptions, closeReception, createReceptionBook } from './reception-log.ts';
 import { SegmentReader } from './segment-reader.ts';
 import { isSettledSpill, type SegmentOwner, SettlingSegment, type Work } from './settling-segment.ts';
 
 /** One transaction takes at most this much, so that a release waits for a small one. */
-const BATCH_OBJECTS = 64;
-const BATCH_BYTES = 64 * 1024 * 1024;
-/** Placed files wait for their sync at most this long, so that one sync serves many. */
-const SYNC_EVERY_MS = 500;
-const SYNC_OBJECTS = 512;
+const BATCH_OBJECTS = 128;
+/** Objects are gathered at most this long while nobody waits for them. */
+const GATHER_MS = 50;
+/** No object came for so long: time to place. */
+const QUIET_MS = 250;
+/** The journals hold this part of their limit: placing can wait no longer. */
+const PRESSING_PART = 1 / 4;
+/** The store was away: it is asked again after this. */
+const STORE_RETRY_MS = 2000;
+const IDLE_MS = 1000;
 
 export interface SettlerParts {
   database: Database;
@@ -73,9 +82,10 @@ export interface Settler {
   stop(limitMs: number): Promise<void>;
 }
 
-interface Placing {
+/** A record with what the index is to know of it. */
+interface Reading {
   work: Extract<Work, { record: unknown }>;
-  placed: Placed;
+  object: IncomingObject;
 }
 
 export function createSettler(parts: SettlerParts): Settler {
@@ -93,6 +103,16 @@ export function createSettler(parts: SettlerParts): Settler {
   let woken = false;
   let replayDone: (() => void) | undefined;
   let oldest: string | undefined;
+  /** News of objects since the last look, and since when. */
+  let told = 0;
+  let toldSince = 0;
+  let lastToldAt = 0;
+  /** Somebody waits for the index. */
+  let wanted = false;
+  /** When the placer had its last step. */
+  let steppedAt = 0;
+  /** Tries that a store which is away still gets once we stop. */
+  let lastSteps = 2;
   /** An earlier run's segments were damaged: a spill file no record names may be what one of them named. */
   let replayDamaged = false;
 
@@ -104,45 +124,39 @@ export function createSettler(parts: SettlerParts): Settler {
 
   const collect = (): Work[] => {
     const batch: Work[] = [];
-    let bytes = 0;
-    if (placer.full()) return batch;
     for (const segment of segments.values()) {
-      while (batch.length < BATCH_OBJECTS && bytes < BATCH_BYTES) {
+      while (batch.length < BATCH_OBJECTS) {
         const work = segment.next();
         if (!work) break;
         batch.push(work);
-        if ('record' in work) {
-          bytes += work.record.body.length;
-          oldest ??= work.record.header.meta.receivedAt;
-        }
+        if ('record' in work) oldest ??= work.record.header.meta.receivedAt;
       }
     }
     return batch;
   };
 
   const settle = async (batch: Work[]): Promise<void> => {
-    const placings: Placing[] = [];
+    const readings: Reading[] = [];
     for (const work of batch) {
-      const placing = await prepare(work);
-      if (placing) placings.push(placing);
+      const reading = await read(work);
+      if (reading) readings.push(reading);
     }
-    const indexed = await indexAll(placings);
+    const indexed = await indexAll(readings);
     for (const segment of new Set(batch.map((work) => work.segment))) segment.indexed();
-    for (const { work, placed } of indexed) placer.follow(placed, () => synced(work));
-    if (parts.ackAfter === 'store') await persistently('the object store', () => placer.flush());
+    for (const { work } of indexed) placer.add({ record: work.record, done: () => placed(work) });
   };
 
   /** Undefined when nothing is left to index: set aside, or settled before a crash. */
-  const prepare = async (work: Work): Promise<Placing | undefined> => {
+  const read = async (work: Work): Promise<Reading | undefined> => {
     if ('gap' in work) {
       replayDamaged ||= work.segment.found;
       log.error({ ...work.gap }, 'a stretch of the journal is damaged and goes to quarantine');
       await persistently('the quarantine', () => quarantineGap(parts.quarantine, work.gap));
-      synced(work);
+      placed(work);
       return undefined;
     }
     if (work.segment.found && isSettledSpill(work.record)) {
-      synced(work);
+      placed(work);
       return undefined;
     }
     if (work.damaged) {
@@ -150,50 +164,44 @@ export function createSettler(parts: SettlerParts): Settler {
       return undefined;
     }
     try {
-      const { record, segment } = work;
-      return {
-        work,
-        placed: await persistently('the object store', () => placer.place(record, segment.found)),
-      };
+      return { work, object: { ...readIncoming(work.record, parts), replayed: work.segment.found } };
     } catch (thrown) {
-      const failure = asFailure(thrown);
-      if (mayPass(failure)) throw failure;
-      await setAside(work, failure);
+      await setAside(work, asFailure(thrown));
       return undefined;
     }
   };
 
-  const setAside = async (work: Placing['work'], failure: Failure): Promise<void> => {
+  const setAside = async (work: Reading['work'], failure: Failure): Promise<void> => {
     log.error({ err: failure, sop: work.record.header.meta.sopInstanceUid }, 'an object goes to quarantine');
     // Another program's words could quote a patient; the log names such an error without them.
     const foreign = failure.kind === 'internal' && failure.cause !== undefined;
     const reason = foreign ? 'the object could not be indexed; the log has the cause' : failure.message;
     await persistently('the quarantine', () => quarantineRecord(parts.quarantine, work.record, reason));
-    synced(work);
+    placed(work);
   };
 
   /**
    * One transaction; when something in it is poison, each object has its own and the poisoned one is set aside.
    * @returns those that are in the index
    */
-  const indexAll = async (placings: Placing[]): Promise<Placing[]> => {
-    if (placings.length === 0) return [];
+  const indexAll = async (readings: Reading[]): Promise<Reading[]> => {
+    if (readings.length === 0) return [];
     try {
       await persistently('the index', () =>
         indexObjects(
           database,
           nodeName,
-          placings.map(({ placed }) => placed.object),
+          readings.map(({ object }) => object),
         ),
       );
-      return placings;
+      return readings;
     } catch (thrown) {
       const failure = asFailure(thrown);
       if (mayPass(failure)) throw failure;
-      const [only, ...others] = placings;
+      const [only, ...others] = readings;
       if (others.length > 0) {
-        const indexed: Placing[] = [];
-        for (const placing of placings) indexed.push(...(await indexAll([placing])));
+        const indexed: Reading[] = [];
+        for (const reading of readings) indexed.push(...(await indexAll([reading])));
         return indexed;
       }
       await setAside(only!.work, failure);
@@ -201,15 +209,32 @@ export function createSettler(parts: SettlerParts): Settler {
     }
   };
 
+  const placed = (work: Work): void => {
+    work.segment.placed(work);
+    wake();
+  };
+
+  const replaying = (): boolean => [...segments.values()].some((segment) => segment.found);
+  /** When the objects told of are to be indexed, in ms from now. */
+  const indexDueIn = (): number => {
+    if (told === 0 || placer.full()) return Number.POSITIVE_INFINITY;
+    if (wanted || told >= BATCH_OBJECTS || stopping || parts.ackAfter === 'store') return 0;
+    return Math.max(0, toldSince + GATHER_MS - Date.now());
+  };
+  /** When what is indexed is to be placed, in ms from now. */
+  const placingDueIn = (): number => {
+    if (placer.pending() === 0) return Number.POSITIVE_INFINITY;
+    const restMs = stopping ? STORE_RETRY_MS / 10 : STORE_RETRY_MS;
+    const rest = placer.away() ? Math.max(0, steppedAt + restMs - Date.now()) : 0;
+    const pressing = budget.held() > budget.limit * PRESSING_PART || placer.full();
+    if (stopping || pressing || parts.ackAfter === 'store' || replaying()) return rest;
+    return Math.max(rest, lastToldAt + QUIET_MS - Date.now());
+  };
+
   const awayNow = (): Away[] => {
     const store = placer.away();
     const known = patience.away;
     return store && !known.some(({ what }) => what === store.what) ? [...known, store] : [...known];
-  };
-
-  const synced = (work: Work): void => {
-    work.segment.placed(work);
-    wake();
   };
 
   const closeReceptions = async (): Promise<void> => {
@@ -226,18 +251,23 @@ export function createSettler(parts: SettlerParts): Settler {
   };
 
   const run = async (): Promise<void> => {
-    let lastSync = Date.now();
     for (;;) {
       woken = false;
       oldest = undefined;
-      const batch = collect();
+      let batch: Work[] = [];
       try {
-        if (batch.length > 0) await settle(batch);
+        if (indexDueIn() === 0) {
+          batch = collect();
+          // What comes while the batch is settled is told of anew; a full batch may have left some behind.
+          wanted &&= batch.length === BATCH_OBJECTS;
+          told = batch.length === BATCH_OBJECTS ? BATCH_OBJECTS : 0;
+          if (batch.length > 0) await settle(batch);
+        }
         await closeReceptions();
-        const due = Date.now() - lastSync >= SYNC_EVERY_MS || placer.pending() >= SYNC_OBJECTS || stopping;
-        if (placer.pending() > 0 && due) {
-          await persistently('the object store', () => placer.flush());
-          lastSync = Date.now();
+        if (batch.length < BATCH_OBJECTS && placingDueIn() === 0) {
+          await placer.step();
+          steppedAt = Date.now();
+          if (stopping) lastSteps--;
         }
       } catch (err) {
         if (!stopping) throw err;
@@ -245,21 +275,25 @@ export function createSettler(parts: SettlerParts): Settler {
         return;
       }
       for (const [file, segment] of segments) if (segment.advance()) segments.delete(file);
-      if (![...segments.values()].some((segment) => segment.found)) replayDone?.();
-      // With the store away what is left waits for the next start.
-      const placed = placer.pending() === 0 || placer.away() !== undefined;
+      if (!replaying()) replayDone?.();
+      // With the store away what is left, after a few more tries, waits for the next start.
+      const placed = placer.pending() === 0 || (placer.away() !== undefined && lastSteps <= 0);
       const settled = batch.length === 0 && placed && receptions.empty && journals.size === 0;
       if ((stopping && settled) || Date.now() >= deadline) return;
-      if (batch.length === 0 && !woken)
-        await new Promise<void>((resolve) => {
-          const timer = setTimeout(resolve, placer.pending() > 0 || stopping ? SYNC_EVERY_MS / 5 : 1000);
-          wakeUp = () => {
-            clearTimeout(timer);
-            resolve();
-          };
-        });
-      wakeUp = undefined;
+      const pause = Math.min(stopping ? IDLE_MS / 10 : IDLE_MS, indexDueIn(), placingDueIn());
+      if (batch.length === 0 && !woken) await sleepUntilWoken(pause);
     }
+  };
+
+  const sleepUntilWoken = async (ms: number): Promise<void> => {
+    await new Promise<void>((resolve) => {
+      const timer = setTimeout(resolve, ms);
+      wakeUp = () => {
+        clearTimeout(timer);
+        resolve();
+      };
+    });
+    wakeUp = undefined;
   };
 
   const openSegment = (
@@ -279,7 +313,10 @@ export function createSettler(parts: SettlerParts): Settler {
       const take = (message: ToSettler): void => {
         if (message.type === 'reception-opened') receptions.opened(name, message.from);
         else if (message.type === 'reception-closed') receptions.closed(name, message);
+        else if (message.type === 'wanted') wanted = true;
         else {
+          lastToldAt = Date.now();
+          if (told++ === 0) toldSince = lastToldAt;
           const known = segments.get(message.path);
           const segment = known?.is(message.nonce) ? known : openSegment(message.path, { name, tell });
           if (segment instanceof SettlingSegment) segment.grow(message.end, message.sealed);
@@ -310,6 +347,8 @@ export function createSettler(parts: SettlerParts): Settler {
         else if (segment === 'damaged') damaged.push(file);
         else budget.count(segmentBytes);
       }
+      told++;
+      wanted = true;
       await new Promise<void>((resolve) => {
         replayDone = resolve;
         wake();
