@@ -18,7 +18,7 @@ import type { ReceiverKind } from './receivers/receiver.ts';
 import { storescp } from './receivers/storescp.ts';
 import { SEND_COMMAND } from './send.ts';
 import { type Series, shapeOf, writeSeries } from './series/series.ts';
-import { markdownTable, type Row } from './table.ts';
+import { LEGEND, markdownTable, type Row } from './table.ts';
 
 const RECEIVERS: readonly ReceiverKind[] = [isocenter, storescp, reader, orthanc];
 /** It takes many times as long as the others, and its times vary little. */
@@ -77,7 +77,7 @@ export async function receive(args: readonly string[]): Promise<number> {
     process.off('SIGINT', interrupt).off('SIGTERM', interrupt);
     await rm(workspace, { recursive: true, force: true, maxRetries: 3 });
   }
-  console.log(`\n${about.map((line) => `    ${line}`).join('\n')}\n\n${markdownTable(rows)}`);
+  console.log(`\n${about.map((line) => `    ${line}`).join('\n')}\n\n${markdownTable(rows)}\n\n${LEGEND}`);
   if (stopped && !interrupted.signal.aborted) throw stopped;
   return stopped || rows.some(({ runs }) => runs.some(isVoid)) ? 1 : 0;
 }

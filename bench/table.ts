@@ -30,6 +30,13 @@ const HEAD = [
   'Runs',
 ];
 
+/** What the columns mean, for whoever reads the numbers elsewhere. */
+export const LEGEND = `Median of the runs; MB are 10^6 bytes. Wall: start of the first storescu to the end of the last, reading their files
+included; Isocenter has then synced and indexed everything (asked by QIDO), storescp has synced and indexed nothing.
+Memory: sum of the peak resident sets since the start (libraries that processes share count for each), Postgres apart.
+CPU: of the receiver with its Postgres, until it rests again. Longest pause: of Isocenter's main event loop, worst of
+the runs, with up to 10 ms that are the measuring timer's own.`;
+
 export function markdownTable(rows: readonly Row[]): string {
   const lines = rows
     .filter(({ runs }) => runs.length > 0)

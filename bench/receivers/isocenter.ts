@@ -1,4 +1,5 @@
 /** Isocenter as a receiver, started as a user starts it: embedded Postgres, files, all settings at their defaults. */
+import { existsSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { CONFIG_NAMES } from '../../src/config.ts';
@@ -7,6 +8,8 @@ import type { ReceiverKind } from './receiver.ts';
 
 const program = fileURLToPath(new URL('../../src/cli.ts', import.meta.url));
 const settleSeconds = 60;
+/** In a session of its own: Ctrl-C is for the bench, which stops this once and lets it stop its Postgres. */
+const session = ['/usr/bin/setsid'].filter((path) => existsSync(path));
 
 /** The fields of /api/overview that are read here. */
 interface Overview {
@@ -20,9 +23,10 @@ export const isocenter: ReceiverKind = {
   command: 'ISOCENTER_DATA=FOLDER HTTP_PORT=0 DICOM_PORT=0 node src/cli.ts start',
   countsByStudy: true,
   async start(folder) {
+    const [command = process.execPath, ...args] = [...session, process.execPath, program, 'start'];
     const child = await startChild({
-      command: process.execPath,
-      args: [program, 'start'],
+      command,
+      args,
       env: {
         // An empty setting is one that is not set: nothing of the caller's environment slips in.
         ...Object.fromEntries(CONFIG_NAMES.map((name) => [name, ''])),
