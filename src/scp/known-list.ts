@@ -2,15 +2,18 @@
  * The list of known AEs as it stands: followed in the database, and kept in a file for the time the database is away,
  * so that the last known list stands and never an open door. Made by scp.ts, which gives it to the receiver threads.
  */
+import { once } from 'node:events';
 import { readFile, rename, writeFile } from 'node:fs/promises';
 import type { Database } from '../archive/database/database.ts';
-import { asFailure } from '../failure.ts';
+import { asFailure, Failure } from '../failure.ts';
 import type { Log } from '../log.ts';
 import { AES_CHANNEL, type AeTable, knownAeOf } from './ae-table.ts';
 import { type KnownAe, parseKnownAe } from './known-ae.ts';
 
 /** Beside the notifications, which may be lost. */
-const LOOK_MS = 30_000;
+const LOOK_MS = 10_000;
+/** A start does not wait longer for a database that hangs. */
+const START_PATIENCE_MS = 5000;
 
 export interface KnownList {
   /** Undefined while it was never read: then nobody is known, and that is no empty list. */
@@ -62,42 +65,55 @@ export function createKnownList({ database, table, file, onChange, log }: KnownL
     turn = Promise.allSettled([result]);
     return result;
   };
+  let away = false;
+  const sayAway = (err: unknown): void => {
+    if (!away && !stopped)
+      log.warn(
+        { err, known: list?.length ?? 0 },
+        'the known AE titles cannot be read; the last known list stands',
+      );
+    away = true;
+  };
+  let looking = false;
   const look = async (): Promise<void> => {
-    if (stopped) return;
+    if (looking) return;
+    looking = true;
     try {
       // Each connect calls back at once, so the list is read then.
-      if (!listening) listening = await database.listen(AES_CHANNEL, () => void refreshOrSay());
-      else await refresh();
+      if (listening) await refresh();
+      else listening = await database.listen(AES_CHANNEL, () => void refresh().catch(sayAway));
+      away = false;
     } catch (err) {
-      log.warn({ err }, 'the known AE titles cannot be read; the last known list stands');
+      sayAway(err);
+    } finally {
+      looking = false;
     }
   };
-  const refreshOrSay = (): Promise<void> =>
-    refresh().catch((err: unknown) => {
-      if (!stopped) log.warn({ err }, 'the known AE titles cannot be read; the last known list stands');
-    });
 
   return {
     current: () => list,
     refresh,
     async start() {
+      const patience = AbortSignal.timeout(START_PATIENCE_MS);
+      const late = once(patience, 'abort').then(() => {
+        throw new Failure('unavailable', 'Postgres does not answer');
+      });
       try {
-        await refresh();
+        await Promise.race([refresh(), late]);
       } catch (err) {
-        list ??= await lastKnown(file, log);
-        log.warn(
-          { err, known: list?.length ?? 0 },
-          'the known AE titles cannot be read; the last known list stands',
-        );
+        const kept = await lastKnown(file, log);
+        // It may have been read meanwhile.
+        list ??= kept;
+        sayAway(err);
         await onChange();
       }
-      await look();
+      // Not waited for: a change before the first notification is found by the look that goes with it.
+      void look();
       timer = setInterval(() => void look(), LOOK_MS);
     },
     async stop() {
       stopped = true;
       clearInterval(timer);
-      await turn;
       await listening?.stop();
     },
   };

@@ -295,8 +295,9 @@ export class RawPeer {
   }
 }
 
-export async function connectRaw(port: number): Promise<RawPeer> {
-  const socket = net.connect({ port, host: '127.0.0.1' });
+/** @param localAddress to call from; on Linux all of 127.0.0.0/8 is ours */
+export async function connectRaw(port: number, localAddress = '127.0.0.1'): Promise<RawPeer> {
+  const socket = net.connect({ port, host: '127.0.0.1', localAddress });
   await new Promise<void>((resolve, reject) => {
     socket.once('connect', () => resolve());
     socket.once('error', reject);

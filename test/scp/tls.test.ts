@@ -131,7 +131,7 @@ describe.skipIf(!dcmtk || !openssl)('DICOM over TLS with client certificates (dc
       ],
       { env },
     );
-    expect(await originalDataSet(house, object.sop)).toBeTruthy();
+    expect((await originalDataSet(house, object.sop)).equals(object.dataSet)).toBe(true);
   });
 
   it("with another modality's certificate it is rejected: calling AE title not recognized", async () => {

@@ -45,8 +45,15 @@ export async function openHouse(env: Record<string, string> = {}): Promise<House
       ),
       fatal,
     );
+  const remove = async (): Promise<void> => {
+    await db.drop();
+    await rm(dataFolder, { recursive: true, force: true });
+  };
   const house: House = {
-    isocenter: await start(),
+    isocenter: await start().catch(async (thrown: unknown) => {
+      await remove();
+      throw thrown;
+    }),
     get url() {
       return `http://127.0.0.1:${house.isocenter.httpPort}`;
     },
@@ -63,8 +70,7 @@ export async function openHouse(env: Record<string, string> = {}): Promise<House
     },
     async close() {
       await house.isocenter.stop();
-      await db.drop();
-      await rm(dataFolder, { recursive: true, force: true });
+      await remove();
     },
   };
   return house;
