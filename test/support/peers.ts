@@ -70,8 +70,8 @@ export const peers: Readonly<Record<PeerName, PeerEntry>> = {
   strace: { debian: 'strace', programs: [['strace']] },
   // Root, in a machine or container that may mount.
   'loop-mount': {
-    debian: 'mount e2fsprogs, as root where /dev/loop-control is',
-    programs: [['mount', 'umount', 'mkfs.ext4', 'e2fsck']],
+    debian: 'mount e2fsprogs util-linux, as root where /dev/loop-control is',
+    programs: [['mount', 'umount', 'mkfs.ext4', 'e2fsck', 'fsfreeze', 'fallocate']],
     files: { loopControl: '/dev/loop-control' },
     usable: () => process.getuid?.() === 0,
   },
