@@ -5,8 +5,10 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { measure } from '../../bench/measure.ts';
 import { readTree } from '../../bench/process-tree.ts';
+import { isocenter } from '../../bench/receivers/isocenter.ts';
 import { reader } from '../../bench/receivers/reader.ts';
 import type { ReceiverKind } from '../../bench/receivers/receiver.ts';
+import { storescp } from '../../bench/receivers/storescp.ts';
 import { send } from '../../bench/send.ts';
 import { type Series, type SeriesName, shapeOf, writeSeries } from '../../bench/series/series.ts';
 import { readFileMeta } from '../../src/dicom/part10.ts';
@@ -48,8 +50,8 @@ describe.each<SeriesName>(['ct', 'mr', 'small', 'big'])('the series %s', (name) 
   });
 });
 
-describe.skipIf(!peer('dcmtk'))('the bare reader (needs dcmtk)', () => {
-  it('answers storescu over one and over eight associations, and counts every object', async () => {
+describe.skipIf(!peer('dcmtk'))('a run (needs dcmtk)', () => {
+  it('of the bare reader answers storescu over one and over eight associations, and counts every object', async () => {
     const series = await few('small');
     const receiver = await reader.start(temp.path);
     try {
@@ -88,6 +90,19 @@ describe.skipIf(!peer('dcmtk'))('the bare reader (needs dcmtk)', () => {
       '9 of 10 objects were there when the senders had ended',
     ]);
     expect(readdirSync(workspace)).toEqual([]);
+  });
+
+  it.each([isocenter, storescp])('measures $name, which then has every object', async (kind) => {
+    const workspace = mkdtempSync(join(temp.path, 'workspace-'));
+    const [series, warmUp] = [await few('mr'), await few('ct')];
+    const { signal } = new AbortController();
+    const run = await measure({ kind, series, warmUp, associations: 8, workspace, signal });
+    expect(run.faults).toEqual([]);
+    expect(run.wallSeconds).toBeGreaterThan(0);
+    expect(run.memoryBytes).toBeGreaterThan(10e6);
+    // Postgres and the main loop are Isocenter's; storescp has neither.
+    expect(run.postgresBytes > 0).toBe(kind === isocenter);
+    expect((run.pauseMs ?? 0) > 0).toBe(kind === isocenter);
   });
 
   it('says what storescu said when nobody listens', async () => {
