@@ -68,6 +68,9 @@ const MODE = 3;
 const IMPLICIT = 4;
 const BIG_ENDIAN = 8;
 
+/** A level of nesting is a sequence and an item in it. */
+const MAX_CONTAINERS = 2 * MAX_DEPTH;
+
 /** What the bytes being taken are for. */
 const NOTHING = 0;
 const VALUE = 1;
@@ -326,12 +329,12 @@ export class HeaderScan {
   }
 
   #enter(tag: number, state: number): void {
-    if (this.#depth === MAX_DEPTH) {
+    if (this.#depth === MAX_CONTAINERS) {
       this.#fault = `${label(tagText(tag))} is nested deeper than ${MAX_DEPTH} levels`;
       return;
     }
-    this.#states ??= new Uint8Array(MAX_DEPTH);
-    this.#tags ??= new Int32Array(MAX_DEPTH);
+    this.#states ??= new Uint8Array(MAX_CONTAINERS);
+    this.#tags ??= new Int32Array(MAX_CONTAINERS);
     this.#states[this.#depth] = this.#state;
     this.#tags[this.#depth] = tag;
     this.#depth++;

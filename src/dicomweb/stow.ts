@@ -267,19 +267,32 @@ async function readMeta(bytes: PartBytes): Promise<FileMeta> {
   return readFileMeta(await bytes.head(MAX_META_BYTES));
 }
 
-/** The UIDs of the File Meta; where a writer left them out, those of the data set, which stand near its start. */
+/**
+ * The UIDs of the data set, which stand near its start: it is the object, and there are writers that change it and
+ * leave the File Meta of another file before it. Those of the File Meta where the data set's are not found.
+ */
 async function identityOf(
   bytes: PartBytes,
   meta: FileMeta,
 ): Promise<{ sopClassUid: string | undefined; sopInstanceUid: string | undefined }> {
-  const { sopClassUid, sopInstanceUid } = meta;
+  const near = uidsIn(await bytes.head(META_BYTES), meta);
+  const sopClassUid = near.sopClassUid ?? meta.sopClassUid;
+  const sopInstanceUid = near.sopInstanceUid ?? meta.sopInstanceUid;
   if (sopClassUid !== undefined && sopInstanceUid !== undefined) return { sopClassUid, sopInstanceUid };
-  const scan = new HeaderScan(meta.transferSyntaxUid);
-  scan.push((await bytes.head(MAX_META_BYTES)).subarray(meta.dataSetOffset));
-  const head = scan.end();
+  const far = uidsIn(await bytes.head(MAX_META_BYTES), meta);
   return {
-    sopClassUid: sopClassUid ?? scanUid(head, SOP_CLASS_UID),
-    sopInstanceUid: sopInstanceUid ?? scanUid(head, SOP_INSTANCE_UID),
+    sopClassUid: sopClassUid ?? far.sopClassUid,
+    sopInstanceUid: sopInstanceUid ?? far.sopInstanceUid,
+  };
+}
+
+function uidsIn(head: Buffer, meta: FileMeta) {
+  const scan = new HeaderScan(meta.transferSyntaxUid);
+  scan.push(head.subarray(meta.dataSetOffset));
+  const found = scan.end();
+  return {
+    sopClassUid: scanUid(found, SOP_CLASS_UID),
+    sopInstanceUid: scanUid(found, SOP_INSTANCE_UID),
   };
 }
 

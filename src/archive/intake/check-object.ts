@@ -31,7 +31,8 @@ const SERIES = '0020000E';
  */
 export function checkObject(declared: DeclaredObject, scan: Scan): ObjectIdentity {
   if (scan.fault !== undefined || !scan.complete)
-    throw new Failure('invalid', `the data set cannot be read: ${scan.fault ?? 'it ends too early'}`);
+    // The fault first: an Error Comment has room for 64 characters.
+    throw new Failure('invalid', `${scan.fault ?? 'it ends too early'}, so the data set cannot be read`);
   const identity = {
     sopClassUid: uid(scan, SOP_CLASS),
     sopInstanceUid: uid(scan, SOP_INSTANCE),

@@ -3,80 +3,20 @@
  * byte for byte, what was refused has a sentence that quotes no patient, and pixel data that lies is refused in words.
  * A sound object goes in beside them.
  */
-import { readdirSync, readFileSync } from 'node:fs';
-import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { HeaderScan, scanText, scanUid } from '../../../src/dicom/header-scan.ts';
-import { readFileMeta } from '../../../src/dicom/part10.ts';
-import { EXPLICIT_LE, isKnownTransferSyntax } from '../../../src/dicom/transfer-syntax.ts';
-import { isUid } from '../../../src/dicom/uid.ts';
-import { Failure } from '../../../src/failure.ts';
-import { anObject, CT, uid } from '../../support/an-object.ts';
+import { anObject } from '../../support/an-object.ts';
 import { corpusFolder } from '../../support/corpus.ts';
 import { eventually, type House, openHouse } from '../../support/house.ts';
-import {
-  fileOf,
-  multipart,
-  originalDataSet,
-  type SentObject,
-  sendObjects,
-  stow,
-} from '../../support/modality.ts';
+import { fileOf, multipart, originalDataSet, sendObjects, stow } from '../../support/modality.ts';
+import { type DamagedFile, damagedFiles } from '../damaged-files.ts';
 
-const folders = ['synth/malformed', 'fuzz-corpus'].map((name) => path.join(corpusFolder ?? '', name));
 const DAMAGED = new Set([0x0000, 0xa900, 0xc000]);
 /** An answer about broken bytes is quick; the bound only tells it from a hang. */
 const ANSWER_MS = 15_000;
 
-interface Damaged extends SentObject {
-  name: string;
-  file: Buffer;
-  /** What the header says of the patient, as far as it can be read. */
-  patient: string[];
-}
-
-/** UIDs that get the bytes past the negotiation: of the File Meta, else of the data set, else made up. */
-function damaged(name: string, file: Buffer): Damaged {
-  let dataSet = file;
-  let meta: Partial<ReturnType<typeof readFileMeta>> = {};
-  try {
-    meta = readFileMeta(file);
-    dataSet = file.subarray(meta.dataSetOffset);
-  } catch (thrown) {
-    if (!(thrown instanceof Failure)) throw thrown;
-  }
-  const { transferSyntaxUid = '', sopClassUid = '', sopInstanceUid = '' } = meta;
-  const syntax = isKnownTransferSyntax(transferSyntaxUid) ? transferSyntaxUid : EXPLICIT_LE;
-  const reading = new HeaderScan(syntax);
-  reading.push(dataSet);
-  const scan = reading.end();
-  const known = (...uids: (string | undefined)[]): string | undefined =>
-    uids.find((found) => found !== undefined && isUid(found));
-  const sopClass = known(sopClassUid, scanUid(scan, '00080016'));
-  return {
-    name,
-    file,
-    dataSet,
-    declared: {
-      sopClassUid: sopClass?.startsWith('1.2.840.10008.5.1.4.1.1.') ? sopClass : CT,
-      sopInstanceUid: known(sopInstanceUid, scanUid(scan, '00080018')) ?? uid(),
-      transferSyntaxUid: syntax,
-    },
-    patient: ['00100010', '00100020', '00080050']
-      .map((tag) => scanText(scan, tag) ?? '')
-      .filter((value) => value.length > 5 && !/^[\d.]+$/.test(value)),
-  };
-}
-
 describe.skipIf(!corpusFolder)('damaged objects (../shared/corpus)', () => {
   let house: House;
-  const objects = corpusFolder
-    ? folders.flatMap((folder) =>
-        readdirSync(folder, { recursive: true, withFileTypes: true })
-          .filter((entry) => entry.isFile() && entry.name !== 'NOTES.tsv')
-          .map((entry) => damaged(entry.name, readFileSync(path.join(entry.parentPath, entry.name)))),
-      )
-    : [];
+  const objects = damagedFiles();
   const sendable = objects.filter(({ dataSet }) => dataSet.length > 0);
   beforeAll(async () => {
     house = await openHouse();
@@ -91,7 +31,7 @@ describe.skipIf(!corpusFolder)('damaged objects (../shared/corpus)', () => {
     ]);
     expect(beside!.status).toBe(0);
     expect((await originalDataSet(house, sound.sop)).equals(sound.dataSet)).toBe(true);
-    const first = new Map<string, Damaged>();
+    const first = new Map<string, DamagedFile>();
     for (const [n, { status, comment }] of answers.entries()) {
       const object = sendable[n]!;
       expect(DAMAGED, `${object.name}: 0x${status.toString(16)}`).toContain(status);
