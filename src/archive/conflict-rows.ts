@@ -18,6 +18,8 @@ export interface NewConflict extends FoundConflict {
 
 /** Who settles what a policy settles. */
 export const BY_POLICY = 'CONFLICT_POLICY';
+/** Who settles what turns out to have equal values. */
+export const BY_COMPARISON = 'comparison';
 
 /** The same again makes no second row. */
 export async function insertConflicts(tx: Queryable, conflicts: readonly NewConflict[]): Promise<void> {

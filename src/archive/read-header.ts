@@ -153,7 +153,8 @@ export async function* readDataSet(
   yield inflated.subarray(range.offset, range.offset + range.length);
 }
 
-async function inflatedDataSet(reader: ObjectReader, object: StoredObject): Promise<Uint8Array> {
+/** @throws Failure 'too-large' beyond MAX_INFLATED_BYTES */
+export async function inflatedDataSet(reader: ObjectReader, object: StoredObject): Promise<Uint8Array> {
   const length = object.length - object.dataSetOffset;
   if (length > MAX_INFLATED_BYTES) throw inflatedTooLarge(object);
   const head = inflateHead(await reader.readRange(object, object.dataSetOffset, length), true);

@@ -95,6 +95,46 @@ export async function findStoredObjects(
   return result.rows;
 }
 
+export type VersionRole = 'current' | 'variant' | 'conflict' | 'undecided' | 'replaced';
+
+export interface StoredVersion extends StoredObject {
+  role: VersionRole;
+  /** Whose it says it is; null of one stored before that was written down. */
+  patientId: string | null;
+  issuer: string | null;
+}
+
+/**
+ * A version of an instance, current or not. Its study and series are those it names itself; of one that is not
+ * current, instance number and attributes are not kept.
+ */
+export async function findVersion(
+  db: Queryable,
+  which: { id: number } | { sopUid: string; contentHash: string },
+): Promise<StoredVersion | undefined> {
+  const { rows } = await db.query<StoredVersion>(
+    `select o.id, o.sop_uid as "sopUid", o.sop_class as "sopClass", coalesce(o.series_uid, e.series_uid, '') as "seriesUid",
+       coalesce(o.study_uid, s.study_uid, '') as "studyUid", o.content_hash as "contentHash",
+       o.transfer_syntax as "transferSyntax", o.length, o.data_set_offset as "dataSetOffset", o.pixel, o.key, o.location,
+       o.node, o.journal, i.number as "instanceNumber", coalesce(i.attributes, '{}') as attributes,
+       o.received_at as "receivedAt", o.source_kind as "sourceKind", o.source_ae as "sourceAe",
+       o.source_address as "sourceAddress", o.role, o.patient_id as "patientId", o.issuer
+     from object o left join instance i on i.object = o.id left join series e on e.id = i.series
+       left join study s on s.id = e.study
+     where ${'id' in which ? 'o.id = $1' : "o.sop_uid = $1 and o.content_hash = decode($2, 'hex')"}`,
+    'id' in which ? [which.id] : [which.sopUid, which.contentHash],
+  );
+  return rows[0];
+}
+
+/** The current version of an instance, whichever study it stands in. */
+export async function findCurrent(db: Queryable, sopUid: string): Promise<StoredVersion | undefined> {
+  const { rows } = await db.query<{ object: number }>('select object from instance where sop_uid = $1', [
+    sopUid,
+  ]);
+  return rows[0] && findVersion(db, { id: rows[0].object });
+}
+
 /** Where one object's bytes lie now; asked again when a journal segment was recycled under a reader. */
 export async function findPlace(
   db: Queryable,

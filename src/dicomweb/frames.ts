@@ -3,10 +3,11 @@
  * client takes nothing compressed. The bytes come from frame-bytes.ts.
  */
 import type { Context } from 'koa';
+import type { LocatedFrames } from '../archive/object-frames.ts';
 import type { StoredObject } from '../archive/stored-object.ts';
 import { Failure } from '../failure.ts';
 import { acceptedBy, disclose, isUnchanged, serviceUrl, stream, targetOf } from './answer.ts';
-import { type FrameParts, frameBytes, type LocatedFrames, locateFrames, readImage } from './frame-bytes.ts';
+import { type FrameParts, frameBytes, locateFrames, readImage } from './frame-bytes.ts';
 import { type OutgoingPart, writeMultipart } from './multipart-writer.ts';
 import { chooseFrames, type FrameForm } from './negotiate.ts';
 import { findOne, instanceUrl } from './retrieve.ts';

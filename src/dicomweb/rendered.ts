@@ -4,12 +4,13 @@
  */
 import type { Context } from 'koa';
 import { findRepresentative } from '../archive/each-stored-object.ts';
+import { heldFrame } from '../archive/object-frames.ts';
 import type { StoredObject } from '../archive/stored-object.ts';
 import { Failure } from '../failure.ts';
 import { isDecodable } from '../pixels/decode-frame.ts';
 import { presentationOf } from '../pixels/presentation.ts';
 import { acceptedBy, disclose, isUnchanged, serviceUrl, stream, targetOf } from './answer.ts';
-import { type FrameParts, heldFrame, ofObject, readImage, renderingCost } from './frame-bytes.ts';
+import { type FrameParts, ofObject, readImage, renderingCost } from './frame-bytes.ts';
 import { parseFrameList } from './frames.ts';
 import { type OutgoingPart, writeMultipart } from './multipart-writer.ts';
 import { chooseRendered, type RenderedType } from './negotiate.ts';

@@ -7,9 +7,12 @@ import { decodeFrame, loadCodecs } from './decode-frame.ts';
 import type { ImagePixel } from './image-pixel.ts';
 import type { Presentation } from './presentation.ts';
 import { type PictureOptions, renderFrame } from './render-frame.ts';
+import { sameSamples } from './same-samples.ts';
 
 export type PixelTask =
   | { kind: 'decode'; pixel: ImagePixel; frame: Uint8Array }
+  /** Answered by one byte: 1 when both frames show the same. */
+  | { kind: 'compare'; pixel: ImagePixel; frame: Uint8Array; other: { pixel: ImagePixel; frame: Uint8Array } }
   | {
       kind: 'render';
       pixel: ImagePixel;
@@ -27,13 +30,21 @@ const port = parentPort;
 if (!port) throw new Error('pixel-worker.ts is started by pixel-workers.ts');
 const loaded = loadCodecs();
 
+function work(task: PixelTask): Uint8Array | Promise<Uint8Array> {
+  switch (task.kind) {
+    case 'decode':
+      return decodeFrame(task.pixel, task.frame).samples;
+    case 'compare':
+      return Uint8Array.of(sameSamples(task.pixel, task.frame, task.other.pixel, task.other.frame) ? 1 : 0);
+    case 'render':
+      return renderFrame(task.pixel, task.frame, task.presentation, task.options);
+  }
+}
+
 port.on('message', async (task: PixelTask) => {
   try {
     await loaded;
-    const bytes =
-      task.kind === 'decode'
-        ? decodeFrame(task.pixel, task.frame).samples
-        : await renderFrame(task.pixel, task.frame, task.presentation, task.options);
+    const bytes = await work(task);
     // A copy of its own length: what is transferred is gone here, and pooled memory cannot go.
     const own = new Uint8Array(bytes);
     port.postMessage({ bytes: own } satisfies PixelAnswer, [own.buffer]);

@@ -1,6 +1,6 @@
 /**
  * The threads that decode and render, so that no frame holds up HTTP: a few workers, a bounded queue, a time limit.
- * Made by dicomweb's routes. A worker whose codec failed or that ran too long is replaced; its memory goes with it.
+ * Made by dicomweb's routes, and by the archive to compare versions. A worker whose codec failed or that ran too long is replaced; its memory goes with it.
  */
 import { availableParallelism } from 'node:os';
 import { Worker } from 'node:worker_threads';
@@ -13,6 +13,11 @@ import type { PictureOptions } from './render-frame.ts';
 export interface PixelWorkers {
   /** Native samples of a frame, little endian. */
   decode(pixel: ImagePixel, frame: Uint8Array): Promise<Uint8Array>;
+  /** Whether two frames show the same, sample for sample (same-samples.ts). */
+  compare(
+    one: { pixel: ImagePixel; frame: Uint8Array },
+    other: { pixel: ImagePixel; frame: Uint8Array },
+  ): Promise<boolean>;
   /** The picture file. */
   render(
     pixel: ImagePixel,
@@ -110,7 +115,11 @@ export function createPixelWorkers(options: PixelWorkersOptions = {}): PixelWork
     worker.on('message', onMessage).on('error', onError).on('exit', onExit);
     // Memory of a pool or of a native module cannot change hands; a copy always can.
     const own = new Uint8Array(job.task.frame);
-    worker.postMessage({ ...job.task, frame: own }, [own.buffer]);
+    if (job.task.kind === 'compare') {
+      const other = new Uint8Array(job.task.other.frame);
+      const task = { ...job.task, frame: own, other: { ...job.task.other, frame: other } };
+      worker.postMessage(task, [own.buffer, other.buffer]);
+    } else worker.postMessage({ ...job.task, frame: own }, [own.buffer]);
   }
 
   function discard(worker: Worker): void {
@@ -122,6 +131,9 @@ export function createPixelWorkers(options: PixelWorkersOptions = {}): PixelWork
 
   return {
     decode: (pixel, frame) => submit({ kind: 'decode', pixel, frame }),
+    async compare({ pixel, frame }, other) {
+      return (await submit({ kind: 'compare', pixel, frame, other }))[0] === 1;
+    },
     render: (pixel, frame, presentation, pictureOptions) =>
       submit({ kind: 'render', pixel, frame, presentation, options: pictureOptions }),
     async stop() {

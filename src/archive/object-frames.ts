@@ -1,0 +1,133 @@
+/**
+ * The frames of a stored object: where they lie, and one of them held in one buffer as codecs want it.
+ * Called by the DICOMweb door for frames and pictures, and by version-difference.ts; bytes come through read-object.ts.
+ */
+import { swapWords, wordSize } from '../dicom/byte-order.ts';
+import type { DataSet } from '../dicom/data-set.ts';
+import { type FrameRange, frameLocations } from '../dicom/frames.ts';
+import type { PixelLocation } from '../dicom/header-scan.ts';
+import { transferSyntax } from '../dicom/transfer-syntax.ts';
+import { Failure } from '../failure.ts';
+import { type ImagePixel, imagePixelOf } from '../pixels/image-pixel.ts';
+import { readDataSet, readHeader } from './read-header.ts';
+import type { ObjectReader } from './read-object.ts';
+import type { StoredObject } from './stored-object.ts';
+
+export interface FrameSource {
+  readonly reader: ObjectReader;
+}
+
+/** Most bytes of a frame that has to be held to be swapped or decoded. */
+export const MAX_FRAME_BYTES = 512 * 1024 * 1024;
+const ONE_READ_BYTES = 4 * 1024 * 1024;
+
+export interface LocatedFrames {
+  readonly pixel: ImagePixel;
+  readonly frames: readonly FrameRange[][];
+}
+
+export interface ImageFrames extends LocatedFrames {
+  readonly header: DataSet;
+}
+
+export function placeOf(object: Pick<StoredObject, 'pixel' | 'sopUid'>): PixelLocation {
+  if (object.pixel) return object.pixel;
+  throw new Failure('not-found', `${object.sopUid} has no (7FE0,0010) PixelData, so it has no frames`);
+}
+
+/**
+ * Where the frames lie, with all that decoding and rendering need, from the header.
+ * @throws Failure 'not-found' for an object without pixels; 'invalid' when pixels and dimensions do not fit
+ */
+export async function readFrames({ reader }: FrameSource, object: StoredObject): Promise<ImageFrames> {
+  const place = placeOf(object);
+  const header = (await readHeader(reader, object)).dataSet;
+  return framesOf(header, place, object.transferSyntax);
+}
+
+/** @throws Failure 'invalid' when pixels and dimensions do not fit */
+export function framesOf(header: DataSet, place: PixelLocation, transferSyntaxUid: string): ImageFrames {
+  const pixel = imagePixelOf(header, transferSyntaxUid);
+  const offsets = header.elements.get('7FE00001')?.value;
+  const lengths = header.elements.get('7FE00002')?.value;
+  const frames = frameLocations({
+    ...pixel,
+    pixel: place,
+    ...(offsets && lengths && { extendedOffsetTable: { offsets, lengths } }),
+  });
+  return { header, pixel, frames };
+}
+
+export const lengthOf = (ranges: readonly FrameRange[]): number =>
+  ranges.reduce((sum, range) => sum + range.length, 0);
+
+/** A frame of ordinary size in one read: each read is a trip through the thread pool. */
+export async function* readPiece(
+  { reader }: FrameSource,
+  object: StoredObject,
+  range: FrameRange,
+): AsyncGenerator<Uint8Array> {
+  if (range.length > ONE_READ_BYTES || transferSyntax(object.transferSyntax).deflated)
+    yield* readDataSet(reader, object, range);
+  else yield await reader.readRange(object, object.dataSetOffset + range.offset, range.length);
+}
+
+/** The stored bytes of a frame in one buffer, native ones little endian. @throws Failure 'too-large' beyond MAX_FRAME_BYTES */
+export async function heldFrame(
+  { reader }: FrameSource,
+  object: StoredObject,
+  image: LocatedFrames,
+  number: number,
+): Promise<Buffer> {
+  const ranges = image.frames[number - 1]!;
+  const length = lengthOf(ranges);
+  if (length > MAX_FRAME_BYTES)
+    throw new Failure(
+      'too-large',
+      `Frame ${number} has ${length} bytes; ${MAX_FRAME_BYTES} can be worked on`,
+    );
+  const { bigEndian, encapsulated } = transferSyntax(object.transferSyntax);
+  const first = ranges[0]!;
+  if (bigEndian && !encapsulated) return swappedFrame({ reader }, object, first);
+  const bytes = await held({ reader }, object, ranges);
+  return image.pixel.bitsAllocated === 1 && !encapsulated
+    ? alignedBits(bytes, first.bitOffset ?? 0, image.pixel)
+    : bytes;
+}
+
+async function held(
+  { reader }: FrameSource,
+  object: StoredObject,
+  ranges: readonly FrameRange[],
+): Promise<Buffer> {
+  const pieces: Uint8Array[] = [];
+  for (const range of ranges)
+    for await (const piece of readPiece({ reader }, object, range)) pieces.push(piece);
+  return Buffer.concat(pieces);
+}
+
+/** Words are turned round where they lie in the value: a frame of odd length may begin inside one. */
+async function swappedFrame(
+  { reader }: FrameSource,
+  object: StoredObject,
+  range: FrameRange,
+): Promise<Buffer> {
+  const { offset, vr, length = 0 } = object.pixel!;
+  const size = wordSize(vr);
+  const from = range.offset - offset;
+  const start = from - (from % size);
+  const end = Math.min(length, Math.ceil((from + range.length) / size) * size);
+  const bytes = await held({ reader }, object, [{ offset: offset + start, length: end - start }]);
+  return swapWords(bytes, size).subarray(from - start, from - start + range.length);
+}
+
+/** Single-bit frames follow each other without padding (PS3.5 8.1.1): shifted to begin at a byte, the rest zero. */
+function alignedBits(bytes: Buffer, bitOffset: number, pixel: ImagePixel): Buffer {
+  const bits = pixel.rows * pixel.columns * pixel.samplesPerPixel;
+  const aligned = Buffer.alloc(Math.ceil(bits / 8));
+  for (let at = 0; at < aligned.length; at++)
+    aligned[at] = (bytes[at]! >> bitOffset) | ((bytes[at + 1] ?? 0) << (8 - bitOffset));
+  const rest = bits % 8;
+  if (rest !== 0) aligned[aligned.length - 1]! &= (1 << rest) - 1;
+  return aligned;
+}

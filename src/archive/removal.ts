@@ -1,0 +1,46 @@
+/**
+ * Removes from the store the bytes of versions that a person dropped, or that were never kept: the table `removal`
+ * says which. The row of the object is gone before its bytes go, and the bytes stay when the same object came again
+ * meanwhile: under the study's lock either its row is there, or its bytes may go.
+ * Called by settle-conflict.ts and compare-versions.ts at once, and by archive.ts for what a crash left.
+ */
+import type { Log } from '../log.ts';
+import type { Database } from './database/database.ts';
+import { lockUids } from './known-index.ts';
+import type { ObjectStore } from './object-store/object-store.ts';
+
+export type RemoveBytes = (key: string) => Promise<void>;
+
+const BATCH = 100;
+
+/** The settler puts an object that comes again anew after its row is committed (settler.ts), so nothing is lost. */
+export async function removeBytes(database: Database, store: ObjectStore, key: string): Promise<void> {
+  const { rows } = await database.query<{ study_uid: string }>(
+    'select study_uid from removal where key = $1',
+    [key],
+  );
+  if (!rows[0]) return;
+  const studyUid = rows[0].study_uid;
+  await database.transaction(async (tx) => {
+    await lockUids(tx, [studyUid]);
+    const known = await tx.query('select 1 from object where key = $1', [key]);
+    if (known.rows.length === 0) await store.remove(key);
+    await tx.query('delete from removal where key = $1', [key]);
+  });
+}
+
+/** What is still to be removed; one that fails is tried again later. @returns how many went */
+export async function removeLeftOver(database: Database, store: ObjectStore, log: Log): Promise<number> {
+  const { rows } = await database.query<{ key: string }>(
+    `select key from removal order by dropped_at limit ${BATCH}`,
+  );
+  let removed = 0;
+  for (const { key } of rows)
+    try {
+      await removeBytes(database, store, key);
+      removed++;
+    } catch (err) {
+      log.warn({ err }, 'bytes of a dropped version could not be removed, trying again later');
+    }
+  return removed;
+}
