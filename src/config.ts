@@ -99,6 +99,7 @@ const environment = z.object({
   STABLE_AGE_S: seconds.default(60),
   ACK_AFTER: oneOf('journal', 'store').default('journal'),
   ACK_LIMIT_S: seconds.default(30),
+  CONFLICT_POLICY: oneOf('keep-first', 'replace', 'refuse').default('keep-first'),
   ISOCENTER_OPEN: flag,
   DICOM_PROMISCUOUS: flag,
   KNOWN_AES: knownAes,
@@ -199,6 +200,8 @@ export interface Config {
   readonly ackAfter: 'journal' | 'store';
   /** With ackAfter store: how long an object may wait for it. */
   readonly ackLimitS: number;
+  /** What becomes of other content under a SOP Instance UID that is stored. */
+  readonly conflictPolicy: 'keep-first' | 'replace' | 'refuse';
   readonly fhir:
     | {
         readonly baseUrl: string;
@@ -288,6 +291,7 @@ export function parseConfig(env: Record<string, string | undefined>, root: strin
     stableAgeS: e.STABLE_AGE_S,
     ackAfter: e.ACK_AFTER,
     ackLimitS: e.ACK_LIMIT_S,
+    conflictPolicy: e.CONFLICT_POLICY,
     fhir: e.FHIR_BASE_URL
       ? {
           baseUrl: trimSlash(e.FHIR_BASE_URL) ?? '',

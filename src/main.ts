@@ -75,6 +75,7 @@ export async function startIsocenter(
       stableAgeS: config.stableAgeS,
       ackAfter: config.ackAfter,
       ackLimitS: config.ackLimitS,
+      conflictPolicy: config.conflictPolicy,
       journal: config.journal,
       logLevel: config.logLevel,
       log: log('archive'),

@@ -5,8 +5,10 @@
 import type pg from 'pg';
 import { asFailure, type Failure } from '../failure.ts';
 import type { Log } from '../log.ts';
+import { createVersionComparer } from './compare-versions.ts';
 import type { DataFolder } from './data-folder.ts';
 import type { Database } from './database/database.ts';
+import type { ConflictPolicy } from './decide-indexing.ts';
 import { type IntakeThreads, type JournalSeat, startIntake } from './intake/intake.ts';
 import type { SettlerState } from './intake/settler.ts';
 import type { WebReception } from './intake/web-reception.ts';
@@ -15,6 +17,7 @@ import { openStore, type StoreConfig } from './open-store.ts';
 import { createObjectReader, type ObjectReader } from './read-object.ts';
 import { sweepRefusals } from './refusal.ts';
 import { createRefusalLog, type RefusalLog } from './refusal-log.ts';
+import { removeBytes, removeLeftOver } from './removal.ts';
 import { createStableStudies } from './stable-study.ts';
 import { createStandings, type Standings } from './standing.ts';
 
@@ -28,6 +31,7 @@ export interface ArchiveParts {
   ackAfter: 'journal' | 'store';
   /** How long an object may wait for the store then. */
   ackLimitS: number;
+  conflictPolicy: ConflictPolicy;
   journal: { limitBytes: number; reserveBytes: number; segmentBytes?: number };
   logLevel: string;
   log: Log;
@@ -69,6 +73,7 @@ export interface Archive {
 const HEARTBEAT_MS = 10_000;
 const STORE_RETRY_MS = 5000;
 const SWEEP_MS = 3_600_000;
+const REMOVAL_MS = 60_000;
 
 export function createArchive(parts: ArchiveParts): Archive {
   const { database, dataFolder, log } = parts;
@@ -94,6 +99,14 @@ export function createArchive(parts: ArchiveParts): Archive {
       [dataFolder.nodeName],
     );
   };
+  const comparer = createVersionComparer({
+    database,
+    reader,
+    nodeName: dataFolder.nodeName,
+    policy: parts.conflictPolicy,
+    removeBytes: (key) => removeBytes(database, store, key),
+    log,
+  });
   const stable = createStableStudies({ database, stableAgeS: parts.stableAgeS, heartbeat, log });
   const standings = createStandings(
     { index: () => database.query('select 1'), store: () => store.check() },
@@ -143,12 +156,15 @@ export function createArchive(parts: ArchiveParts): Archive {
         ...parts.journal,
         ackAfter: parts.ackAfter,
         ackLimitMs: parts.ackLimitS * 1000,
+        conflictPolicy: parts.conflictPolicy,
         logLevel: parts.logLevel,
         log,
         onFatal: parts.onFatal,
       });
       every(HEARTBEAT_MS, 'the heartbeat', heartbeat);
       every(SWEEP_MS, 'the sweep of old refusals', () => sweepRefusals(database));
+      every(REMOVAL_MS, 'the removal of dropped versions', () => removeLeftOver(database, store, log));
+      await comparer.start();
       stable.start();
       standings.start();
     },
@@ -156,6 +172,7 @@ export function createArchive(parts: ArchiveParts): Archive {
       for (const timer of timers.splice(0)) clearInterval(timer);
       standings.stop();
       await stable.stop();
+      await comparer.stop();
       await intake?.stop(limitMs);
       await refusals.stop();
       await store.stop();

@@ -31,8 +31,6 @@ export interface IncomingObject {
   header: DicomJson;
   /** Found in the journal after a crash: it may have been indexed and counted before. */
   replayed?: boolean;
-  /** Its sender is not answered before the index has decided: other content under its UID need not be kept. */
-  refusable?: boolean;
 }
 
 /** What an instance's rows are made of. */

@@ -90,7 +90,7 @@ export async function refreshPlaces(tx: Queryable, items: IndexItem[]): Promise<
  * a sender that is told Success: from now on it is kept, whatever the comparison finds.
  */
 export async function keepForGood(tx: Queryable, items: IndexItem[]): Promise<void> {
-  const told = items.filter(({ object, decision }) => decision.outcome === 'same' && !object.refusable);
+  const told = items.filter(({ object, decision }) => decision.outcome === 'same' && !object.from.refusable);
   if (told.length === 0) return;
   await tx.query(
     `update comparison c set refusable = false

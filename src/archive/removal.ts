@@ -13,7 +13,7 @@ export type RemoveBytes = (key: string) => Promise<void>;
 
 const BATCH = 100;
 
-/** The settler puts an object that comes again anew after its row is committed (settler.ts), so nothing is lost. */
+/** An object that comes again is placed only once its row is committed (intake/placer.ts), so nothing is lost. */
 export async function removeBytes(database: Database, store: ObjectStore, key: string): Promise<void> {
   const { rows } = await database.query<{ study_uid: string }>(
     'select study_uid from removal where key = $1',

@@ -97,7 +97,7 @@ function identityOf(object: IncomingObject): IncomingIdentity {
     issuer: text(object.header, '00100021'),
     contentHash: object.contentHash.toString('hex'),
     transferSyntax: object.transferSyntaxUid,
-    refusable: object.refusable ?? false,
+    refusable: object.from.refusable ?? false,
   };
 }
 

@@ -14,7 +14,8 @@ export const STORE_STATUS: Record<FailureKind, number> = {
   invalid: status.cannotUnderstand,
   mismatch: status.dataSetDoesNotMatchSopClass,
   'not-found': status.processingFailure,
-  conflict: status.duplicateSopInstance,
+  // PS3.7 9.1.1.1.9 has no 0x0111 for C-STORE.
+  conflict: status.cannotUnderstand,
   forbidden: status.notAuthorized,
   'not-acceptable': status.sopClassNotSupported,
   unsupported: status.sopClassNotSupported,

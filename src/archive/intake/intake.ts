@@ -8,6 +8,7 @@ import { MessageChannel, type MessagePort, Worker } from 'node:worker_threads';
 import type pg from 'pg';
 import { Failure } from '../../failure.ts';
 import type { Log } from '../../log.ts';
+import type { ConflictPolicy } from '../decide-indexing.ts';
 import type { StoreConfig } from '../open-store.ts';
 import { createBudget } from './budget.ts';
 import { SEGMENT_BYTES, syncFolder } from './journal.ts';
@@ -28,6 +29,7 @@ export interface IntakeParts {
   reserveBytes: number;
   ackAfter: 'journal' | 'store';
   ackLimitMs: number;
+  conflictPolicy: ConflictPolicy;
   segmentBytes?: number;
   logLevel: string;
   log: Log;
@@ -90,6 +92,7 @@ export function startIntake(parts: IntakeParts): IntakeThreads {
     reserveBytes: parts.reserveBytes,
     segmentBytes,
     ackAfter: parts.ackAfter,
+    conflictPolicy: parts.conflictPolicy,
     logLevel: parts.logLevel,
   };
   const settler = new Worker(new URL('./settler-thread.ts', import.meta.url), { workerData: settlerData });
@@ -122,6 +125,7 @@ export function startIntake(parts: IntakeParts): IntakeThreads {
         reserveBytes: parts.reserveBytes,
         ackAfter: parts.ackAfter,
         storeLimitMs: parts.ackLimitMs,
+        refuses: parts.conflictPolicy === 'refuse',
         segmentBytes,
       },
       settlerPort: port2,

@@ -5,6 +5,7 @@
 import type { Failure, FailureKind } from '../../failure.ts';
 import { Failure as FailureError } from '../../failure.ts';
 import type { Provenance } from './record.ts';
+import type { Verdict } from './verdict.ts';
 
 /** A point in a segment that the settler can be asked to pass. */
 export interface JournalPoint {
@@ -35,7 +36,9 @@ export type FromSettler =
   | { type: 'indexed'; path: string; nonce: string; to: number }
   /** Everything before `to` is in the store and synced there. */
   | { type: 'placed'; path: string; nonce: string; to: number }
-  | { type: 'released'; path: string };
+  | { type: 'released'; path: string }
+  /** Before its 'indexed', of a record whose sender waits for it: 'awaited' is followed by one of the others. */
+  | ({ type: 'verdict'; verdict: Verdict } & JournalPoint);
 
 /** A Failure as it crosses a thread boundary; causes stay on the side where they were logged. */
 export interface PlainFailure {

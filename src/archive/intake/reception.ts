@@ -5,12 +5,14 @@
  */
 import type { MessagePort } from 'node:worker_threads';
 import { Failure } from '../../failure.ts';
+import { REFUSED } from '../decide-indexing.ts';
 import { createBudget, type JournalBudget } from './budget.ts';
 import type { DeclaredObject } from './check-object.ts';
 import { createJournal, type Journal } from './journal.ts';
 import type { FromSettler, JournalPoint, ReceptionOutcome, ToSettler } from './messages.ts';
 import { beginObject, type DurableObject, type ObjectWriter } from './object-writer.ts';
 import type { Provenance } from './record.ts';
+import type { Verdict } from './verdict.ts';
 
 export interface IntakeOptions {
   /** this journal's own folder */
@@ -21,7 +23,9 @@ export interface IntakeOptions {
   reserveBytes: number;
   ackAfter: 'journal' | 'store';
   segmentBytes?: number;
-  /** With ackAfter store: how long one object may wait for it. */
+  /** Other content under a known UID is refused: each object waits until the index has decided. */
+  refuses?: boolean;
+  /** With ackAfter store, or when other content is refused: how long one object may wait for it. */
   storeLimitMs?: number;
 }
 
@@ -30,8 +34,10 @@ export interface Reception {
   /** @throws Failure 'no-space' */
   begin(declared: DeclaredObject): ObjectWriter;
   /**
-   * After finish(): undefined when Success may be said at once; with ACK_AFTER=store a wait for the store.
-   * @throws Failure 'unavailable' when the store does not have it in time: the sender sends again, and it is the same
+   * After finish(): undefined when Success may be said at once; with ACK_AFTER=store a wait for the store, with
+   * CONFLICT_POLICY=refuse one for the index.
+   * @throws Failure 'unavailable' when they do not have it in time: the sender sends again, and it is the same;
+   *         'conflict' when other content is stored under its SOP Instance UID, and nothing of it is kept
    */
   acknowledged(object: DurableObject): Promise<void> | undefined;
   refused(): void;
@@ -68,6 +74,8 @@ export function createIntake(options: IntakeOptions): Intake {
   /** By segment path, while the settler has not released it. */
   const progress = new Map<string, { nonce: string; indexed: number; placed: number }>();
   const waiters = new Set<Waiter>();
+  /** Of objects whose senders wait to hear whether they are kept, by the point in the journal. */
+  const judged = new Map<string, (verdict: Verdict) => void>();
 
   const send = (message: ToSettler): void => port.postMessage(message);
   const passed = (stage: Stage, point: JournalPoint): boolean => {
@@ -116,6 +124,8 @@ export function createIntake(options: IntakeOptions): Intake {
     if (message.type === 'released') {
       progress.delete(message.path);
       journal.recycle(message.path);
+    } else if (message.type === 'verdict') {
+      judged.get(keyOf(message))?.(message.verdict);
     } else {
       const known = progress.get(message.path);
       if (known?.nonce === message.nonce) known[message.type] = Math.max(known[message.type], message.to);
@@ -124,9 +134,30 @@ export function createIntake(options: IntakeOptions): Intake {
     settleWaiters();
   });
 
+  /** @throws Failure 'conflict' when it is not kept, 'unavailable' when that is not decided in time */
+  const kept = async (point: JournalPoint, limitMs: number): Promise<void> => {
+    const until = Date.now() + limitMs;
+    let verdict: Verdict = 'kept';
+    const decided = Promise.withResolvers<void>();
+    judged.set(keyOf(point), (said) => {
+      verdict = said;
+      if (said !== 'awaited') decided.resolve();
+    });
+    const sentence =
+      'whether other content is stored under its UID is not known now (CONFLICT_POLICY=refuse)';
+    try {
+      await wait('indexed', [point], limitMs, sentence);
+      if ((verdict as Verdict) === 'awaited') await within(decided.promise, until - Date.now(), sentence);
+    } finally {
+      judged.delete(keyOf(point));
+    }
+    if ((verdict as Verdict) === 'refused') throw new Failure('conflict', REFUSED);
+  };
+
   return {
     budget,
-    open(from) {
+    open(source) {
+      const from: Provenance = options.refuses ? { ...source, refusable: true } : source;
       /** The furthest point of this reception in each segment it wrote to. */
       const points = new Map<string, JournalPoint>();
       let refusedObjects = 0;
@@ -152,13 +183,13 @@ export function createIntake(options: IntakeOptions): Intake {
           };
         },
         acknowledged(object) {
-          if (options.ackAfter === 'journal') return undefined;
-          return wait(
-            'placed',
-            [{ path: object.segment, nonce: object.nonce, end: object.end }],
-            options.storeLimitMs ?? STORE_LIMIT_MS,
-            'the object store does not take objects now (ACK_AFTER=store)',
-          );
+          const point = { path: object.segment, nonce: object.nonce, end: object.end };
+          const limitMs = options.storeLimitMs ?? STORE_LIMIT_MS;
+          const inStore = (): Promise<void> =>
+            wait('placed', [point], limitMs, 'the object store does not take objects now (ACK_AFTER=store)');
+          if (!options.refuses) return options.ackAfter === 'journal' ? undefined : inStore();
+          const decided = kept(point, limitMs);
+          return options.ackAfter === 'journal' ? decided : decided.then(inStore);
         },
         refused() {
           refusedObjects++;
@@ -176,4 +207,16 @@ export function createIntake(options: IntakeOptions): Intake {
       journal.close();
     },
   };
+}
+
+const keyOf = ({ path, nonce, end }: JournalPoint): string => `${path} ${nonce} ${end}`;
+
+/** @throws Failure 'unavailable' with the sentence after `limitMs` */
+function within(promise: Promise<void>, limitMs: number, sentence: string): Promise<void> {
+  const { promise: late, reject } = Promise.withResolvers<void>();
+  const timer = setTimeout(
+    () => reject(new Failure('unavailable', sentence, { retryAfterS: 5 })),
+    Math.max(0, limitMs),
+  );
+  return Promise.race([promise, late]).finally(() => clearTimeout(timer));
 }

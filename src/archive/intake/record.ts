@@ -34,6 +34,8 @@ export interface Provenance {
   calledAe?: string;
   address?: string;
   actor?: string;
+  /** Its objects are answered only once the index has decided: other content under a known UID need not be kept. */
+  refusable?: true;
   /** ISO 8601 */
   openedAt: string;
 }

@@ -6,6 +6,7 @@ import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
 import type pg from 'pg';
 import { createLog } from '../../log.ts';
 import { openDatabase } from '../database/database.ts';
+import type { ConflictPolicy } from '../decide-indexing.ts';
 import { openStore, type StoreConfig } from '../open-store.ts';
 import { createBudget } from './budget.ts';
 import { createSettler, type SettlerState } from './settler.ts';
@@ -25,6 +26,7 @@ export interface SettlerThreadData {
   reserveBytes: number;
   segmentBytes: number;
   ackAfter: 'journal' | 'store';
+  conflictPolicy: ConflictPolicy;
   logLevel: string;
 }
 
@@ -59,6 +61,7 @@ const settler = createSettler({
   segmentBytes: data.segmentBytes,
   quarantine: { folder: data.quarantineFolder, database },
   ackAfter: data.ackAfter,
+  conflictPolicy: data.conflictPolicy,
   ...(data.store.s3 && { uploads: data.store.s3.uploads }),
   log,
 });

@@ -13,6 +13,7 @@ import fs from 'node:fs';
 import { asFailure, Failure } from '../../failure.ts';
 import type { Log } from '../../log.ts';
 import type { Database } from '../database/database.ts';
+import type { ConflictPolicy, Decision } from '../decide-indexing.ts';
 import type { IncomingObject } from '../incoming-object.ts';
 import type { ObjectStore } from '../object-store/object-store.ts';
 import { indexObjects } from '../study-index.ts';
@@ -25,6 +26,7 @@ import { readIncoming } from './read-record.ts';
 import { closeLostReceptions, closeReception, createReceptionBook } from './reception-log.ts';
 import { SegmentReader } from './segment-reader.ts';
 import { isSettledSpill, type SegmentOwner, SettlingSegment, type Work } from './settling-segment.ts';
+import { createVerdicts } from './verdict.ts';
 
 /** One transaction takes at most this much, so that a release waits for a small one. */
 const BATCH_OBJECTS = 128;
@@ -47,6 +49,7 @@ export interface SettlerParts {
   quarantine: Quarantine;
   segmentBytes: number;
   ackAfter: 'journal' | 'store';
+  conflictPolicy?: ConflictPolicy;
   /** Uploads to S3 at once. */
   uploads?: number;
   log: Log;
@@ -86,6 +89,10 @@ export interface Settler {
 interface Reading {
   work: Extract<Work, { record: unknown }>;
   object: IncomingObject;
+  /** What the index made of it. */
+  outcome?: Decision['outcome'];
+  /** Its sender waits for the comparison. */
+  awaits?: boolean;
 }
 
 export function createSettler(parts: SettlerParts): Settler {
@@ -96,6 +103,7 @@ export function createSettler(parts: SettlerParts): Settler {
   const placer = createPlacer(parts);
   const patience = createPatience(log);
   const { persistently } = patience;
+  const verdicts = createVerdicts(database);
   let stopping = false;
   let deadline = Number.POSITIVE_INFINITY;
   let running: Promise<void> | undefined;
@@ -142,8 +150,21 @@ export function createSettler(parts: SettlerParts): Settler {
       if (reading) readings.push(reading);
     }
     const indexed = await indexAll(readings);
+    judge(indexed);
     for (const segment of new Set(batch.map((work) => work.segment))) segment.indexed();
-    for (const { work } of indexed) placer.add({ record: work.record, done: () => placed(work) });
+    for (const { work, outcome } of indexed)
+      if (outcome === 'refused') placed(work);
+      else placer.add({ record: work.record, done: () => placed(work) });
+  };
+
+  /** Senders that wait for the verdict are told before they hear that all is indexed. */
+  const judge = (indexed: Reading[]): void => {
+    for (const { work, object, outcome, awaits } of indexed) {
+      if (outcome === 'refused') work.segment.judge(work, 'refused');
+      if (!awaits) continue;
+      verdicts.await(work, object);
+      work.segment.judge(work, 'awaited');
+    }
   };
 
   /** Undefined when nothing is left to index: set aside, or settled before a crash. */
@@ -187,14 +208,15 @@ export function createSettler(parts: SettlerParts): Settler {
   const indexAll = async (readings: Reading[]): Promise<Reading[]> => {
     if (readings.length === 0) return [];
     try {
-      await persistently('the index', () =>
+      const { outcomes, awaits } = await persistently('the index', () =>
         indexObjects(
           database,
           nodeName,
           readings.map(({ object }) => object),
+          { policy: parts.conflictPolicy ?? 'keep-first' },
         ),
       );
-      return readings;
+      return readings.map((reading, n) => ({ ...reading, outcome: outcomes[n]!, awaits: awaits[n]! }));
     } catch (thrown) {
       const failure = asFailure(thrown);
       if (mayPass(failure)) throw failure;
@@ -263,6 +285,7 @@ export function createSettler(parts: SettlerParts): Settler {
           told = batch.length === BATCH_OBJECTS ? BATCH_OBJECTS : 0;
           if (batch.length > 0) await settle(batch);
         }
+        await verdicts.look();
         await closeReceptions();
         if (batch.length < BATCH_OBJECTS && placingDueIn() === 0) {
           await placer.step();
@@ -280,7 +303,8 @@ export function createSettler(parts: SettlerParts): Settler {
       const placed = placer.pending() === 0 || (placer.away() !== undefined && lastSteps <= 0);
       const settled = batch.length === 0 && placed && receptions.empty && journals.size === 0;
       if ((stopping && settled) || Date.now() >= deadline) return;
-      const pause = Math.min(stopping ? IDLE_MS / 10 : IDLE_MS, indexDueIn(), placingDueIn());
+      const soon = stopping || verdicts.pending > 0;
+      const pause = Math.min(soon ? IDLE_MS / 10 : IDLE_MS, indexDueIn(), placingDueIn());
       if (batch.length === 0 && !woken) await sleepUntilWoken(pause);
     }
   };

@@ -6,6 +6,7 @@ import fs from 'node:fs';
 import type { JournalBudget } from './budget.ts';
 import type { FromSettler, JournalPoint } from './messages.ts';
 import { spilledClaim } from './object-writer.ts';
+import { recordSpan } from './record.ts';
 import {
   bodyIsWhole,
   type Finding,
@@ -13,6 +14,7 @@ import {
   type JournalRecord,
   type SegmentReader,
 } from './segment-reader.ts';
+import type { Verdict } from './verdict.ts';
 
 export interface SegmentOwner {
   name: string;
@@ -142,6 +144,18 @@ export class SettlingSegment {
     this.#indexedTo = this.#reader.at;
     const { path, nonce } = this.#reader;
     this.#owner?.tell({ type: 'indexed', path, nonce, to: this.#indexedTo });
+  }
+
+  /** Whether the record's object is kept, for a sender that waits to hear it. */
+  judge({ record }: Extract<Work, { record: unknown }>, verdict: Verdict): void {
+    const { path, nonce } = this.#reader;
+    this.#owner?.tell({
+      type: 'verdict',
+      path,
+      nonce,
+      end: record.start + recordSpan(record.header),
+      verdict,
+    });
   }
 
   /** The record or gap is durable elsewhere. */
