@@ -1,4 +1,6 @@
 /** A receiver thread that dies in the middle of an object: what it acknowledged is indexed, what it held is given back. */
+import { readdirSync } from 'node:fs';
+import path from 'node:path';
 import { Worker } from 'node:worker_threads';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { createSlotMemory } from '../../src/scp/association-slots.ts';
@@ -54,8 +56,18 @@ it('loses nothing and leaves nothing behind', async () => {
     peer.send(pdata(pdv(1, 3, storeCommand(n, object.sop, CT))), pdata(pdv(1, 2, object.dataSet)));
     expect((await peer.response()).status).toBe(0);
   }
-  const cut = anObject();
-  peer.send(pdata(pdv(1, 3, storeCommand(99, cut.sop, CT))), pdata(pdv(1, 0, cut.dataSet.subarray(0, 300))));
+  // Larger than a segment: it has a file of its own, and claims room for it step by step.
+  const cut = anObject({ pixelBytes: 40 * 1024 * 1024 });
+  peer.send(
+    pdata(pdv(1, 3, storeCommand(99, cut.sop, CT))),
+    ...Array.from({ length: 350 }, (_, n) =>
+      pdata(pdv(1, 0, cut.dataSet.subarray(n * 100_000, (n + 1) * 100_000))),
+    ),
+  );
+  const journalFolder = path.join(house.dataFolder, 'journal');
+  const spills = (): string[] =>
+    readdirSync(journalFolder, { recursive: true, encoding: 'utf8' }).filter((name) => name.endsWith('.obj'));
+  await eventually(async () => (spills().length === 1 ? true : undefined), 'the file of the large object');
   await thread.terminate();
   await eventually(async () => {
     const { rows } = await house.db.database.query(
@@ -66,6 +78,7 @@ it('loses nothing and leaves nothing behind', async () => {
   const { rows } = await house.db.database.query('select sop_uid from object');
   expect(rows.map((row) => row.sop_uid).sort()).toEqual(objects.map(({ sop }) => sop).sort());
   await eventually(async () => ((await held()) === before ? true : undefined), 'the room');
+  expect(spills()).toEqual([]);
   // The study is not kept waiting by an association that cannot end any more.
   await eventually(async () => {
     const { rowCount } = await house.db.database.query('select 1 from study where stable_version = version');

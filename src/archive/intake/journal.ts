@@ -40,6 +40,8 @@ export interface JournalOptions {
   folder: string;
   budget: JournalBudget;
   tell: (news: JournalNews) => void;
+  /** Should this thread go in the middle of such an object, its room is given back by who was told. */
+  tellSpilling?: (spill: { path: string; claimed: number }) => void;
   segmentBytes?: number;
 }
 
@@ -52,6 +54,10 @@ export interface Journal {
   advance(segment: Segment): void;
   /** The object is done or was dropped: the segment is free for the next one. */
   giveBack(segment: Segment): void;
+  /** Its disk has failed under it: what it holds is settled, and nothing more is written there. */
+  abandon(segment: Segment): void;
+  /** An object in a file of its own has claimed so much now; 0 when it is finished or dropped. */
+  spilling(path: string, claimed: number): void;
   /** The settler has caught up: what many associations at once left open is sealed, so that its room comes back. */
   trim(): void;
   /** The settler is done with the file, and has given its room back: recycle it. */
@@ -72,6 +78,7 @@ export function createJournal(options: JournalOptions): Journal {
   let want = wanted(256 * 1024);
   const idle: Segment[] = [];
   const pool: string[] = [];
+  const abandoned = new Set<string>();
 
   const create = (): string => {
     const file = path.join(folder, `${run}-${String(made++).padStart(6, '0')}.seg`);
@@ -146,11 +153,16 @@ export function createJournal(options: JournalOptions): Journal {
     giveBack(segment) {
       idle.push(segment);
     },
+    abandon(segment) {
+      abandoned.add(segment.path);
+      seal(segment);
+    },
+    spilling: (file, claimed) => options.tellSpilling?.({ path: file, claimed }),
     trim() {
       while (idle.length > IDLE_SEGMENTS) seal(idle.shift()!);
     },
     recycle(file) {
-      if (pool.length >= POOL_SEGMENTS) fs.rmSync(file, { force: true });
+      if (abandoned.delete(file) || pool.length >= POOL_SEGMENTS) fs.rmSync(file, { force: true });
       else pool.push(file);
     },
     expect(bytes) {

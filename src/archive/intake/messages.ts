@@ -20,6 +20,8 @@ export type ToSettler =
   | ({ type: 'news'; sealed: boolean } & JournalPoint)
   /** Somebody waits for the index: what was told of is indexed now. */
   | { type: 'wanted' }
+  /** An object in a file of its own is under way and has claimed so much; 0 when it is finished or dropped. */
+  | { type: 'spilling'; path: string; claimed: number }
   /** Before the reception's first object: should its journal go, the settler closes it as lost. */
   | { type: 'reception-opened'; from: Provenance }
   | {

@@ -10,6 +10,7 @@ import { HeaderScan, type PixelLocation, type Scan } from '../../dicom/header-sc
 import { buildFileMeta } from '../../dicom/part10.ts';
 import { transferSyntax } from '../../dicom/transfer-syntax.ts';
 import { Failure } from '../../failure.ts';
+import { isCode } from '../object-store/file-failure.ts';
 import type { JournalBudget } from './budget.ts';
 import { checkObject, type DeclaredObject, type ObjectIdentity } from './check-object.ts';
 import { type Journal, type Segment, syncFolder } from './journal.ts';
@@ -144,6 +145,7 @@ class JournalObjectWriter implements ObjectWriter {
       segment.end += aligned(RECORD_HEADER_BYTES + (this.#spill ? 0 : bodyLength));
       this.#open = false;
       this.#journal.expect(bodyLength);
+      if (this.#spill) this.#journal.spilling(this.#spill.path, 0);
       this.#journal.advance(segment);
       const durable = {
         ...identity,
@@ -154,6 +156,7 @@ class JournalObjectWriter implements ObjectWriter {
       this.#journal.giveBack(segment);
       return durable;
     } catch (thrown) {
+      this.#fault ??= thrown;
       this.abort();
       if (thrown instanceof Failure) throw thrown;
       throw new Failure('no-space', 'the object could not be written to the journal', { cause: thrown });
@@ -165,11 +168,14 @@ class JournalObjectWriter implements ObjectWriter {
     this.#open = false;
     if (this.#spill) {
       closeSpill(this.#spill);
-      fs.rmSync(this.#spill.path, { force: true });
+      removeSpill(this.#spill);
       this.#budget.free(this.#spill.claimed);
+      this.#journal.spilling(this.#spill.path, 0);
     }
-    // segment.end has not moved: the next record overwrites what lies behind it.
-    this.#journal.giveBack(this.#segment);
+    // segment.end has not moved: the next record overwrites what lies behind it. After a fault of the disk there is
+    // none: what a sync that failed has left behind, no later sync tells.
+    if (isDiskFault(this.#fault)) this.#journal.abandon(this.#segment);
+    else this.#journal.giveBack(this.#segment);
   }
 
   /** The segment may by then be another object's. */
@@ -193,12 +199,13 @@ class JournalObjectWriter implements ObjectWriter {
     if (this.#staged === 0) return;
     const segment = this.#segment;
     const at = segment.end + RECORD_HEADER_BYTES + this.#written;
-    if (!this.#spill && at + this.#staged > this.#journal.segmentBytes) this.#startSpill();
     try {
+      if (!this.#spill && at + this.#staged > this.#journal.segmentBytes) this.#startSpill();
       if (this.#spill) {
         while (this.#written + this.#staged > this.#spill.claimed) {
           this.#budget.reserve(SPILL_STEP);
           this.#spill.claimed += SPILL_STEP;
+          this.#journal.spilling(this.#spill.path, this.#spill.claimed);
         }
         writeAll(openSpill(this.#spill), segment.stage, this.#staged, this.#written);
       } else writeAll(segment.fd, segment.stage, this.#staged, at);
@@ -216,6 +223,7 @@ class JournalObjectWriter implements ObjectWriter {
     const file = path.join(this.#journal.folder, `${randomUUID()}.obj`);
     const spill: Spill = { fd: undefined, path: file, claimed: SPILL_STEP };
     this.#spill = spill;
+    this.#journal.spilling(file, SPILL_STEP);
     const fd = fs.openSync(file, 'wx+', 0o600);
     spill.fd = fd;
     const copy = Buffer.allocUnsafe(this.#segment.stage.length);
@@ -244,6 +252,21 @@ function nativePixels(transferSyntaxUid: string, { pixelData }: Scan): { pixel?:
 
 function writeAll(fd: number, bytes: Buffer, length: number, position: number): void {
   for (let done = 0; done < length; ) done += fs.writeSync(fd, bytes, done, length - done, position + done);
+}
+
+/** A disk that is only full takes bytes again later, at the same place. */
+function isDiskFault(thrown: unknown): boolean {
+  const fault = thrown instanceof Failure ? thrown.cause : thrown;
+  return fault instanceof Error && 'syscall' in fault && !isCode(fault, 'ENOSPC', 'EDQUOT', 'EFBIG');
+}
+
+/** A file that a disk turned read-only keeps is removed at the next start: no record names it. */
+function removeSpill(spill: Spill): void {
+  try {
+    fs.rmSync(spill.path, { force: true });
+  } catch (thrown) {
+    if (!isDiskFault(thrown)) throw thrown;
+  }
 }
 
 /** Closes once: a descriptor closed twice may by then be another file's. */

@@ -118,6 +118,7 @@ export function createIntake(options: IntakeOptions): Intake {
         progress.set(news.path, { nonce: news.nonce, indexed: 0, placed: 0 });
       send({ type: 'news', ...news });
     },
+    tellSpilling: (spill) => send({ type: 'spilling', ...spill }),
   });
 
   port.on('message', (message: FromSettler) => {

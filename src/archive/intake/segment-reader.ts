@@ -5,6 +5,7 @@
  */
 import fs from 'node:fs';
 import path from 'node:path';
+import { isCode } from '../object-store/file-failure.ts';
 import {
   ALIGN,
   contentHash,
@@ -53,11 +54,11 @@ export class SegmentReader {
 
   /** @returns 'free' for a segment that is not in use, 'damaged' when its header does not hold */
   static open(file: string): SegmentReader | 'free' | 'damaged' {
-    const fd = fs.openSync(file, 'r+');
+    const fd = fs.openSync(file, 'r');
     let reader: SegmentReader | undefined;
     try {
       const block = Buffer.alloc(SEGMENT_HEADER_BYTES);
-      fs.readSync(fd, block, 0, block.length, 0);
+      if (readUnlessBad(fd, block, 0) === 'bad') return 'damaged';
       const nonce = decodeSegmentHeader(block);
       if (nonce) reader = new SegmentReader(file, fd, nonce);
       return reader ?? (block.every((byte) => byte === 0) ? 'free' : 'damaged');
@@ -79,11 +80,13 @@ export class SegmentReader {
    */
   next(end?: number): Finding | undefined {
     const header = this.#headerAt(this.at);
-    if (header) return { record: this.#record(header) };
+    if (typeof header === 'object') return { record: this.#record(header) };
     const start = this.at;
     const found = this.#findHeader(start + ALIGN, end);
     if (found !== undefined) this.at = found;
     else if (end !== undefined && end > start) this.at = end;
+    // Whether a record stood where the disk gives nothing back, nobody can say: the rest of the file is kept.
+    else if (header === 'bad') this.at = Math.max(fs.fstatSync(this.#fd).size, start + ALIGN);
     else return undefined;
     return { gap: { path: this.path, start, end: this.at } };
   }
@@ -97,7 +100,12 @@ export class SegmentReader {
 
   /** Marks the segment as settled, so that a restart does not replay it. */
   release(): void {
-    fs.writeSync(this.#fd, Buffer.alloc(SEGMENT_HEADER_BYTES), 0, SEGMENT_HEADER_BYTES, 0);
+    const fd = fs.openSync(this.path, 'r+');
+    try {
+      fs.writeSync(fd, Buffer.alloc(SEGMENT_HEADER_BYTES), 0, SEGMENT_HEADER_BYTES, 0);
+    } finally {
+      fs.closeSync(fd);
+    }
     fs.closeSync(this.#fd);
   }
 
@@ -128,25 +136,44 @@ export class SegmentReader {
     return { header, body, start, end: this.at };
   }
 
-  #headerAt(at: number): RecordHeader | undefined {
+  /** 'bad' where the disk does not give its bytes back. */
+  #headerAt(at: number): RecordHeader | 'bad' | undefined {
     const block = Buffer.allocUnsafe(RECORD_HEADER_BYTES);
-    if (fs.readSync(this.#fd, block, 0, block.length, at) < block.length) return undefined;
-    return decodeRecordHeader(block, this.#nonce);
+    const read = readUnlessBad(this.#fd, block, at);
+    if (read === 'bad') return read;
+    return read < block.length ? undefined : decodeRecordHeader(block, this.#nonce);
   }
 
   /** The first place from `from` on where a record of this use of the segment begins. */
   #findHeader(from: number, end: number | undefined): number | undefined {
     const piece = Buffer.allocUnsafe(1024 * ALIGN);
     const limit = end ?? Number.POSITIVE_INFINITY;
-    for (let base = from; base < limit; base += piece.length) {
-      const read = fs.readSync(this.#fd, piece, 0, piece.length, base);
+    for (let base = from; base < limit; ) {
+      const read = readUnlessBad(this.#fd, piece, base);
+      if (read === 'bad') {
+        // Around the bad blocks one at a time.
+        if (typeof this.#headerAt(base) === 'object') return base;
+        base += ALIGN;
+        continue;
+      }
       for (let at = 0; at + ALIGN <= read && base + at < limit; at += ALIGN)
         // The nonce is a record's second field; looking at it first spares reading each block again.
         if (piece.compare(this.#nonce, 0, this.#nonce.length, at + 8, at + 8 + this.#nonce.length) === 0)
-          if (this.#headerAt(base + at)) return base + at;
+          if (typeof this.#headerAt(base + at) === 'object') return base + at;
       if (read < piece.length) return undefined;
+      base += piece.length;
     }
     return undefined;
+  }
+}
+
+/** @returns how many bytes were read; 'bad' when the disk does not give them back (EIO) */
+function readUnlessBad(fd: number, into: Buffer, at: number): number | 'bad' {
+  try {
+    return fs.readSync(fd, into, 0, into.length, at);
+  } catch (thrown) {
+    if (isCode(thrown, 'EIO')) return 'bad';
+    throw thrown;
   }
 }
 

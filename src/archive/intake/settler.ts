@@ -15,6 +15,7 @@ import type { Log } from '../../log.ts';
 import type { Database } from '../database/database.ts';
 import type { ConflictPolicy, Decision } from '../decide-indexing.ts';
 import type { IncomingObject } from '../incoming-object.ts';
+import { fileFailure } from '../object-store/file-failure.ts';
 import type { ObjectStore } from '../object-store/object-store.ts';
 import { indexObjects } from '../study-index.ts';
 import type { JournalBudget } from './budget.ts';
@@ -26,6 +27,7 @@ import { readIncoming } from './read-record.ts';
 import { closeLostReceptions, closeReception, createReceptionBook } from './reception-log.ts';
 import { SegmentReader } from './segment-reader.ts';
 import { isSettledSpill, type SegmentOwner, SettlingSegment, type Work } from './settling-segment.ts';
+import { createSpillClaims } from './spill-claims.ts';
 import { createVerdicts } from './verdict.ts';
 
 /** One transaction takes at most this much, so that a release waits for a small one. */
@@ -101,6 +103,7 @@ export function createSettler(parts: SettlerParts): Settler {
   const journals = new Set<string>();
   const receptions = createReceptionBook();
   const placer = createPlacer(parts);
+  const spills = createSpillClaims(budget, log);
   const patience = createPatience(log);
   const { persistently } = patience;
   const verdicts = createVerdicts(database);
@@ -121,6 +124,10 @@ export function createSettler(parts: SettlerParts): Settler {
   let steppedAt = 0;
   /** Tries that a store which is away still gets once we stop. */
   let lastSteps = 2;
+  /** The last segment whose file the disk did not let go of. */
+  let stuck: SettlingSegment | undefined;
+  let journalAway: Away | undefined;
+  let journalRestUntil = 0;
   /** An earlier run's segments were damaged: a spill file no record names may be what one of them named. */
   let replayDamaged = false;
 
@@ -132,15 +139,22 @@ export function createSettler(parts: SettlerParts): Settler {
 
   const collect = (): Work[] => {
     const batch: Work[] = [];
-    for (const segment of segments.values()) {
-      while (batch.length < BATCH_OBJECTS) {
-        const work = segment.next();
-        if (!work) break;
-        batch.push(work);
-        if ('record' in work) oldest ??= work.record.header.meta.receivedAt;
-      }
+    while (batch.length < BATCH_OBJECTS) {
+      const work = oldestSegment()?.next();
+      if (!work) break;
+      batch.push(work);
+      if ('record' in work) oldest ??= work.record.header.meta.receivedAt;
     }
     return batch;
+  };
+  /** Associations that send side by side take turns in the segments: their objects are indexed as they came. */
+  const oldestSegment = (): SettlingSegment | undefined => {
+    let first: SettlingSegment | undefined;
+    for (const segment of segments.values()) {
+      const at = segment.nextReceivedAt;
+      if (at !== undefined && (first === undefined || at < first.nextReceivedAt!)) first = segment;
+    }
+    return first;
   };
 
   const settle = async (batch: Work[]): Promise<void> => {
@@ -255,8 +269,8 @@ export function createSettler(parts: SettlerParts): Settler {
 
   const awayNow = (): Away[] => {
     const store = placer.away();
-    const known = patience.away;
-    return store && !known.some(({ what }) => what === store.what) ? [...known, store] : [...known];
+    const known = [...patience.away, ...(journalAway ? [journalAway] : [])];
+    return store && !known.some(({ what }) => what === store.what) ? [...known, store] : known;
   };
 
   const closeReceptions = async (): Promise<void> => {
@@ -269,6 +283,28 @@ export function createSettler(parts: SettlerParts): Settler {
         log.error({ err: failure, reception: closing.from.reception }, 'a reception could not be closed');
       }
       receptions.done(closing);
+    }
+  };
+
+  /** What a disk does not let go of now (read-only, faulty) is let go of later; a new start would replay it. */
+  const advance = (segment: SettlingSegment): boolean => {
+    if (!stopping && Date.now() < journalRestUntil) return false;
+    try {
+      const released = segment.advance();
+      if (segment === stuck) stuck = journalAway = undefined;
+      return released;
+    } catch (thrown) {
+      const failure = asFailure(fileFailure('let go of a journal segment', thrown));
+      if (!mayPass(failure)) throw failure;
+      if (!journalAway) log.error({ err: failure }, 'the journal must wait');
+      stuck = segment;
+      journalAway = {
+        what: 'the journal',
+        since: journalAway?.since ?? new Date().toISOString(),
+        why: failure.message,
+      };
+      journalRestUntil = Date.now() + IDLE_MS;
+      return false;
     }
   };
 
@@ -297,7 +333,7 @@ export function createSettler(parts: SettlerParts): Settler {
         log.warn({ err }, 'the settler stopped before all was settled; the next start replays the rest');
         return;
       }
-      for (const [file, segment] of segments) if (segment.advance()) segments.delete(file);
+      for (const [file, segment] of segments) if (advance(segment)) segments.delete(file);
       if (!replaying()) replayDone?.();
       // With the store away what is left, after a few more tries, waits for the next start.
       const placed = placer.pending() === 0 || (placer.away() !== undefined && lastSteps <= 0);
@@ -338,6 +374,7 @@ export function createSettler(parts: SettlerParts): Settler {
         if (message.type === 'reception-opened') receptions.opened(name, message.from);
         else if (message.type === 'reception-closed') receptions.closed(name, message);
         else if (message.type === 'wanted') wanted = true;
+        else if (message.type === 'spilling') spills.note(name, message.path, message.claimed);
         else {
           lastToldAt = Date.now();
           if (told++ === 0) toldSince = lastToldAt;
@@ -360,10 +397,11 @@ export function createSettler(parts: SettlerParts): Settler {
         left.map((segment) => segment.point),
       );
       for (const segment of left) segment.orphan();
+      spills.drop(name);
       journals.delete(name);
       wake();
     },
-    async replay(files, spills) {
+    async replay(files, spillFiles) {
       const damaged: string[] = [];
       for (const file of files) {
         const segment = openSegment(file, undefined);
@@ -382,7 +420,7 @@ export function createSettler(parts: SettlerParts): Settler {
         persistently('the quarantine', () => quarantineFile(parts.quarantine, file, reason));
       for (const file of damaged)
         await setFileAside(file, 'the header of a journal segment is damaged; the file may hold objects');
-      for (const file of spills.filter((spill) => fs.existsSync(spill)))
+      for (const file of spillFiles.filter((spill) => fs.existsSync(spill)))
         if (replayDamaged)
           await setFileAside(file, 'a large object of the journal that no record names; some were damaged');
         else fs.rmSync(file, { force: true }); // never finished, so never acknowledged

@@ -12,6 +12,7 @@ import {
   type Finding,
   type JournalGap,
   type JournalRecord,
+  type RecordBody,
   type SegmentReader,
 } from './segment-reader.ts';
 import type { Verdict } from './verdict.ts';
@@ -50,7 +51,12 @@ export class SettlingSegment {
   readonly #outstanding = new Map<number, string | undefined>();
   /** Records a living journal told of that are not read yet. */
   #unread = 0;
+  /** Read, and not given out yet. */
+  #ahead: { work: Work; start: number } | undefined;
   #placedTold = 0;
+  #released = false;
+  /** Spill files whose objects are in the store. */
+  readonly #spent: RecordBody[] = [];
 
   constructor({ reader, owner, budget, segmentBytes }: SettlingSegmentParts) {
     this.#reader = reader;
@@ -107,20 +113,39 @@ export class SettlingSegment {
     this.#sealed = true;
   }
 
+  /** When the next record came (ISO), '' for a gap; undefined when there is nothing to settle now. */
+  get nextReceivedAt(): string | undefined {
+    this.#ahead ??= this.#read();
+    if (!this.#ahead) return undefined;
+    const { work } = this.#ahead;
+    return 'record' in work ? work.record.header.meta.receivedAt : '';
+  }
+
   /** What is to be settled next; undefined when there is nothing now. */
   next(): Work | undefined {
+    const ahead = this.#ahead ?? this.#read();
+    this.#ahead = undefined;
+    if (!ahead) return undefined;
+    const { work, start } = ahead;
+    if (this.#unread > 0) this.#unread--;
+    this.#outstanding.set(start, 'record' in work ? work.record.header.meta.receivedAt : undefined);
+    return work;
+  }
+
+  /** Everything before is given out. */
+  get #at(): number {
+    return this.#ahead?.start ?? this.#reader.at;
+  }
+
+  #read(): { work: Work; start: number } | undefined {
     if (this.#exhausted || (!this.#found && this.#reader.at >= this.#end)) return undefined;
     const start = this.#reader.at;
     const finding = this.#reader.next(this.#found ? undefined : this.#end);
     const work = finding && this.#judge(finding);
-    if (!work) {
-      this.#reader.at = start;
-      this.#exhausted = true;
-      return undefined;
-    }
-    if (this.#unread > 0) this.#unread--;
-    this.#outstanding.set(start, 'record' in work ? work.record.header.meta.receivedAt : undefined);
-    return work;
+    if (work) return { work, start };
+    this.#reader.at = start;
+    this.#exhausted = true;
+    return undefined;
   }
 
   /**
@@ -141,7 +166,7 @@ export class SettlingSegment {
 
   /** Everything read so far is in the index, or set aside. */
   indexed(): void {
-    this.#indexedTo = this.#reader.at;
+    this.#indexedTo = this.#at;
     const { path, nonce } = this.#reader;
     this.#owner?.tell({ type: 'indexed', path, nonce, to: this.#indexedTo });
   }
@@ -167,30 +192,41 @@ export class SettlingSegment {
     const { record } = work;
     this.#outstanding.delete(record.start);
     if (!record.body.external || isSettledSpill(record)) return;
-    fs.rmSync(record.body.path, { force: true });
-    this.#budget.free(spilledClaim(record.body.length));
+    this.#spent.push(record.body);
   }
 
-  /** Tells the owner how far it is placed; releases the file when all of it is. @returns whether it was released */
+  /**
+   * Tells the owner how far it is placed; releases the file when all of it is.
+   * @returns whether it was released
+   * @throws what the file system says when it does not let go of a file: call it again later
+   */
   advance(): boolean {
+    for (let body = this.#spent[0]; body; body = this.#spent[0]) {
+      fs.rmSync(body.path, { force: true });
+      this.#budget.free(spilledClaim(body.length));
+      this.#spent.shift();
+    }
     const { path, nonce } = this.#reader;
     const to = this.#outstanding.size === 0 ? this.#indexedTo : Math.min(...this.#outstanding.keys());
     if (to > this.#placedTold && to <= this.#indexedTo) {
       this.#placedTold = to;
       this.#owner?.tell({ type: 'placed', path, nonce, to });
     }
-    const readToItsEnd = this.#found ? this.#exhausted : this.#sealed && this.#reader.at >= this.#end;
-    if (!readToItsEnd || this.#outstanding.size > 0 || this.#indexedTo < this.#reader.at) return false;
-    this.#reader.release();
-    // Here, not by the owner: it may have gone without our knowing yet.
-    this.#budget.free(this.#segmentBytes);
+    const readToItsEnd = this.#found ? this.#exhausted : this.#sealed && this.#at >= this.#end;
+    if (!readToItsEnd || this.#outstanding.size > 0 || this.#indexedTo < this.#at) return false;
+    if (!this.#released) {
+      this.#reader.release();
+      this.#released = true;
+      // Here, not by the owner: it may have gone without our knowing yet.
+      this.#budget.free(this.#segmentBytes);
+    }
     if (this.#owner) this.#owner.tell({ type: 'released', path });
     else fs.rmSync(path, { force: true });
     return true;
   }
 
   close(): void {
-    this.#reader.close();
+    if (!this.#released) this.#reader.close();
   }
 }
 

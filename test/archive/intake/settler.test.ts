@@ -2,6 +2,7 @@
 import { existsSync, readdirSync, rmSync, truncateSync } from 'node:fs';
 import { open } from 'node:fs/promises';
 import { basename, join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, describe, expect, it } from 'vitest';
 import type { DurableObject } from '../../../src/archive/intake/object-writer.ts';
 import { type JournalRecord, SegmentReader } from '../../../src/archive/intake/segment-reader.ts';
@@ -446,6 +447,46 @@ describe('a live segment that the disk damages before it is settled', () => {
     await run.stop();
     expect(segmentsOf(r)).toEqual([]);
     expect(r.budget.held()).toBe(0);
+  });
+});
+
+describe('the order of receipt', () => {
+  it('is the order in the index, whatever segments the objects lie in and however long the index was away', async () => {
+    const r = await rig();
+    const run = r.settle();
+    const journal = r.journal();
+    await r.db.database.query('alter table patient rename to patient_away');
+    const [first, second] = [journal.open(), journal.open()];
+    store(first, anObject());
+    await eventually(async () => (run.settler.state().away.length > 0 ? true : undefined), 'the wait');
+    const twin = anObject({ pixels: 1 });
+    const other = anObject({ sop: twin.sop, study: twin.study, series: twin.series, pixels: 2 });
+    const sent: string[] = [];
+    // Two at a time, so that each is in a segment of its own, and then the other way round.
+    for (let round = 0; round < 12; round++) {
+      const objects = round === 5 ? [twin, other] : [anObject(), anObject()];
+      const writers = [first, second].map((reception, n) => reception.begin(objects[n]!.declared));
+      for (const [n, writer] of writers.entries()) writer.write(objects[n]!.dataSet);
+      for (const n of round % 2 === 0 ? [0, 1] : [1, 0]) {
+        writers[n]!.finish();
+        sent.push(objects[n]!.contentHash);
+        await sleep(2); // times of receipt are in milliseconds
+      }
+    }
+    expect(run.settler.state()).toMatchObject({ objects: 25, oldest: expect.any(String) });
+    await r.db.database.query('alter table patient_away rename to patient');
+    await Promise.all([first.indexed(20_000), second.indexed(20_000)]);
+    const { rows } = await r.db.database.query<{ hash: string; role: string }>(
+      `select encode(content_hash, 'hex') as hash, role from object order by id offset 1`,
+    );
+    expect(rows.map(({ hash }) => hash)).toEqual(sent);
+    // Round 5 was answered the second first.
+    expect(rows.find(({ hash }) => hash === other.contentHash)).toMatchObject({ role: 'current' });
+    expect(rows.find(({ hash }) => hash === twin.contentHash)?.role).not.toBe('current');
+    for (const reception of [first, second]) reception.close('released');
+    journal.close();
+    await run.stop();
+    expect(run.settler.state()).toMatchObject({ objects: 0, oldest: undefined });
   });
 });
 
