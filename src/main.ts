@@ -89,6 +89,11 @@ export async function startIsocenter(
       reader: archive.reader,
       nodeName: dataFolder.nodeName,
       stableAgeS: config.stableAgeS,
+      ourselves: () => ({
+        aeTitle: config.dicom.aeTitle,
+        host: config.dicom.host,
+        ports: [scp.port, scp.tlsPort].filter((port) => port !== undefined),
+      }),
       log: log('routing'),
     });
     opened('routing', () => routing.stop());

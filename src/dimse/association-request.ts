@@ -35,7 +35,7 @@ export interface ParsedAssociationRequest {
   request: Omit<AssociationRequest, 'remoteAddress' | 'remotePort'>;
   /** The PDU with its presentation contexts in rising order of ID. */
   pdu: Buffer;
-  /** Set when the protocol itself demands a reject, whatever admission would say. */
+  /** Set when the protocol itself, or a limit, demands a reject, whatever admission would say. */
   reject?: AssociationReject & { sentence: string };
 }
 
@@ -53,6 +53,9 @@ const itemType = {
 const applicationContextName = '1.2.840.10008.3.1.1.1';
 /** Protocol version, reserved, called AE, calling AE, reserved: PS3.8 Table 9-11. */
 const fixedLength = 2 + 2 + 16 + 16 + 32;
+
+/** 128 contexts with every transfer syntax of the Standard each are some 8,000. */
+const maxItems = 16_384;
 
 interface Item {
   type: number;
@@ -73,6 +76,11 @@ export function parseAssociationRequest(pdu: Buffer): ParsedAssociationRequest {
     maxPduLength: 0,
     contexts: [],
   };
+  if (countItems(body.subarray(fixedLength)) > maxItems) {
+    const sentence = `The A-ASSOCIATE-RQ holds more than ${maxItems} items, which is the limit`;
+    const reject = { result: rejectResult.permanent, source: rejectSource.presentation, reason: 2, sentence };
+    return { request, pdu, reject };
+  }
   const others: Buffer[] = [];
   const contextItems: { id: number; whole: Buffer }[] = [];
   let applicationContext = '';
@@ -167,6 +175,18 @@ function inOrder(pdu: Buffer, contexts: { id: number; whole: Buffer }[], others:
   const ordered = contexts.sort((a, b) => a.id - b.id).map((context) => context.whole);
   const fixed = pdu.subarray(0, pduHeaderLength + fixedLength);
   return Buffer.concat([fixed, ...(applicationContext ? [applicationContext] : []), ...ordered, ...rest]);
+}
+
+/** Those of contexts and user information included; a break in them is found by who reads them. */
+function countItems(bytes: Buffer): number {
+  let count = 0;
+  for (const { type, value } of items(bytes)) {
+    count++;
+    if (type === itemType.presentationContext) count += countItems(value.subarray(4));
+    if (type === itemType.userInformation) count += countItems(value);
+    if (count > maxItems) break;
+  }
+  return count;
 }
 
 /** Items of type (1), reserved (1), length (2, big endian), value; lengths must fill their parent exactly. */

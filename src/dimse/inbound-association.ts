@@ -239,21 +239,25 @@ class Acceptor implements InboundAssociation {
       remoteAddress: this.#socket.remoteAddress ?? '',
       remotePort: this.#socket.remotePort ?? 0,
     };
-    this.#engine.deliver(this.#parsed.pdu);
+    if (this.#parsed.reject) this.#reject(this.#parsed.reject);
+    else this.#engine.deliver(this.#parsed.pdu);
+  }
+
+  #reject(rejection: Rejection): void {
+    const { result, source, reason, sentence, code = rejectCode(rejection) } = rejection;
+    this.#engine.sendAssociationReject(result, source, reason);
+    const answer = rejectSentence(rejection);
+    this.#options.onRefusal?.({ what: 'association', code, sentence, answer });
+    this.#over('rejected', sentence);
   }
 
   /** The engine has read the request. What it would accept by itself and we do not do is taken out here. */
   #answer(association: EngineAssociation): void {
     const { request } = this;
-    if (request === undefined || this.#parsed === undefined) return;
-    const admission = this.#parsed.reject ? { reject: this.#parsed.reject } : this.#options.admit(request);
+    if (request === undefined) return;
+    const admission = this.#options.admit(request);
     if ('reject' in admission) {
-      const rejection: Rejection = admission.reject;
-      const { result, source, reason, sentence, code = rejectCode(rejection) } = rejection;
-      this.#engine.sendAssociationReject(result, source, reason);
-      const answer = rejectSentence(rejection);
-      this.#options.onRefusal?.({ what: 'association', code, sentence, answer });
-      this.#over('rejected', sentence);
+      this.#reject(admission.reject);
       return;
     }
     const refused: PresentationContextRequest[] = [];

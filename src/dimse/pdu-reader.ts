@@ -117,7 +117,7 @@ export class PduReader {
         if (this.#state === 'pdu-header' && !isPduType(this.#header[0]!)) {
           this.#fault(
             abortReason.unrecognizedPdu,
-            `PDU type ${hexByte(this.#header[0]!)} is not of PS3.8 9.3.1`,
+            `PDU type ${hexByte(this.#header[0]!)} is not of PS3.8 9.3.1${hint(this.#header[0]!)}`,
           );
           return;
         }
@@ -223,6 +223,11 @@ export class PduReader {
 
 function isPduType(type: number): boolean {
   return type >= pduType.associateRequest && type <= pduType.abort;
+}
+
+/** What people send to a DICOM port by mistake, told from its first byte. */
+function hint(type: number): string {
+  return type === 0x16 ? ' (it begins like TLS, which has a port of its own)' : '';
 }
 
 function hexByte(value: number): string {

@@ -3,6 +3,7 @@
  * PUT /api/destinations takes; routing-table.ts keeps them, forwarding opens what they name.
  */
 import { isIP } from 'node:net';
+import os from 'node:os';
 import { z } from 'zod';
 import { isLoopback } from '../config.ts';
 import { parseAeTitle } from '../dicom/ae-title.ts';
@@ -115,6 +116,33 @@ export function parseDestination(json: unknown, known?: DestinationSettings): De
   );
   if (faults.length > 0) throw invalid('The destination', faults);
   return { ...settings, headers };
+}
+
+/** Where we listen ourselves. */
+export interface OwnListener {
+  aeTitle: string;
+  host: string;
+  ports: readonly number[];
+}
+
+/** @throws Failure 'invalid' when it leads back to us: what we keep would be sent here for ever */
+export function refuseOurselves(settings: DestinationSettings, own: OwnListener): void {
+  if (settings.kind !== 'dimse' || settings.aeTitle !== own.aeTitle || !own.ports.includes(settings.port))
+    return;
+  const host = settings.host.toLowerCase();
+  const everywhere = own.host === '0.0.0.0' || own.host === '::';
+  const interfaces = Object.values(os.networkInterfaces()).flatMap((list) => list ?? []);
+  const ours =
+    host === own.host ||
+    ((everywhere || isLoopback(own.host)) && isLoopback(host)) ||
+    (everywhere &&
+      (host === own.host ||
+        host === os.hostname().toLowerCase() ||
+        interfaces.some(({ address }) => address === host)));
+  if (ours)
+    throw invalid('The destination', [
+      `host: ${settings.aeTitle}@${settings.host}:${settings.port} is this archive itself (AE_TITLE, DICOM_HOST, DICOM_PORT)`,
+    ]);
 }
 
 /** The settings as they may be shown: header values are credentials. */

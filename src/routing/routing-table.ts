@@ -6,7 +6,13 @@ import { isDeepStrictEqual } from 'node:util';
 import type { Database, Queryable } from '../archive/database/database.ts';
 import { asFailure, Failure } from '../failure.ts';
 import type { Log } from '../log.ts';
-import { type Destination, type DestinationSettings, parseDestination } from './destination.ts';
+import {
+  type Destination,
+  type DestinationSettings,
+  type OwnListener,
+  parseDestination,
+  refuseOurselves,
+} from './destination.ts';
 import { notifyDue } from './due.ts';
 import { parseRule, type Rule, type RuleBody } from './rule.ts';
 
@@ -63,7 +69,14 @@ const DESTINATION_COLUMNS = `name, settings, created_at as "createdAt", changed_
   changed_by as "changedBy", faults, down_until as "downUntil", last_fault as "lastFault"`;
 const RULE_COLUMNS = 'name, version, body, changed_at as "changedAt", changed_by as "changedBy"';
 
-export function createRoutingTable({ database, log }: { database: Database; log: Log }): RoutingTable {
+export interface RoutingTableParts {
+  database: Database;
+  /** Where we listen ourselves, which is no destination. */
+  ourselves?: (() => OwnListener) | undefined;
+  log: Log;
+}
+
+export function createRoutingTable({ database, ourselves, log }: RoutingTableParts): RoutingTable {
   const compiled = new Map<string, Rule>();
 
   async function destination(name: string, db: Queryable = database): Promise<DestinationRecord | undefined> {
@@ -112,6 +125,7 @@ export function createRoutingTable({ database, log }: { database: Database; log:
         await tx.query('select 1 from destination where name = $1 for update', [name]);
         const known = await destination(name, tx);
         const settings: DestinationSettings = parseDestination(json, known?.settings);
+        if (ourselves) refuseOurselves(settings, ourselves());
         if (known && isDeepStrictEqual(known.settings, settings)) return false;
         if (!known) await refuseOverflow(tx, 'destination');
         // New settings are tried at once, however long the old ones failed.

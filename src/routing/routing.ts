@@ -9,6 +9,7 @@ import type { ObjectReader } from '../archive/read-object.ts';
 import type { Log } from '../log.ts';
 import type { BackoffSettings } from './backoff.ts';
 import { createDeliveryList, type DeliveryList } from './delivery-list.ts';
+import type { OwnListener } from './destination.ts';
 import { createLedger, type Ledger } from './ledger.ts';
 import { createQuietSeries } from './quiet-series.ts';
 import { ROUTED_KINDS, routeChanges } from './route-study.ts';
@@ -21,6 +22,8 @@ export interface RoutingParts {
   reader: ObjectReader;
   nodeName: string;
   stableAgeS: number;
+  /** Where we listen ourselves, which is no destination. */
+  ourselves?: () => OwnListener;
   log: Log;
   leaseS?: number;
   backoff?: BackoffSettings;

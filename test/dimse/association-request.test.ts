@@ -1,0 +1,29 @@
+/** What an A-ASSOCIATE-RQ may hold at most, and what the engine never sees (PS3.8 9.3.2). */
+import { describe, expect, it } from 'vitest';
+import { parseAssociationRequest } from '../../src/dimse/association-request.ts';
+import { associateRequest } from './raw-peer.ts';
+
+describe('an association request', () => {
+  it('with 128 contexts of fifty transfer syntaxes each is read', () => {
+    const contexts = Array.from({ length: 128 }, (_, n) => ({
+      id: 2 * n + 1,
+      abstractSyntax: `1.2.3.${n}`,
+      transferSyntaxes: Array.from({ length: 50 }, (_, m) => `1.2.4.${m}`),
+    }));
+    const parsed = parseAssociationRequest(associateRequest({ contexts }));
+    expect(parsed.reject).toBeUndefined();
+    expect(parsed.request.contexts).toHaveLength(128);
+    expect(parsed.request.contexts[127]?.transferSyntaxes).toHaveLength(50);
+  });
+
+  it('with more items than the limit is rejected: permanent, local limit exceeded', () => {
+    const contexts = Array.from({ length: 3 }, (_, n) => ({
+      id: 2 * n + 1,
+      abstractSyntax: '1.2.3',
+      transferSyntaxes: Array<string>(6000).fill('1.2'),
+    }));
+    const { reject } = parseAssociationRequest(associateRequest({ contexts }));
+    expect(reject && [reject.result, reject.source, reject.reason]).toEqual([1, 3, 2]);
+    expect(reject?.sentence).toContain('16384 items');
+  });
+});
