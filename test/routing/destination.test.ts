@@ -3,6 +3,7 @@ import os from 'node:os';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import {
   type DestinationSettings,
+  type OwnListener,
   parseDestination,
   refuseOurselves,
 } from '../../src/routing/destination.ts';
