@@ -58,6 +58,12 @@ export async function start(): Promise<number> {
   const node = `${aeTitle}@${shownHost(host)}:${dicomPort ?? dicomTlsPort}`;
   const tls =
     dicomTlsPort === undefined ? '' : `${dicomPort === undefined ? '' : `, port ${dicomTlsPort}`} by TLS`;
+  // Our own sender speaks no TLS yet.
+  const firstSteps =
+    dicomPort === undefined
+      ? 'The plain DICOM port is off: senders come by TLS.'
+      : `Send a first study:   npx isocenter modality --ct 200${node === FIRST_NODE ? '' : ` --to ${node}`}
+or your own files:    npx isocenter send FOLDER --to ${node}`;
   console.log(`Isocenter is ready (${((Date.now() - began) / 1000).toFixed(1)} s).
 
   Viewer     ${viewer}/
@@ -66,8 +72,7 @@ export async function start(): Promise<number> {
   Database   ${isocenter.databaseIs === 'embedded' ? 'embedded Postgres' : isocenter.databaseIs}
   Objects    ${config.s3 ? `${config.s3.endpoint}, bucket ${config.s3.bucket}` : config.dataFolder}${diskWarning(config)}
 
-Send a first study:   npx isocenter modality --ct 200${node === FIRST_NODE ? '' : ` --to ${node}`}
-or your own files:    npx isocenter send FOLDER --to ${node}
+${firstSteps}
 Stop with Ctrl-C.`);
   return ended.promise;
 }

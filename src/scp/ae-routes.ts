@@ -17,13 +17,10 @@ export interface AeRoutesParts {
 
 export function createAeRoutes({ table, refresh, open }: AeRoutesParts): Router {
   const router = new Router({ prefix: '/api' });
-  const show = ({ name, settings, changedAt, changedBy }: KnownAeRecord): object => ({
-    name,
-    ...settings,
-    changedAt,
-    changedBy,
-    open: open(settings.aeTitle),
-  });
+  const show = ({ name, settings, changedAt, changedBy }: KnownAeRecord): object => {
+    const { aeTitle, addresses, ...rules } = settings;
+    return { name, aeTitle, addresses, ...rules, changedAt, changedBy, open: open(aeTitle) };
+  };
   const found = async (name: string): Promise<KnownAeRecord> => {
     const record = await table.find(name);
     if (!record) throw new Failure('not-found', `There is no known AE ${name}`);
