@@ -1,6 +1,6 @@
 /**
- * Finds DICOM files in folders and reads who they are, for send.ts: identity from File Meta, or from the head of the
- * data set where File Meta lacks it, and where the bytes to send begin.
+ * Finds DICOM files in folders and reads who they are, for send.ts: identity from the head of the data set, which is
+ * what the receiver compares with, or from File Meta where it is not found there; and where the bytes to send begin.
  */
 import { type FileHandle, open, opendir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -60,13 +60,14 @@ export async function readDicomFile(path: string): Promise<DicomFile> {
     const meta = readFileMeta(head);
     const { transferSyntaxUid, dataSetOffset } = meta;
     const scan = new HeaderScan(transferSyntaxUid);
-    if (!meta.sopClassUid || !meta.sopInstanceUid) scan.push(head.subarray(dataSetOffset));
+    scan.push(head.subarray(dataSetOffset));
     const found = scan.end();
-    const sopClassUid = meta.sopClassUid ?? scanUid(found, '00080016');
-    const sopInstanceUid = meta.sopInstanceUid ?? scanUid(found, '00080018');
+    const sopClassUid = scanUid(found, '00080016') ?? meta.sopClassUid;
+    const sopInstanceUid = scanUid(found, '00080018') ?? meta.sopInstanceUid;
+    if (meta.sopClassUid === mediaDirectory)
+      throw new Failure('invalid', 'a DICOMDIR lists objects and is none');
     if (!sopClassUid) throw new Failure('invalid', 'it has no (0008,0016) SOPClassUID');
     if (!sopInstanceUid) throw new Failure('invalid', 'it has no (0008,0018) SOPInstanceUID');
-    if (sopClassUid === mediaDirectory) throw new Failure('invalid', 'a DICOMDIR lists objects and is none');
     return {
       path,
       sopClassUid,
