@@ -145,7 +145,7 @@ export async function startIsocenter(
       publicUrl: config.publicUrl,
       allowedHosts: config.allowedHosts,
       routers: [...routers, adminRoutes],
-      readiness: () => readiness(archive, () => replayed),
+      readiness: () => readiness(archive, db.atRisk, () => replayed),
       metrics,
       viewerFolder: VIEWER_FOLDER,
       log: log('http'),
@@ -190,7 +190,11 @@ export function shownHost(host: string): string {
   return host.includes(':') ? `[${host}]` : host;
 }
 
-async function readiness(archive: Archive, replayed: () => boolean): Promise<Readiness> {
+async function readiness(
+  archive: Archive,
+  databaseAtRisk: string | undefined,
+  replayed: () => boolean,
+): Promise<Readiness> {
   const standings = await archive.standings.look();
   const journal = archive.journal();
   const { objects, replaying, away } = journal.settler;
@@ -202,6 +206,7 @@ async function readiness(archive: Archive, replayed: () => boolean): Promise<Rea
     ready: standings.every((standing) => standing.away === undefined) && replayed(),
     detail: {
       ...Object.fromEntries(words),
+      ...(databaseAtRisk === undefined ? {} : { databaseAtRisk }),
       journal: {
         heldObjects: objects,
         heldBytes: journal.heldBytes,

@@ -76,7 +76,8 @@ async function sendWhile(
 ): Promise<void> {
   const known = new Set(book.owed.keys());
   const before = book.acknowledgements;
-  const senders = startSenders({ associations: ASSOCIATIONS, ...to, book, chance: random });
+  const largeFirst = random.happens(0.4);
+  const senders = startSenders({ associations: ASSOCIATIONS, ...to, book, chance: random, largeFirst });
   try {
     await stopAt(() => book.acknowledgements - before);
   } finally {

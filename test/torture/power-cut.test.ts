@@ -115,7 +115,9 @@ describe.skipIf(!tools)('the power is cut (loop-mount)', () => {
           const program = await startAndLook();
           const known = new Set(book.owed.keys());
           const before = book.acknowledgements;
-          const senders = startSenders({ associations: ASSOCIATIONS, ...program, book, chance: random });
+          const largeFirst = random.happens(0.3);
+          const sending = { associations: ASSOCIATIONS, ...program, book, chance: random, largeFirst };
+          const senders = startSenders(sending);
           try {
             for (const until = Date.now() + 30_000; book.acknowledgements === before; await sleep(2))
               if (Date.now() > until) throw new Error(`nothing is acknowledged:\n${program.child.output()}`);

@@ -57,13 +57,15 @@ export interface SendersOptions {
   url?: string | undefined;
   book: Book;
   chance: Chance;
-  /** Share of the associations that begin with an object larger than a journal segment. */
-  largeShare?: number;
+  /** One of the associations begins at once with an object larger than a journal segment; later ones rarely do. */
+  largeFirst?: boolean;
 }
 
 export function startSenders(options: SendersOptions): Senders {
   const over = new AbortController();
-  const senders = Array.from({ length: options.associations }, () => modality(options, over.signal));
+  const senders = Array.from({ length: options.associations }, (_, n) =>
+    modality(options, n === 0 && options.largeFirst === true, over.signal),
+  );
   if (options.url !== undefined) senders.push(stowClient({ url: options.url }, options, over.signal));
   const all = Promise.all(senders);
   return {
@@ -74,8 +76,9 @@ export function startSenders(options: SendersOptions): Senders {
   };
 }
 
-async function modality(options: SendersOptions, over: AbortSignal): Promise<void> {
+async function modality(options: SendersOptions, largeFirst: boolean, over: AbortSignal): Promise<void> {
   const { dicomPort: port, book, chance } = options;
+  let large = largeFirst;
   while (!over.aborted) {
     try {
       const association = await openAssociation({
@@ -87,10 +90,9 @@ async function modality(options: SendersOptions, over: AbortSignal): Promise<voi
       });
       const study = uid();
       const series = uid();
-      if (chance.happens(options.largeShare ?? 0.04)) {
-        const large = recipe(study, series, LARGE + chance.whole(0, 3_000_000), chance);
-        await sendOne(association, large, book);
-      }
+      if (large)
+        await sendOne(association, recipe(study, series, LARGE + chance.whole(0, 3_000_000), chance), book);
+      large = chance.happens(0.04);
       for (let left = chance.whole(1, 40); left > 0 && !over.aborted; left--)
         await sendOne(association, choose(study, series, book, chance), book);
       await association.release();

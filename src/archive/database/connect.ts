@@ -26,6 +26,8 @@ export interface ConfiguredDatabase {
   readonly connection: pg.PoolConfig;
   /** Where it is, for the lines at start: `HOST:PORT`, or `embedded`. Without user and password. */
   readonly where: string;
+  /** What a power cut could take of it, in a sentence for the administrator, as its settings were at the start. */
+  readonly atRisk: string | undefined;
   /** Closes the pool, then stops the embedded server. */
   stop(): Promise<void>;
 }
@@ -43,6 +45,7 @@ export async function openConfiguredDatabase(config: DatabaseConfig, log: Log): 
       database,
       connection: embedded.connection,
       where: 'embedded',
+      atRisk: undefined,
       async stop() {
         await database.close();
         await embedded.stop();
@@ -53,20 +56,26 @@ export async function openConfiguredDatabase(config: DatabaseConfig, log: Log): 
   const connection = { connectionString: databaseUrl };
   const database = openDatabase(connection, { max, log });
   try {
-    await reach(database, where, config.patienceS ?? 10, log);
+    const atRisk = await reach(database, where, config.patienceS ?? 10, log);
+    if (atRisk !== undefined) log.warn({ where }, atRisk);
+    return { database, connection, where, atRisk, stop: () => database.close() };
   } catch (error) {
     await database.close();
     throw error;
   }
-  return { database, connection, where, stop: () => database.close() };
 }
 
-async function reach(database: Database, where: string, patienceS: number, log: Log): Promise<void> {
+/** @returns as ConfiguredDatabase.atRisk */
+async function reach(
+  database: Database,
+  where: string,
+  patienceS: number,
+  log: Log,
+): Promise<string | undefined> {
   const until = Date.now() + patienceS * 1000;
   for (let delay = 100; ; delay = Math.min(delay * 2, 1000)) {
     try {
-      await inspect(database, where, log);
-      return;
+      return await inspect(database, where);
     } catch (error) {
       if (!(error instanceof Failure) || error.kind !== 'unavailable') throw refusal(error, where);
       if (Date.now() + delay > until)
@@ -82,16 +91,16 @@ async function reach(database: Database, where: string, patienceS: number, log: 
   }
 }
 
-/** A database that would lose names or acknowledged rows is not begun with. */
-async function inspect(database: Database, where: string, log: Log): Promise<void> {
-  const { rows } = await database.query<{
-    encoding: string;
-    version: number;
-    fsync: string;
-    fullPages: string;
-  }>(
+/**
+ * A database that would lose names or is too old is not begun with. One that may lose its last commits in a power cut
+ * is: its settings are its administrator's, and the objects do not depend on them.
+ * @returns as ConfiguredDatabase.atRisk
+ */
+async function inspect(database: Database, where: string): Promise<string | undefined> {
+  const { rows } = await database.query<{ encoding: string; version: number; off: string[] }>(
     `select current_setting('server_encoding') as encoding, current_setting('server_version_num')::int as version,
-            current_setting('fsync') as fsync, current_setting('full_page_writes') as "fullPages"`,
+            array(select name from unnest(array['fsync', 'full_page_writes', 'synchronous_commit']) as name
+                  where current_setting(name) = 'off') as off`,
   );
   const found = rows[0];
   if (found === undefined || found.version < 140_000)
@@ -104,11 +113,11 @@ async function inspect(database: Database, where: string, log: Log): Promise<voi
       'invalid',
       `The database at ${where} is encoded in ${found.encoding}. Make one with: create database isocenter encoding 'UTF8' template template0`,
     );
-  if (found.fsync !== 'on' || found.fullPages !== 'on')
-    log.warn(
-      { where },
-      'this Postgres runs with fsync or full_page_writes off: a power cut can lose what was acknowledged',
-    );
+  if (found.off.length === 0) return undefined;
+  return (
+    `Postgres at ${where} runs with ${found.off.join(' and ')} off: a power cut can take rows of objects that were ` +
+    'acknowledged; their bytes stay, and `npx isocenter reindex` lists them again. Turn it on.'
+  );
 }
 
 function refusal(error: unknown, where: string): unknown {

@@ -3,6 +3,7 @@ import { afterEach, expect, test } from 'vitest';
 import { type DatabaseConfig, openConfiguredDatabase } from '../../../src/archive/database/connect.ts';
 import { createLog } from '../../../src/log.ts';
 import { type TestDatabase, testDatabase } from '../../support/database.ts';
+import { openHouse } from '../../support/house.ts';
 import { type TempFolder, tempFolder } from '../../support/temp-folder.ts';
 
 const log = createLog('silent', 'test');
@@ -14,6 +15,12 @@ afterEach(async () => {
   await Promise.all(places.splice(0).map((place) => place.drop()));
   await Promise.all(folders.splice(0).map((folder) => folder.remove()));
 });
+
+async function aPlace(): Promise<string> {
+  const place = await testDatabase();
+  places.push(place);
+  return place.url;
+}
 
 const at = (databaseUrl: string, patienceS = 0.3): DatabaseConfig => ({
   databaseUrl,
@@ -40,6 +47,33 @@ test('a DATABASE_URL leads to that database', async () => {
   const { rows } = await database.query('select current_database() as name');
   expect(rows).toEqual([{ name: place.connection.database }]);
   await stop();
+});
+
+test('one that a power cut could take commits from is begun with, and said so at the start and in /health/ready', async () => {
+  const whole = await openConfiguredDatabase(at(await aPlace()), log);
+  expect(whole.atRisk).toBeUndefined();
+  await whole.stop();
+
+  const house = await openHouse();
+  try {
+    const { host, port, database } = house.db.connection;
+    const asked = async () => (await fetch(`${house.url}/health/ready`)).json();
+    expect(await asked()).not.toHaveProperty('databaseAtRisk');
+    await house.db.database.query(`alter database ${database} set synchronous_commit = off`);
+    const warned: string[] = [];
+    const listening = Object.assign(createLog('silent', 'test'), {
+      warn: (_: unknown, what: string) => warned.push(what),
+    });
+    const opened = await openConfiguredDatabase(at(house.db.url), listening);
+    await opened.stop();
+    const sentence = `Postgres at ${host}:${port} runs with synchronous_commit off: a power cut can take rows`;
+    expect(opened.atRisk).toContain(sentence);
+    expect(warned).toEqual([opened.atRisk]);
+    await house.restart();
+    expect(await asked()).toMatchObject({ ready: true, databaseAtRisk: opened.atRisk });
+  } finally {
+    await house.close();
+  }
 });
 
 test('without one the embedded Postgres is started, and stopped last', async () => {
