@@ -132,7 +132,7 @@ export async function startIsocenter(
     });
 
     const routers = [dicomweb.router, scp.routes, routing.routes, forwarding.routes, fhirRoutes];
-    const adminRoutes = createAdminRoutes({ database: db.database, version: VERSION, routers });
+    const adminRoutes = createAdminRoutes({ archive, version: VERSION, routers });
 
     let replayed = false;
     const replay = archive.replayed().then(() => {

@@ -3,6 +3,8 @@
  * Called by routes.ts; an unknown parameter is refused, since a filter that is ignored answers too much.
  */
 import { z } from 'zod';
+import { CONFLICT_ACTIONS } from '../archive/settle-conflict.ts';
+import { isUid } from '../dicom/uid.ts';
 import { type Refused, refusalCodes } from '../dimse/refusal-code.ts';
 import { invalid, sentences } from '../routing/faults.ts';
 
@@ -29,6 +31,18 @@ export const conflictQuery = z.strictObject({
   study: uid,
   settled: z.enum(['true', 'false', 'all']).default('false'),
   ...page,
+});
+export const conflictPath = z.object({ id, action: z.enum(CONFLICT_ACTIONS) });
+export const conflictDetailQuery = z.strictObject({ values: z.enum(['true', 'false']).default('false') });
+export const settleQuery = z.strictObject({
+  version: z
+    .string()
+    .regex(/^[0-9a-f]{64}$/, 'a version: 64 hex digits, as the lists give them')
+    .optional(),
+});
+export const settleStudyPath = z.object({
+  study: z.string().refine(isUid, 'a (0020,000D) StudyInstanceUID'),
+  action: z.enum(['keep', 'make-current', 'release', 'set-aside']),
 });
 export const disclosureQuery = z.strictObject({
   study: uid,

@@ -1,44 +1,11 @@
 /**
- * The lists a PACS administrator works off: conflicts, refusals, quarantine, disclosures. Newest first, by pages.
+ * The lists a PACS administrator works off: refusals, quarantine, disclosures; conflicts stand in conflict-list.ts. Newest first, by pages.
  * Read models over the archive's tables; asked by routes.ts.
  */
 import type { Queryable } from '../archive/database/database.ts';
 import { sopClassName } from '../dicom/sop-class.ts';
 import { statusNumber } from '../dimse/status.ts';
 import type { Page } from './query.ts';
-
-export interface ConflictEntry {
-  id: number;
-  kind: string;
-  study: string;
-  series: string | null;
-  sop: string;
-  reason: string;
-  sourceAe: string | null;
-  createdAt: Date;
-  settledAt: Date | null;
-  settledBy: string | null;
-  /** Why the study waits, if it does. */
-  held: string | null;
-}
-
-/** @param query.settled 'false' for open ones, 'true' for settled ones */
-export async function listConflicts(
-  db: Queryable,
-  query: { study?: string | undefined; settled: 'true' | 'false' | 'all' } & Page,
-): Promise<ConflictEntry[]> {
-  const { rows } = await db.query<ConflictEntry>(
-    `select c.id, c.kind, c.study_uid as study, c.series_uid as series, c.sop_uid as sop, c.reason,
-       c.source_ae as "sourceAe", c.created_at as "createdAt", c.settled_at as "settledAt",
-       c.settled_by as "settledBy", s.held
-     from conflict c left join study s on s.study_uid = c.study_uid
-     where ($1::text is null or c.study_uid = $1) and ($2 = 'all' or (c.settled_at is not null) = ($2 = 'true'))
-       and ($3::bigint is null or c.id < $3)
-     order by c.id desc limit $4`,
-    [query.study ?? null, query.settled, query.before ?? null, query.limit],
-  );
-  return rows;
-}
 
 export interface RefusalEntry {
   id: number;

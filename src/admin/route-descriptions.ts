@@ -115,8 +115,20 @@ export const ROUTE_DESCRIPTIONS: Readonly<Record<string, RouteText>> = {
   'GET /api/conflicts': admin('Objects that contradict what is known, newest first', {
     query: { study: STUDY, settled: 'true, false (the default) or all', ...PAGE },
   }),
-  'POST /api/conflicts/{id}/release': admin(
-    'Settles a conflict; the last one that holds its study releases it',
+  'GET /api/conflicts/{id}': admin(
+    'A conflict with all versions of the instance and what differs between the two, attribute by attribute',
+    { query: { values: 'true: with the values, which are patient data; recorded as a disclosure' } },
+  ),
+  'POST /api/conflicts/{id}/{action}': admin(
+    'Settles a conflict: keep (the current version), make-current, drop (a version that is not current, with its ' +
+      'bytes), release (the study goes on; a patient is the same), set-aside (kept apart from the study)',
+    { query: { version: 'Which version is meant, by its hash; the one that came when absent' } },
+  ),
+  'POST /api/studies/{study}/conflicts/{action}': admin(
+    'Settles all open conflicts of a study alike: keep, make-current, release or set-aside',
+  ),
+  'GET /api/instances/{instance}/versions': admin(
+    'Every stored version of an instance, the current one first',
   ),
   'GET /api/refusals': admin('What was refused, to whom and why, in whole sentences, newest first', {
     query: {
@@ -224,6 +236,7 @@ export const ROUTE_DESCRIPTIONS: Readonly<Record<string, RouteText>> = {
   'GET /api/instances/{instance}/original': {
     tag: 'DICOMweb',
     summary: 'The stored Part 10 file, byte for byte',
+    query: { version: 'A version by its hash, 64 hex digits; the current one when absent' },
     type: 'application/dicom',
   },
 };

@@ -3,33 +3,25 @@
  * of the whole API. Mounted by http.ts last, since it describes the other doors' routes.
  */
 import Router from '@koa/router';
-import { releaseConflict } from '../archive/conflict.ts';
-import type { Database } from '../archive/database/database.ts';
 import { isUid } from '../dicom/uid.ts';
 import { Failure } from '../failure.ts';
+import { addConflictRoutes, type ConflictRoutesParts } from './conflict-routes.ts';
 import { openApi } from './openapi.ts';
 import { overview } from './overview.ts';
-import {
-  conflictQuery,
-  disclosureQuery,
-  idPath,
-  pageQuery,
-  parsed,
-  refusalQuery,
-  timelineQuery,
-} from './query.ts';
-import { listConflicts, listDisclosures, listQuarantine, listRefusals } from './reconcile-lists.ts';
+import { disclosureQuery, pageQuery, parsed, refusalQuery, timelineQuery } from './query.ts';
+import { listDisclosures, listQuarantine, listRefusals } from './reconcile-lists.ts';
 import { studyTimeline } from './timeline.ts';
 
 export interface AdminRoutesParts {
-  database: Database;
+  archive: ConflictRoutesParts;
   /** Ours, as package.json says it. */
   version: string;
   /** The other doors' routers, for the description of the API. */
   routers: readonly Router[];
 }
 
-export function createAdminRoutes({ database, version, routers }: AdminRoutesParts): Router {
+export function createAdminRoutes({ archive, version, routers }: AdminRoutesParts): Router {
+  const { database } = archive;
   const router = new Router({ prefix: '/api' });
 
   router.get('/studies/:study/timeline', async (ctx) => {
@@ -42,15 +34,7 @@ export function createAdminRoutes({ database, version, routers }: AdminRoutesPar
     ctx.body = await overview(database);
   });
 
-  router.get('/conflicts', async (ctx) => {
-    ctx.body = await listConflicts(database, parsed(ctx.query, conflictQuery, 'The query'));
-  });
-
-  router.post('/conflicts/:id/release', async (ctx) => {
-    const { id } = parsed(ctx.params, idPath, 'The path');
-    const { actor } = ctx.state as { actor?: { name: string } };
-    ctx.body = { id, ...(await releaseConflict(database, id, actor?.name ?? 'anonymous')) };
-  });
+  addConflictRoutes(router, archive);
 
   router.get('/refusals', async (ctx) => {
     ctx.body = await listRefusals(database, parsed(ctx.query, refusalQuery, 'The query'));

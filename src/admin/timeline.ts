@@ -35,10 +35,15 @@ const SOURCES = [
    from reception_study rs join reception r on r.id = rs.reception where rs.study_uid = $1 and r.closed_at is not null`,
   `select c.created_at, 4, 'conflict', jsonb_build_object('conflict', c.id, 'kind', c.kind, 'reason', c.reason,
      'sop', c.sop_uid, 'sourceAe', c.source_ae) from conflict c where c.study_uid = $1`,
-  `select c.settled_at, 5, 'conflict-settled', jsonb_build_object('conflict', c.id, 'by', c.settled_by)
+  `select c.settled_at, 5, 'conflict-settled', jsonb_build_object('conflict', c.id, 'by', c.settled_by,
+     'settlement', c.settlement)
    from conflict c where c.study_uid = $1 and c.settled_at is not null`,
   `select c.at, 6, c.kind, jsonb_build_object('version', c.study_version)
-   from change c where c.study_uid = $1 and c.kind <> 'instance-stored'`,
+   from change c where c.study_uid = $1 and c.kind like 'study-%'`,
+  `select max(c.at), 6, case c.kind when 'instance-replaced' then 'instances-replaced' else 'instances-removed' end,
+     jsonb_build_object('instances', count(*), 'version', max(c.study_version), 'first', min(c.at))
+   from change c where c.study_uid = $1 and c.kind in ('instance-replaced', 'instance-removed')
+   group by c.kind, date_trunc('minute', c.at)`,
   `select d.at, 7, 'rule-decided', jsonb_build_object('rule', d.rule, 'ruleVersion', d.rule_version, 'unit', d.rule_at,
      'series', nullif(d.unit, ''), 'matched', d.matched, 'reason', d.reason, 'version', d.study_version)
    from decision d where d.study_uid = $1`,

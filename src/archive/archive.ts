@@ -63,6 +63,8 @@ export interface Archive {
   seat(name: string): JournalSeat;
   /** The only way in for STOW. */
   openReception(from: { actor?: string; address?: string }): Promise<WebReception>;
+  /** Removes from the store what `removal` says and nothing else refers to; what fails is tried again later. */
+  removeBytes(key: string): Promise<void>;
   /** Resolves when what an earlier run left in its journals is settled. */
   replayed(): Promise<void>;
   journal(): JournalState;
@@ -179,6 +181,13 @@ export function createArchive(parts: ArchiveParts): Archive {
     },
     seat: (name) => started().seat(name),
     openReception: (from) => started().openReception(from),
+    async removeBytes(key) {
+      try {
+        await removeBytes(database, store, key);
+      } catch (err) {
+        log.warn({ err }, 'bytes of a dropped version could not be removed, trying again later');
+      }
+    },
     replayed: () => started().replayed,
     journal() {
       const settler = started().state();

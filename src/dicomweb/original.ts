@@ -3,7 +3,7 @@
  * Bytes come from archive/read-object.ts and pass nothing on their way out.
  */
 import type { Context } from 'koa';
-import { findStoredObjects } from '../archive/stored-object.ts';
+import { findStoredObjects, findVersion, type StoredObject } from '../archive/stored-object.ts';
 import { Failure } from '../failure.ts';
 import { disclose, isUnchanged, type RetrieveParts, stream } from './answer.ts';
 import { checkUid } from './qido-query.ts';
@@ -13,8 +13,7 @@ export function retrieveOriginal(parts: RetrieveParts) {
   return async (ctx: Context & { params: Record<string, string | undefined> }): Promise<void> => {
     const sopUid = ctx.params.instance ?? '';
     checkUid(sopUid, '00080018');
-    const [object] = await findStoredObjects(parts.database, { sopUid }, { limit: 1 });
-    if (!object) throw new Failure('not-found', `There is no instance ${sopUid}`);
+    const object = await versionAsked(parts, sopUid, ctx.query.version);
     if (isUnchanged(ctx, 'same', 'original', object.contentHash, object.length)) return;
     ctx.set('Accept-Ranges', 'bytes');
     const range = rangeOf(ctx.get('Range'), ctx.get('If-Range'), ctx.response.get('ETag'), object.length);
@@ -44,6 +43,26 @@ export function retrieveOriginal(parts: RetrieveParts) {
     ctx.status = 206;
     ctx.set('Content-Range', `bytes ${range.offset}-${range.offset + range.length - 1}/${object.length}`);
   };
+}
+
+/** The current version, or the one that `version` names by its content hash. */
+async function versionAsked(
+  { database }: RetrieveParts,
+  sopUid: string,
+  version: string | string[] | undefined,
+): Promise<StoredObject> {
+  if (version !== undefined && (typeof version !== 'string' || !/^[0-9a-f]{64}$/.test(version)))
+    throw new Failure(
+      'invalid',
+      'A version is named by its content hash: 64 hex digits, as /versions gives them',
+    );
+  const object =
+    version === undefined
+      ? (await findStoredObjects(database, { sopUid }, { limit: 1 }))[0]
+      : await findVersion(database, { sopUid, contentHash: version });
+  if (object) return object;
+  const which = version === undefined ? '' : 'such version of an ';
+  throw new Failure('not-found', `There is no ${which}instance ${sopUid}`);
 }
 
 /** One byte range; several, none, one that is no range, or one of an older file mean the whole. Pure. */

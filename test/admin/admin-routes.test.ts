@@ -6,6 +6,7 @@ import { recordDisclosure } from '../../src/archive/disclosure.ts';
 import { writeRefusals } from '../../src/archive/refusal.ts';
 import { declareStable } from '../../src/archive/stable-study.ts';
 import { claimDue, markDue, settle } from '../../src/fhir/link-ledger.ts';
+import { bareArchive } from '../archive/bare-archive.ts';
 import { type OpenDoor, openDoor } from '../fhir/door.ts';
 import { givenStudy } from '../fhir/study-of.ts';
 import { type TestDatabase, testDatabase } from '../support/database.ts';
@@ -17,7 +18,7 @@ let door: OpenDoor;
 beforeEach(async () => {
   given = await testDatabase();
   database = given.database;
-  door = await openDoor(createAdminRoutes({ database, version: '0.1.0', routers: [] }));
+  door = await openDoor(createAdminRoutes({ archive: bareArchive(database), version: '0.1.0', routers: [] }));
 });
 afterEach(async () => {
   await door.close();
@@ -155,11 +156,17 @@ describe('the lists', () => {
     expect(open.length).toBeGreaterThan(0);
     const answers = [];
     for (const { id } of open) answers.push(await ask(`/api/conflicts/${id}/release`, 'POST'));
-    expect(answers.at(-1)).toEqual({ id: open.at(-1)!.id, studyReleased: true });
+    expect(answers.at(-1)).toMatchObject({
+      id: open.at(-1)!.id,
+      settlement: 'released',
+      settledBy: 'anonymous',
+      studyReleased: true,
+    });
     expect(await ask('/api/conflicts')).toEqual([]);
     expect(await ask('/api/conflicts?settled=true')).toHaveLength(open.length);
     expect(await ask('/api/conflicts?settled=all&study=1.2')).toEqual([]);
-    expect(await ask(`/api/conflicts/${open[0]!.id}/release`, 'POST')).toMatchObject({ error: 'not-found' });
+    expect(await ask(`/api/conflicts/${open[0]!.id}/release`, 'POST')).toEqual(answers[0]);
+    expect(await ask('/api/conflicts/999999/release', 'POST')).toMatchObject({ error: 'not-found' });
   });
 
   test('refusals, quarantine and disclosures come by pages, newest first', async () => {

@@ -9,6 +9,7 @@ import { createForwardingRoutes } from '../../src/forwarding/routes.ts';
 import { createLog } from '../../src/log.ts';
 import { createRoutingRoutes } from '../../src/routing/routes.ts';
 import { createAeRoutes } from '../../src/scp/ae-routes.ts';
+import { bareArchive } from '../archive/bare-archive.ts';
 
 /** Routes are only listed here, never called, so nothing stands behind them. */
 const nothing = {} as never;
@@ -29,7 +30,7 @@ const routers = () => {
     createForwardingRoutes({ deliveries: nothing, table: nothing, test: nothing }),
     createFhirRoutes({ database, publicUrl: () => '', patientSystem: undefined, version: '0', log }),
   ];
-  return [...doors, createAdminRoutes({ database, version: '0', routers: doors })];
+  return [...doors, createAdminRoutes({ archive: bareArchive(database), version: '0', routers: doors })];
 };
 
 test('describes exactly the routes that are mounted', () => {

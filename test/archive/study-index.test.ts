@@ -1,10 +1,11 @@
 /** The index over a real database: what is new, what is the same, what a person must look at; and the counts. */
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { releaseConflict } from '../../src/archive/conflict.ts';
+import { settleConflict } from '../../src/archive/settle-conflict.ts';
 import { findStudy } from '../../src/archive/study.ts';
 import { indexObjects } from '../../src/archive/study-index.ts';
 import { anObject, aSeries, uid } from '../support/an-object.ts';
 import { type TestDatabase, testDatabase } from '../support/database.ts';
+import { bareArchive } from './bare-archive.ts';
 import { aReception, incoming, index } from './incoming.ts';
 import { wrongCounts } from './intake/rig.ts';
 
@@ -16,6 +17,8 @@ afterEach(() => db.drop());
 
 const ask = async (text: string, values: unknown[] = []): Promise<Record<string, unknown>[]> =>
   (await db.database.query(text, values)).rows;
+const release = (id: number) =>
+  settleConflict(bareArchive(db.database), id, { action: 'release', actor: 'anna' });
 const changes = async (): Promise<string[]> =>
   (await ask('select kind from change order by id')).map(({ kind }) => String(kind));
 
@@ -87,15 +90,12 @@ describe('the right patient', () => {
     expect(await changes()).toEqual(['instance-stored', 'instance-stored', 'study-held']);
     const [conflict] = await ask('select id, kind from conflict');
     expect(conflict).toMatchObject({ kind: 'patient' });
-    expect(await releaseConflict(db.database, Number(conflict!.id), 'anna')).toEqual({
-      studyReleased: true,
-    });
+    const settled = await release(Number(conflict!.id));
+    expect(settled).toMatchObject({ settlement: 'released', settledBy: 'anna', studyReleased: true });
     expect(await findStudy(db.database, mine.study)).toMatchObject({ held: null });
-    expect((await changes()).at(-1)).toBe('study-released');
-    await expect(releaseConflict(db.database, Number(conflict!.id), 'anna')).rejects.toMatchObject({
-      kind: 'not-found',
-    });
-    expect(await changes()).toHaveLength(4);
+    expect((await changes()).slice(-2)).toEqual(['conflict-settled', 'study-released']);
+    expect(await release(Number(conflict!.id))).toEqual(settled);
+    expect(await changes()).toHaveLength(5);
   });
 
   it('never fills a study’s blanks with what another patient’s object says', async () => {
@@ -161,7 +161,7 @@ describe('a UID where another stands', () => {
         Number(id),
       );
       expect(ids).toHaveLength(2);
-      const settle = (id: number) => releaseConflict(db.database, id, 'anna');
+      const settle = release;
       const results = atOnce
         ? await Promise.all(ids.map(settle))
         : [await settle(ids[0]!), await settle(ids[1]!)];
