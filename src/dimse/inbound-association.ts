@@ -182,7 +182,10 @@ class Acceptor implements InboundAssociation {
     const artimMs = this.#options.artimMs ?? defaultArtimMs;
     const idleMs = this.#options.idleTimeoutMs ?? defaultIdleTimeoutMs;
     socket.setNoDelay(true);
-    socket.on('data', (chunk: Buffer) => this.#reader.push(chunk));
+    socket.on('data', (chunk: Buffer) => {
+      this.#reader.push(chunk);
+      if (!this.#reader.held) release(chunk);
+    });
     socket.on('error', (error) => this.#over('lost', error.message));
     socket.on('close', () => {
       clearTimeout(this.#artim);
@@ -384,4 +387,12 @@ class Acceptor implements InboundAssociation {
     }
     this.#options.onClose?.(how, detail);
   }
+}
+
+/**
+ * Gives a chunk's memory back at once, where it is the chunk's alone. Left to the garbage collector, the 64 KB of each
+ * read made it run every 60 MB received, over everything the thread holds.
+ */
+function release({ buffer, byteLength }: Buffer): void {
+  if (buffer instanceof ArrayBuffer && buffer.byteLength === byteLength) buffer.transfer(0);
 }

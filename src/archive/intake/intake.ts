@@ -11,7 +11,7 @@ import type { Log } from '../../log.ts';
 import type { ConflictPolicy } from '../decide-indexing.ts';
 import type { StoreConfig } from '../open-store.ts';
 import { createBudget } from './budget.ts';
-import { SEGMENT_BYTES, syncFolder } from './journal.ts';
+import { isFreeSegment, SEGMENT_BYTES, syncFolder } from './journal.ts';
 import type { IntakeOptions } from './reception.ts';
 import type { SettlerState } from './settler.ts';
 import type { FromSettlerThread, SettlerThreadData, ToSettlerThread } from './settler-thread.ts';
@@ -78,13 +78,18 @@ export function startIntake(parts: IntakeParts): IntakeThreads {
   const replay = Promise.withResolvers<void>();
   const stopped = Promise.withResolvers<void>();
 
+  // Before any journal is made: what is free goes to the journal of its folder, the rest to the replay.
+  const left = findFiles(parts.journalFolder, '.seg');
+  let free = left.filter((file) => isFreeSegment(file, segmentBytes));
+  const found = left.filter((file) => !free.includes(file));
+
   const settlerData: SettlerThreadData = {
     connection: parts.connection,
     store: parts.store,
     nodeName: parts.nodeName,
     dataFolder: parts.dataFolder,
     journalFolder: parts.journalFolder,
-    found: findFiles(parts.journalFolder, '.seg'),
+    found,
     foundSpills: findFiles(parts.journalFolder, '.obj'),
     quarantineFolder: parts.quarantineFolder,
     budgetCounter,
@@ -117,6 +122,9 @@ export function startIntake(parts: IntakeParts): IntakeThreads {
     syncFolder(parts.journalFolder);
     const { port1, port2 } = new MessageChannel();
     tell({ type: 'attach', name: unique, port: port1 }, [port1]);
+    // Once: a thread that is started anew must not take what the first one uses.
+    const ready = free.filter((file) => path.dirname(file) === folder);
+    free = free.filter((file) => !ready.includes(file));
     return {
       intake: {
         folder,
@@ -127,6 +135,7 @@ export function startIntake(parts: IntakeParts): IntakeThreads {
         storeLimitMs: parts.ackLimitMs,
         refuses: parts.conflictPolicy === 'refuse',
         segmentBytes,
+        ready,
       },
       settlerPort: port2,
     };

@@ -13,10 +13,17 @@ import type { JournalBudget } from './budget.ts';
 import { aligned, encodeSegmentHeader, RECORD_HEADER_BYTES, SEGMENT_HEADER_BYTES } from './record.ts';
 
 export const SEGMENT_BYTES = 32 * 1024 * 1024;
-/** Recycled segments kept ready; more are deleted. */
-const POOL_SEGMENTS = 8;
-/** Segments written full once at start, so that the first study already overwrites instead of growing a file. */
-const PREPARED_SEGMENTS = 2;
+/**
+ * Segments kept ready, each written full once: overwriting a file syncs in half the time that growing it takes.
+ * Two are made at start, the others in the quiet after it; one journal never keeps more than this part of the limit.
+ */
+const READY_SEGMENTS = 8;
+const READY_PART = 1 / 16;
+const READY_AT_ONCE = 2;
+const PREPARE_AFTER_MS = 500;
+/** Between one MB and the next, so that a journal in use is hardly slowed. */
+const PREPARE_PAUSE_MS = 4;
+const PREPARE_BYTES = 1024 * 1024;
 /** Open segments kept for the next objects once their records are settled; each holds a segment of the limit. */
 const IDLE_SEGMENTS = 2;
 
@@ -43,6 +50,8 @@ export interface JournalOptions {
   /** Should this thread go in the middle of such an object, its room is given back by who was told. */
   tellSpilling?: (spill: { path: string; claimed: number }) => void;
   segmentBytes?: number;
+  /** Free segments that an earlier run left in the folder: used again. */
+  ready?: readonly string[];
 }
 
 export interface Journal {
@@ -87,27 +96,45 @@ export function createJournal(options: JournalOptions): Journal {
     return file;
   };
 
-  const prepare = (): void => {
-    const zeros = Buffer.alloc(1024 * 1024);
-    for (let n = 0; n < PREPARED_SEGMENTS; n++) {
-      const file = create();
-      pool.push(file);
-      const fd = fs.openSync(file, 'r+');
-      try {
-        for (let at = 0; at < segmentBytes; at += zeros.length)
-          fs.writeSync(fd, zeros, 0, Math.min(zeros.length, segmentBytes - at), at);
-        fs.fdatasyncSync(fd);
-      } finally {
-        fs.closeSync(fd);
+  const keepReady = Math.max(
+    READY_AT_ONCE,
+    Math.min(READY_SEGMENTS, Math.floor((budget.limit * READY_PART) / segmentBytes)),
+  );
+  let closed = false;
+
+  /** Yields after each MB; what it made is in the pool when it is done. */
+  function* prepare(): Generator<void> {
+    const zeros = Buffer.alloc(PREPARE_BYTES);
+    const file = create();
+    const fd = fs.openSync(file, 'r+');
+    try {
+      for (let at = 0; at < segmentBytes && !closed; at += zeros.length) {
+        fs.writeSync(fd, zeros, 0, Math.min(zeros.length, segmentBytes - at), at);
+        yield;
       }
+      fs.fdatasyncSync(fd);
+    } finally {
+      fs.closeSync(fd);
+      pool.push(file);
     }
-  };
-  try {
-    if (budget.shortage(PREPARED_SEGMENTS * segmentBytes) === undefined) prepare();
-  } catch (thrown) {
-    // Only a head start is lost: a disk that is full now answers for each object (no-space) until it is not.
-    if (!(thrown instanceof Error && 'code' in thrown)) throw thrown;
   }
+  const prepareInTheQuiet = (step: Iterator<void>): void => {
+    if (closed) return;
+    const next = giveUpWhenFull(() => step.next());
+    if (next === undefined) return;
+    if (!next.done) setTimeout(() => prepareInTheQuiet(step), PREPARE_PAUSE_MS).unref();
+    else if (made < keepReady && budget.shortage(segmentBytes) === undefined) prepareInTheQuiet(prepare());
+  };
+
+  for (const file of options.ready ?? []) if (pool.length < keepReady) pool.push(file);
+  made = pool.length;
+  giveUpWhenFull(() => {
+    while (made < READY_AT_ONCE && budget.shortage(segmentBytes) === undefined) for (const _ of prepare());
+  });
+  if (made < keepReady)
+    setTimeout(() => {
+      if (budget.shortage(segmentBytes) === undefined) prepareInTheQuiet(prepare());
+    }, PREPARE_AFTER_MS).unref();
 
   const seal = (segment: Segment): void => {
     fs.closeSync(segment.fd);
@@ -162,16 +189,41 @@ export function createJournal(options: JournalOptions): Journal {
       while (idle.length > IDLE_SEGMENTS) seal(idle.shift()!);
     },
     recycle(file) {
-      if (abandoned.delete(file) || pool.length >= POOL_SEGMENTS) fs.rmSync(file, { force: true });
+      if (abandoned.delete(file) || pool.length >= keepReady) fs.rmSync(file, { force: true });
       else pool.push(file);
     },
     expect(bytes) {
       want = wanted(bytes);
     },
     close() {
+      closed = true;
       for (const segment of idle.splice(0)) seal(segment);
     },
   };
+}
+
+/** Only a head start is lost: a disk that is full now answers for each object (no-space) until it is not. */
+function giveUpWhenFull<T>(work: () => T): T | undefined {
+  try {
+    return work();
+  } catch (thrown) {
+    if (!(thrown instanceof Error && 'code' in thrown)) throw thrown;
+    return undefined;
+  }
+}
+
+/** Whether the file is a whole segment that holds nothing: left by a run that ended, to be used again. */
+export function isFreeSegment(file: string, segmentBytes: number): boolean {
+  const fd = fs.openSync(file, 'r');
+  try {
+    if (fs.fstatSync(fd).size !== segmentBytes) return false;
+    const header = Buffer.alloc(SEGMENT_HEADER_BYTES);
+    return (
+      fs.readSync(fd, header, 0, header.length, 0) === header.length && header.every((byte) => byte === 0)
+    );
+  } finally {
+    fs.closeSync(fd);
+  }
 }
 
 /** A new name is durable only once its folder is synced. */

@@ -23,6 +23,8 @@ export interface IntakeOptions {
   reserveBytes: number;
   ackAfter: 'journal' | 'store';
   segmentBytes?: number;
+  /** Free segments of an earlier run in the folder. */
+  ready?: readonly string[];
   /** Other content under a known UID is refused: each object waits until the index has decided. */
   refuses?: boolean;
   /** With ackAfter store, or when other content is refused: how long one object may wait for it. */
@@ -113,6 +115,7 @@ export function createIntake(options: IntakeOptions): Intake {
     folder: options.folder,
     budget,
     ...(options.segmentBytes === undefined ? {} : { segmentBytes: options.segmentBytes }),
+    ...(options.ready === undefined ? {} : { ready: options.ready }),
     tell(news) {
       if (progress.get(news.path)?.nonce !== news.nonce)
         progress.set(news.path, { nonce: news.nonce, indexed: 0, placed: 0 });
