@@ -3,6 +3,7 @@
  * Called by cli.ts (`isocenter start`) and by the tests that want the whole house.
  */
 import path from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import packageJson from '../package.json' with { type: 'json' };
 import { createAdminRoutes } from './admin/routes.ts';
@@ -29,7 +30,7 @@ const VIEWER_FOLDER = path.join(PROJECT_FOLDER, 'web-viewer', 'dist');
 
 /** Share of the drain that the settler gets after the doors are closed. */
 const SETTLE_LIMIT_MS = 15_000;
-/** A start does not wait longer than this for what the last run left; it goes on being settled behind it. */
+/** A start waits no longer than this for what the last run left, nor for a store that is away; it is settled behind it. */
 const REPLAY_WAIT_MS = 20_000;
 
 export interface Isocenter {
@@ -164,7 +165,9 @@ export async function startIsocenter(
         return counts.map(({ state, count }) => ({ labels: { state }, value: count }));
       });
     }
-    await Promise.race([replay, new Promise((resolve) => setTimeout(resolve, REPLAY_WAIT_MS).unref())]);
+    const patience = Date.now() + REPLAY_WAIT_MS;
+    const heldUp = (): boolean => Date.now() > patience || archive.journal().settler.away.length > 0;
+    while (!replayed && !heldUp()) await Promise.race([replay, sleep(200)]);
 
     let stopping: Promise<void> | undefined;
     return {

@@ -12,7 +12,13 @@ import { Failure } from '../failure.ts';
 import type { Queryable } from './database/database.ts';
 import { decodeSegmentHeader, SEGMENT_HEADER_BYTES } from './intake/record.ts';
 import type { ObjectStore } from './object-store/object-store.ts';
-import { findPlace, type JournalPlace, type StoredObject } from './stored-object.ts';
+import {
+  findPlace,
+  isElsewhere,
+  type JournalPlace,
+  type ObjectQuery,
+  type StoredObject,
+} from './stored-object.ts';
 
 export interface ByteRange {
   offset: number;
@@ -22,6 +28,8 @@ export interface ByteRange {
 export interface ObjectReader {
   /** Offsets count from the start of the Part 10 file. @throws Failure 'unavailable' | 'not-found' | 'invalid' */
   read(object: StoredObject, range?: ByteRange): AsyncIterable<Uint8Array>;
+  /** Before an answer of many objects begins. @throws Failure 'unavailable' when one of them is on another node only */
+  hasAll(where: ObjectQuery): Promise<void>;
   /** One small range, held in memory. */
   readRange(object: StoredObject, offset: number, length: number): Promise<Buffer>;
 }
@@ -62,6 +70,9 @@ export function createObjectReader(parts: ObjectReaderParts): ObjectReader {
 
   return {
     read,
+    async hasAll(where) {
+      if (await isElsewhere(parts.database, where, parts.nodeName)) throw elsewhere();
+    },
     async readRange(object, offset, length) {
       if (object.location === 'store') return parts.store.readRange(object.key, offset, length);
       const pieces: Uint8Array[] = [];
@@ -78,15 +89,13 @@ function isSamePlace(object: StoredObject, moved: Pick<StoredObject, 'location' 
   return moved.location === 'journal' && was?.path === is?.path && was?.nonce === is?.nonce;
 }
 
+const elsewhere = (): Failure =>
+  new Failure('unavailable', 'the object is still on the node that received it; it reaches the store soon', {
+    retryAfterS: 2,
+  });
+
 function ownPlace(object: StoredObject, nodeName: string): JournalPlace {
-  if (object.node !== nodeName || !object.journal)
-    throw new Failure(
-      'unavailable',
-      'the object is still on the node that received it; it reaches the store soon',
-      {
-        retryAfterS: 2,
-      },
-    );
+  if (object.node !== nodeName || !object.journal) throw elsewhere();
   return object.journal;
 }
 

@@ -95,6 +95,16 @@ export async function findStoredObjects(
   return result.rows;
 }
 
+/** Whether the bytes of one of them are still in the journal of another node than this. */
+export async function isElsewhere(db: Queryable, where: ObjectQuery, nodeName: string): Promise<boolean> {
+  const { rowCount } = await db.query(
+    `select 1 ${JOINS} where o.location = 'journal' and o.node <> $1 and ($2::text is null or s.study_uid = $2)
+       and ($3::text is null or e.series_uid = $3) and ($4::text is null or i.sop_uid = $4) limit 1`,
+    [nodeName, where.studyUid ?? null, where.seriesUid ?? null, where.sopUid ?? null],
+  );
+  return rowCount > 0;
+}
+
 export type VersionRole = 'current' | 'variant' | 'conflict' | 'undecided' | 'replaced';
 
 export interface StoredVersion extends StoredObject {

@@ -29,13 +29,20 @@ async function* bytesOf(parts: AsyncIterable<OutgoingPart>, boundary: string): A
   // No empty line before the first boundary: dicomweb-client reads the boundary from the body's first line.
   let lineEnd = '';
   for await (const part of parts) {
+    // Opened first: a body that cannot be read is still an answer with a status when it is the first.
+    const body = part.body[Symbol.asyncIterator]();
+    const first = await body.next();
     const location =
       part.contentLocation === undefined ? '' : `Content-Location: ${part.contentLocation}\r\n`;
     yield Buffer.from(
       `${lineEnd}--${boundary}\r\nContent-Type: ${part.contentType}\r\n${location}\r\n`,
       'latin1',
     );
-    yield* part.body;
+    try {
+      for (let next = first; !next.done; next = await body.next()) yield next.value;
+    } finally {
+      await body.return?.();
+    }
     lineEnd = '\r\n';
   }
   yield Buffer.from(`${lineEnd}--${boundary}--\r\n`, 'latin1');

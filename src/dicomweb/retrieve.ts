@@ -40,6 +40,7 @@ export function retrieveInstances(parts: RetrieveParts) {
     const version = object?.contentHash ?? (await studyVersion(parts, target));
     if (isUnchanged(ctx, 'equivalent', 'instances', version, base, formKey(target, form))) return;
     const instances = [...counts.values()].reduce((sum, count) => sum + count, 0);
+    await parts.reader.hasAll(target);
     await disclose(ctx, parts.database, { channel: 'wado', ...target, instances });
     if (object && !form.multipart) {
       const way = wayOf(object, form);
@@ -76,6 +77,7 @@ export function retrieveMetadata(parts: RetrieveParts) {
     )
       return;
     const instances = [...counts.values()].reduce((sum, count) => sum + count, 0);
+    await parts.reader.hasAll(target);
     await disclose(ctx, parts.database, {
       channel: 'wado',
       ...target,

@@ -14,6 +14,7 @@ import { givenStableStudy, givenStudy } from './given-study.ts';
 const log = createLog('silent', 'test');
 /** Rules here ask for indexed attributes only, unless a test says otherwise. */
 const noReader = {
+  hasAll: async () => {},
   read: () => {
     throw new Error('no bytes are read here');
   },
@@ -318,6 +319,7 @@ describe('conditions beyond the index', () => {
     await rule('dose', { when: { ExposureTime: { from: 100 } }, send: ['pacs'] });
     await givenStableStudy(database, { more: { ExposureTime: 120 } });
     reader = {
+      hasAll: async () => {},
       read: noReader.read,
       // (0018,1150) ExposureTime IS "120 "
       readRange: async () => Buffer.from('1800501149530400' + '31323020', 'hex'),
@@ -333,11 +335,12 @@ describe('conditions beyond the index', () => {
     await rule('dose', { when: { ExposureTime: { from: 100 } }, send: ['pacs'] });
     await givenStableStudy(database);
     reader = {
+      hasAll: async () => {},
       read: noReader.read,
       readRange: () => Promise.reject(new Failure('unavailable', 'S3 is away')),
     };
     await expect(followAll()).rejects.toMatchObject({ kind: 'unavailable' });
-    reader = { read: noReader.read, readRange: () => Promise.reject(new Failure('not-found', 'gone')) };
+    reader = { ...noReader, readRange: () => Promise.reject(new Failure('not-found', 'gone')) };
     await followAll();
     expect(await decisions()).toMatchObject([
       { matched: false, reason: 'none of 2 instances meets it: ExposureTime is absent (2)' },
