@@ -10,7 +10,7 @@
  * a copy of machine.img then is what a cut would leave, with the cache lost. Freezing the one above it first writes
  * out the cache: a drive that saves its cache. Either is mounted again as a machine would after the cut. Needs root.
  */
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawnSync } from 'node:child_process';
 import { mkdirSync, renameSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -20,7 +20,10 @@ export type WriteCache = 'lost' | 'saved';
 export interface PowerCutDisk {
   /** The folder to write to; the same after every cut. */
   readonly path: string;
-  /** Takes what would be left now. Nothing may be written until then: `stopped` ends who does, before the thaw. */
+  /**
+   * The folder then holds what was on the platters at this instant. `stopped` is called before anything can be written
+   * again: whoever still writes to the disk has to be ended in it.
+   */
   cut(cache: WriteCache, stopped: () => void): Promise<void>;
   remove(): Promise<void>;
 }
@@ -44,6 +47,8 @@ export function createPowerCutDisk(
       timeout: 120_000,
     });
   };
+  const tryRun = (program: string, ...args: string[]): boolean =>
+    spawnSync(programs[program] ?? program, args, { stdio: 'ignore', timeout: 120_000 }).status === 0;
   const mountPoint = (layer: (typeof LAYERS)[number]): string => join(folder, layer);
   const imageOf = (n: number): string =>
     join(n === 0 ? folder : mountPoint(LAYERS[n - 1]!), `${LAYERS[n]}.img`);
@@ -55,27 +60,21 @@ export function createPowerCutDisk(
     run('mount', '-o', OPTIONS, imageOf(n), at);
     mounted.push(at);
   };
+  /** @throws when one is still in use; it is out of sight then, and goes with its last user */
   const unmountAll = async (): Promise<void> => {
-    for (let at = mounted.at(-1); at !== undefined; at = mounted.at(-1)) {
-      await unmount(at);
-      mounted.pop();
-    }
+    const stuck: string[] = [];
+    for (let at = mounted.pop(); at !== undefined; at = mounted.pop())
+      if (!(await unmount(at))) stuck.push(at);
+    if (stuck.length > 0) throw new Error(`still in use after 10 s: ${stuck.join(', ')}`);
   };
   /** Who was killed may hold it for a moment more. */
-  const unmount = async (at: string): Promise<void> => {
-    for (let turn = 0; ; turn++) {
-      try {
-        run('umount', at);
-        return;
-      } catch (thrown) {
-        if (turn === 100) {
-          // Out of sight at least, and gone with its last user: a test that failed leaves nothing behind.
-          run('umount', '--lazy', at);
-          throw thrown;
-        }
-        await sleep(100);
-      }
+  const unmount = async (at: string): Promise<boolean> => {
+    for (let turn = 0; turn < 100; turn++) {
+      if (tryRun('umount', at)) return true;
+      await sleep(100);
     }
+    run('umount', '--lazy', at);
+    return false;
   };
 
   const make = (): void => {
@@ -93,7 +92,7 @@ export function createPowerCutDisk(
   try {
     make();
   } catch (thrown) {
-    for (const at of mounted.reverse()) run('umount', at);
+    for (const at of mounted.reverse()) run('umount', '--lazy', at);
     throw thrown;
   }
 
