@@ -55,7 +55,8 @@ export function serverOptions(material: TlsMaterial, handshakeMs: number): tls.T
 export function clientCertificate(socket: tls.TLSSocket): ClientCertificate | undefined {
   const shown = socket.getPeerX509Certificate();
   if (!shown) return undefined;
-  const commonName = /^CN=(.*)$/m.exec(shown.subject)?.[1] ?? '';
+  // One attribute a line, special characters behind a backslash (RFC 4514 2.4).
+  const commonName = (/^CN=(.*)$/m.exec(shown.subject)?.[1] ?? '').replace(/\\([^0-9A-Fa-f])/g, '$1');
   return {
     verified: socket.authorized,
     commonName,
