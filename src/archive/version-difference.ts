@@ -24,6 +24,8 @@ export interface DifferenceParts {
 
 const PHOTOMETRIC_INTERPRETATION = '00280004';
 const PLANAR_CONFIGURATION = '00280006';
+const LOSSY_IMAGE_COMPRESSION = '00282110';
+const DERIVATION = ['00082111', '00089215'];
 /** The Image Pixel module's numbers: where they differ, frames cannot be laid side by side. */
 const DIMENSIONS = new Set([
   '00280002',
@@ -162,23 +164,28 @@ async function firstDifferentFrame(
 }
 
 /**
- * With equal pixels two attributes say only how those are laid out: Planar Configuration (PS3.3 C.7.6.3.1.3), and
- * Photometric Interpretation where one says RGB and the other the reversible transform of it that JPEG 2000 uses
- * (PS3.5 8.2.4).
+ * With equal pixels these say only how the pixels are written:
+ * - Planar Configuration (PS3.3 C.7.6.3.1.3), and Photometric Interpretation where one says RGB and the other the
+ *   reversible transform of it that JPEG 2000 uses (PS3.5 8.2.4);
+ * - between two transfer syntaxes, Derivation Description and Derivation Code Sequence, in which a program that
+ *   compressed without loss may say so (PS3.3 C.7.6.1.1.3), and Lossy Image Compression of 00, which says that nothing
+ *   was lost (PS3.3 C.7.6.1.1.5).
  */
 function withoutEncoding(found: readonly Difference[], a: Version, b: Version): Difference[] {
   if (!a.object.pixel || !b.object.pixel) return [...found];
-  const colours = [a, b].map(({ header }) =>
-    Buffer.from(header.dataSet.elements.get(PHOTOMETRIC_INTERPRETATION)?.value ?? [])
+  const word = ({ header }: Version, tag: string): string =>
+    Buffer.from(header.dataSet.elements.get(tag)?.value ?? [])
       .toString('latin1')
-      .trim(),
-  );
-  const reversible = colours.includes('RGB') && colours.includes('YBR_RCT');
-  return found.filter(
-    ({ tag, within }) =>
-      within !== undefined ||
-      !(tag === PLANAR_CONFIGURATION || (tag === PHOTOMETRIC_INTERPRETATION && reversible)),
-  );
+      .trim();
+  const ignored = new Set([PLANAR_CONFIGURATION]);
+  const colours = [a, b].map((version) => word(version, PHOTOMETRIC_INTERPRETATION));
+  if (colours.includes('RGB') && colours.includes('YBR_RCT')) ignored.add(PHOTOMETRIC_INTERPRETATION);
+  if (a.object.transferSyntax !== b.object.transferSyntax) {
+    for (const tag of DERIVATION) ignored.add(tag);
+    if ([a, b].every((version) => ['', '00'].includes(word(version, LOSSY_IMAGE_COMPRESSION))))
+      ignored.add(LOSSY_IMAGE_COMPRESSION);
+  }
+  return found.filter(({ tag, within }) => !ignored.has(within?.slice(0, 8) ?? tag));
 }
 
 /** The elements behind Pixel Data. */

@@ -27,7 +27,7 @@ export const refusalCodes = {
     'command', // 0x0117, 0xC000: the C-STORE-RQ itself is wrong
     'unreadable', // 0xC000: a UID is missing or the data set is broken
     'mismatch', // 0xA900
-    'duplicate', // 0x0111
+    'duplicate', // 0xC000: other content is here under the UID
     'not-authorized', // 0x0124
     'too-large', // 0xA700
     'no-space', // 0xA700

@@ -78,7 +78,7 @@ const table: readonly StatusRange[] = [
 
 /**
  * What we answer to a C-STORE-RQ and when, as CONFORMANCE.md says it (a test holds the two together).
- * Never answered: 0x0210 (operations of an association run one by one), 0x0212, 0x0213 and the warnings (nothing is
+ * Never answered: 0x0111 (PS3.7 9.1.1.1.9 has none for C-STORE), 0x0210 (operations of an association run one by one), 0x0212, 0x0213 and the warnings (nothing is
  * coerced or left out).
  */
 export const storeAnswers: readonly { status: number; when: string; source: string }[] = [
@@ -90,11 +90,6 @@ export const storeAnswers: readonly { status: number; when: string; source: stri
   {
     status: status.processingFailure,
     when: 'a fault of ours, named in the log',
-    source: 'PS3.7 C.5',
-  },
-  {
-    status: status.duplicateSopInstance,
-    when: 'other bytes under a SOP Instance UID that is here, where the site refuses such',
     source: 'PS3.7 C.5',
   },
   {
@@ -115,7 +110,7 @@ export const storeAnswers: readonly { status: number; when: string; source: stri
   },
   {
     status: status.outOfResources,
-    when: 'the journal is full, the disk reserve is reached or the store is away: try again later',
+    when: 'the journal is full, the disk reserve is reached or the store is away (with CONFLICT_POLICY=refuse the index, too): try again later',
     source: 'PS3.4 Table B.2-1',
   },
   {
@@ -125,7 +120,7 @@ export const storeAnswers: readonly { status: number; when: string; source: stri
   },
   {
     status: status.cannotUnderstand,
-    when: 'a UID is missing or unreadable, or the data set is broken',
+    when: 'a UID is missing or unreadable, or the data set is broken; or other content is here under its SOP Instance UID and the site refuses such (CONFLICT_POLICY=refuse)',
     source: 'PS3.4 Table B.2-1',
   },
 ];
