@@ -24,7 +24,7 @@ import { chance } from './chance.ts';
 import { createPowerCutDisk, type PowerCutDisk, type WriteCache } from './power-cut-disk.ts';
 import { limitMs, times } from './scale.ts';
 import { type Owed, openBook, startSenders } from './senders.ts';
-import { filesIn, halfWritten, isReplayed, lostOrChanged } from './what-is-there.ts';
+import { halfWritten, isReplayed, liveSegments, lostOrChanged } from './what-is-there.ts';
 
 const CUTS = times(6, 50);
 const ASSOCIATIONS = 4;
@@ -99,13 +99,13 @@ describe.skipIf(!tools)('the power is cut (loop-mount)', () => {
       let replayed = 0;
       let fresh: Owed[] = [];
       const startAndLook = async (): Promise<Program> => {
-        const before = filesIn(join(data, 'journal'), '.seg');
+        const before = liveSegments(join(data, 'journal'));
         const program = await startProgram({ dataFolder: data });
         running = program;
         await isReplayed(program);
         expect(await halfWritten(data, book, before)).toEqual([]);
         expect(await lostOrChanged(program, fresh)).toEqual([]);
-        replayed += before.length;
+        replayed += before.size;
         return program;
       };
 
@@ -143,7 +143,7 @@ describe.skipIf(!tools)('the power is cut (loop-mount)', () => {
       expect(book.owed.size).toBeGreaterThan(CUTS);
       process.stdout.write(
         `power cut: ${CUTS} cuts (${cuts.lost} with the drive's write cache lost, ${cuts.saved} with it saved), ` +
-          `${replayed} segments found; ${book.acknowledgements} Successes for ${book.owed.size} objects, ` +
+          `${replayed} segments replayed; ${book.acknowledgements} Successes for ${book.owed.size} objects, ` +
           `${book.large} of them larger than a segment; all found, with their bytes\n`,
       );
       program.child.signal('SIGTERM');

@@ -20,9 +20,10 @@ export function filesIn(folder: string, ending = ''): string[] {
     .map((entry) => join(entry.parentPath, entry.name).slice(folder.length + 1));
 }
 
-/** Segments whose header says that they are in use. */
-export function liveSegments(journal: string): string[] {
-  return filesIn(journal, '.seg').filter((name) => {
+/** Segments whose header says that they are in use, with the nonce of that use. */
+export function liveSegments(journal: string): Map<string, string> {
+  const live = new Map<string, string>();
+  for (const name of filesIn(journal, '.seg')) {
     const header = Buffer.alloc(SEGMENT_HEADER_BYTES);
     const fd = openSync(join(journal, name), 'r');
     try {
@@ -30,9 +31,14 @@ export function liveSegments(journal: string): string[] {
     } finally {
       closeSync(fd);
     }
-    return decodeSegmentHeader(header) !== undefined;
-  });
+    const nonce = decodeSegmentHeader(header);
+    if (nonce) live.set(name, nonce.toString('hex'));
+  }
+  return live;
 }
+
+/** Of one journal with nobody sending: those kept ready (8), those open, and room for a few. */
+const MOST_SEGMENTS = 12;
 
 /** Waits for the replay to be over. */
 export async function isReplayed({ url, child }: Program, seconds = 120): Promise<void> {
@@ -66,12 +72,12 @@ export async function lostOrChanged(program: Program, owed: Iterable<Owed>): Pro
 
 /**
  * Looks at index, store and journal after a replay, with nobody sending.
- * @param segmentsBefore what lay in the journal before the start: it must be gone
+ * @param before the segments in use before the start: none of them may be so any more
  */
 export async function halfWritten(
   dataFolder: string,
   book: Book,
-  segmentsBefore: string[],
+  before: ReadonlyMap<string, string>,
 ): Promise<string[]> {
   const findings: string[] = [];
   const db = await openEmbedded(dataFolder);
@@ -83,8 +89,11 @@ export async function halfWritten(
   }
   const journal = join(dataFolder, 'journal');
   for (const name of filesIn(journal, '.obj')) findings.push(`the spill file ${name} is left`);
-  for (const name of segmentsBefore)
-    if (existsSync(join(journal, name))) findings.push(`the segment ${name} of an earlier run is left`);
+  for (const [name, nonce] of liveSegments(journal))
+    if (before.get(name) === nonce) findings.push(`the segment ${name} is as it was before the replay`);
+  // Three journals, which keep some ready; a run that left some for each start would show here.
+  const segments = filesIn(journal, '.seg').length;
+  if (segments > 3 * MOST_SEGMENTS) findings.push(`${segments} segments lie in the journal`);
   for (const name of filesIn(join(dataFolder, 'quarantine'))) findings.push(`${name} is in quarantine`);
   for (const name of filesIn(join(dataFolder, 'tmp'))) findings.push(`tmp/${name} is left`);
   return findings;
