@@ -187,6 +187,26 @@ describe('a known AE', () => {
 });
 
 describe('while the database is away', () => {
+  it('who is known goes on, who is not stays out, and a change is answered 503', async () => {
+    const db = await testDatabase();
+    const { host, port, user, database } = db.connection;
+    const proxy = await startTcpProxy({ path: path.join(host, `.s.PGSQL.${port}`) });
+    const house = await openHouse({ DATABASE_URL: `postgres://${user}@127.0.0.1:${proxy.port}/${database}` });
+    try {
+      expect(await put(house, 'ct', { aeTitle: 'CT1' })).toBe(201);
+      await proxy.cut();
+      expect(await callOften(house, 'CT1')).toEqual(['accepted']);
+      expect(await callOften(house, 'MR1')).toEqual(['1/1/3']);
+      expect(await put(house, 'mr', { aeTitle: 'MR1' })).toBe(503);
+      expect(await callOften(house, 'MR1')).toEqual(['1/1/3']);
+    } finally {
+      await proxy.mend();
+      await house.close();
+      await proxy.stop();
+      await db.drop();
+    }
+  }, 60_000);
+
   it('the last known list stands, after a start too; without one nobody is known', async () => {
     const db = await testDatabase();
     const { host, port } = db.connection;

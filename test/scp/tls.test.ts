@@ -253,6 +253,27 @@ describe.skipIf(!openssl)('DICOM over TLS beside other rules (openssl)', () => {
     }
   });
 
+  it('connections that never shake hands are bounded, and an honest one beside them is served', async () => {
+    const house = await openHouse(
+      settings({ DICOM_MAX_WAITING: '20', DICOM_ARTIM_S: '600', RECEIVERS: '1' }),
+    );
+    try {
+      const silent: RawPeer[] = [];
+      for (let n = 0; n < 60; n++) silent.push(await connectRaw(tlsPort(house)));
+      const honest = await associate(tlsPort(house), 'CT1', await identityOf(ct1));
+      expect(honest.answer).toBe(2);
+      await eventually(
+        async () => (silent.filter(({ socket }) => !socket.destroyed).length <= 20 ? true : undefined),
+        'the bound',
+      );
+      expect(honest.socket.destroyed).toBe(false);
+      honest.socket.destroy();
+      for (const { socket } of silent) socket.destroy();
+    } finally {
+      await house.close();
+    }
+  });
+
   it('faults of the files are all said at once, at the start', async () => {
     const config = {
       port: 0,
