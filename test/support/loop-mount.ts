@@ -3,7 +3,7 @@
  * and turn read-only as ext4 does after a fault of the disk.
  */
 import { execFile } from 'node:child_process';
-import { mkdir, open, rm, statfs } from 'node:fs/promises';
+import { mkdir, open, rm, statfs, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
@@ -20,10 +20,12 @@ export interface LoopMount {
   free(): Promise<void>;
   /** As an administrator does it; waits for files that are open for writing to be closed. */
   readOnly(on: boolean): Promise<void>;
-  /** As ext4 does it after a fault of the disk: read-only under open files, until it is mounted anew. */
+  /** As ext4 does it after a fault of the disk: read-only under open files, until it is attached anew. */
   abort(): Promise<void>;
-  /** Unmounts (nobody may be in it), checks, mounts again: what a power cut or a fault left. */
-  mountAnew(): Promise<void>;
+  /** Unmounts; nobody may be in it. The image stays. */
+  detach(): Promise<void>;
+  /** Checks what a power cut or a fault has left, and mounts it again. */
+  attach(): Promise<void>;
   unmount(): Promise<void>;
 }
 
@@ -36,7 +38,8 @@ export async function loopMount(at: string, megabytes: number): Promise<LoopMoun
   if (!tools) throw new Error(missing('loop-mount'));
   const image = `${at}.img`;
   await mkdir(at, { recursive: true });
-  await (await open(image, 'wx')).truncate(megabytes * 1024 * 1024);
+  await writeFile(image, '', { flag: 'wx' });
+  await truncate(image, megabytes * 1024 * 1024);
   // No blocks set aside for root: full means full.
   await run(tools['mkfs.ext4']!, ['-q', '-F', '-m', '0', image]);
   await run(tools.mount!, ['-o', 'loop', image, at]);
@@ -52,6 +55,9 @@ export async function loopMount(at: string, megabytes: number): Promise<LoopMoun
         for (let left = bavail * bsize - leaveBytes; left > 0; left -= piece.length)
           await file.writeFile(piece.subarray(0, Math.min(left, piece.length)));
         await file.sync();
+      } catch (thrown) {
+        // Others write too; full is full.
+        if (!(thrown instanceof Error && 'code' in thrown && thrown.code === 'ENOSPC')) throw thrown;
       } finally {
         await file.close();
       }
@@ -72,8 +78,8 @@ export async function loopMount(at: string, megabytes: number): Promise<LoopMoun
     async abort() {
       await run(tools.mount!, ['-o', 'remount,abort', at]);
     },
-    async mountAnew() {
-      await run(tools.umount!, [at]);
+    detach: async () => void (await run(tools.umount!, [at])),
+    async attach() {
       // 1: what was wrong is put right, as at the start of a machine.
       await run(tools.e2fsck!, ['-p', image]).catch((thrown: { code?: number }) => {
         if (thrown.code !== 1) throw thrown;

@@ -21,15 +21,18 @@ export interface HonestSenderOptions {
   during?: { after: number; act: () => Promise<unknown> };
   /** How long all of it may take. */
   limitMs?: number;
+  /** Written while it goes on; of use where it does not come to its end. */
+  diary?: Diary;
 }
+
+export const openDiary = (): Diary => ({ acknowledged: [], refusals: [], lost: 0 });
 
 /** Whether a sender that is told this sends again later (PS3.4 Table B.2-1: Refused, Out of Resources). */
 export const isTransient = ({ status }: { status: number }): boolean => (status & 0xff00) === 0xa700;
 
 /** Sends them over one association after the other until all are taken. @throws when they are not within the limit */
 export async function sendHonestly(options: HonestSenderOptions): Promise<Diary> {
-  const { objects, during, limitMs = 90_000 } = options;
-  const diary: Diary = { acknowledged: [], refusals: [], lost: 0 };
+  const { objects, during, limitMs = 90_000, diary = openDiary() } = options;
   const until = Date.now() + limitMs;
   const waiting = [...objects];
   let act: Promise<unknown> | undefined;

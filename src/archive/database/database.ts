@@ -93,7 +93,7 @@ export function openDatabase(connection: pg.PoolConfig, options: DatabaseOptions
   /** After how many silences each connection was made. */
   const madeAt = new WeakMap<pg.ClientBase, number>();
   pool.on('connect', (client) => madeAt.set(client, pulse.silences));
-  let closing: Promise<unknown> | undefined;
+  let closing: Promise<void> | undefined;
 
   async function connect(): Promise<pg.PoolClient> {
     let connecting: Promise<pg.PoolClient> | undefined;
@@ -171,6 +171,21 @@ export function openDatabase(connection: pg.PoolConfig, options: DatabaseOptions
     }
   }
 
+  async function end(): Promise<void> {
+    // A server that went silent answers no goodbye either; by then every query has run out of its time.
+    const patience = sleep(statementTimeoutMs + GRACE_MS, undefined, { ref: false });
+    const goodbye = Promise.all([listener.close(), pool.end()]);
+    try {
+      await pulse.attend(() => Promise.race([goodbye, patience]));
+    } catch (error) {
+      if (!isConnectionLost(error)) throw error;
+      log.warn({ err: error }, 'connections to a silent Postgres are left to the end of the process');
+      goodbye.catch((err: unknown) => log.debug({ err }, 'a connection did not end well'));
+    } finally {
+      pulse.close();
+    }
+  }
+
   return {
     query: (text, values) => borrow((client) => ask(client, text, values)),
 
@@ -188,16 +203,8 @@ export function openDatabase(connection: pg.PoolConfig, options: DatabaseOptions
     listen: (channel, onNotify) => listener.listen(channel, onNotify),
 
     close() {
-      // A server that went silent answers no goodbye either; by then every query has run out of its time.
-      const patience = sleep(statementTimeoutMs + GRACE_MS, undefined, { ref: false });
-      closing ??= pulse
-        .attend(() => Promise.race([Promise.all([listener.close(), pool.end()]), patience]))
-        .catch((error: unknown) => {
-          if (!isConnectionLost(error)) throw error;
-          log.warn({ err: error }, 'connections to a silent Postgres are left to the end of the process');
-        })
-        .finally(() => pulse.close());
-      return closing.then(() => undefined);
+      closing ??= end();
+      return closing;
     },
   };
 }
