@@ -1,12 +1,15 @@
 /** The index from the objects alone: the same rows as before, nothing announced, nothing that is damaged passed over. */
+import { createHash } from 'node:crypto';
 import { chmodSync, readFileSync, writeFileSync } from 'node:fs';
 import { mkdir } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
+import { objectKey } from '../../src/archive/object-key.ts';
 import { reindex } from '../../src/archive/reindex.ts';
 import { createLog } from '../../src/log.ts';
 import { anObject, aSeries } from '../support/an-object.ts';
 import { type TestDatabase, testDatabase } from '../support/database.ts';
+import { fileOf as fileBytes } from '../support/modality.ts';
 import { indexRows, openRig, type Rig, store, wrongCounts } from './intake/rig.ts';
 
 const log = createLog('silent', 'test');
@@ -92,14 +95,52 @@ it('names an object that the index cannot take, and goes on with the others of i
   const settler = r.settle();
   const journal = r.journal();
   const reception = journal.open();
-  // Placed in the store and set aside, as the settler leaves it: the file is there, and no row.
-  for (const object of [anObject(), poisoned, anObject()]) store(reception, object);
+  for (const object of [anObject(), anObject()]) store(reception, object);
   await reception.indexed(20_000);
   journal.close();
   await settler.stop();
+  // A file without a row, of an object that no row can hold.
+  const file = fileBytes(poisoned);
+  const key = objectKey({
+    studyInstanceUid: poisoned.study,
+    seriesInstanceUid: poisoned.series,
+    sopInstanceUid: poisoned.sop,
+    contentHash: Buffer.from(poisoned.contentHash, 'hex'),
+  });
+  await r.store.put(key, {
+    length: file.length,
+    sha256: createHash('sha256').update(file).digest(),
+    open: async function* () {
+      yield file;
+    },
+  });
   const { added, unreadable } = await run(fresh);
   expect(added).toBe(2);
   expect(unreadable).toHaveLength(1);
   expect(unreadable[0]!.key).toContain(poisoned.sop);
   expect(unreadable[0]!.reason).not.toContain(long.slice(0, 20));
+});
+
+it('finds every version again: the first it reads is current, the others are listed or to be compared', async () => {
+  const first = anObject();
+  const settler = r.settle();
+  const journal = r.journal();
+  const reception = journal.open();
+  for (const object of [first, anObject({ ...first, pixels: 1 }), anObject({ ...first, pixels: 2 })])
+    store(reception, object);
+  await reception.indexed(20_000);
+  journal.close();
+  await settler.stop();
+  expect(await run(fresh)).toMatchObject({ objects: 3, added: 3, unreadable: [] });
+  const roles = await fresh.database.query('select role, study_uid from object order by id');
+  expect(roles.rows).toEqual(
+    ['current', 'conflict', 'conflict'].map((role) => ({ role, study_uid: first.study })),
+  );
+  const conflicts = await fresh.database.query('select kind, settled_at from conflict');
+  expect(conflicts.rows).toEqual([
+    { kind: 'content', settled_at: null },
+    { kind: 'content', settled_at: null },
+  ]);
+  expect((await fresh.database.query('select 1 from comparison')).rows).toHaveLength(2);
+  expect(await wrongCounts(fresh)).toEqual([]);
 });

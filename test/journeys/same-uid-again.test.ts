@@ -11,6 +11,7 @@ import { afterEach, describe, expect, it } from 'vitest';
 import { readFileMeta } from '../../src/dicom/part10.ts';
 import { type AnImage, anImage } from '../support/an-image.ts';
 import { type AnObject, anObject, uid } from '../support/an-object.ts';
+import { freePort } from '../support/free-port.ts';
 import { eventually, type House, openHouse } from '../support/house.ts';
 import {
   fileOf,
@@ -20,6 +21,7 @@ import {
   sendObjects,
   stow,
 } from '../support/modality.ts';
+import { startStoreScp } from '../support/pacs.ts';
 import { peer } from '../support/peers.ts';
 import { tempFolder } from '../support/temp-folder.ts';
 
@@ -340,6 +342,71 @@ describe('other content', () => {
     await house.restart({ CONFLICT_POLICY: 'refuse' });
     expect(await send(second)).toEqual([SUCCESS]);
     expect(await roles(first.sop)).toEqual(['current', 'conflict']);
+  });
+});
+
+describe.skipIf(!dcmtk)('a version that takes the place of another (dcmtk)', () => {
+  it('is sent on, once; what was delivered of the older stays on record', async () => {
+    const pacs = await startStoreScp({ aeTitle: 'PACS' });
+    try {
+      house = await openHouse({ CONFLICT_POLICY: 'replace' });
+      const put = (where: string, body: object): Promise<Response> =>
+        fetch(`${house.url}/api${where}`, {
+          method: 'PUT',
+          headers: { 'content-type': 'application/json' },
+          body: JSON.stringify(body),
+        });
+      await put('/destinations/pacs', { kind: 'dimse', host: '127.0.0.1', port: pacs.port, aeTitle: 'PACS' });
+      await put('/rules/all', { when: { Modality: 'CT' }, at: 'study-stable', send: ['pacs'] });
+      const [first, second] = pair();
+      const delivered = (times: number): Promise<unknown> =>
+        eventually(async () => {
+          const states = await rows('select i.state, i.content_hash from delivery_instance i order by i.id');
+          return states.length === times && states.every(({ state }) => state === 'delivered')
+            ? states
+            : undefined;
+        }, `delivery ${times}`);
+      const received = async (): Promise<Buffer> => {
+        const [file] = await pacs.received();
+        const bytes = await readFile(file!);
+        return bytes.subarray(readFileMeta(bytes).dataSetOffset);
+      };
+      await send(first);
+      await delivered(1);
+      expect((await received()).equals(first.dataSet)).toBe(true);
+      await send(second, second);
+      await delivered(2);
+      expect((await received()).equals(second.dataSet)).toBe(true);
+      expect(await pacs.received()).toHaveLength(1);
+      const { steps } = await api(`/studies/${first.study}/timeline`);
+      expect(steps.map(({ step }: { step: string }) => step)).toContain('instances-replaced');
+    } finally {
+      await pacs.stop();
+    }
+  });
+
+  it('before the older was sent leaves one debt: the older is no longer owed', async () => {
+    house = await openHouse({ CONFLICT_POLICY: 'replace' });
+    const nowhere = { kind: 'dimse', host: '127.0.0.1', port: await freePort(), aeTitle: 'PACS' };
+    for (const [where, body] of [
+      ['/destinations/pacs', nowhere],
+      ['/rules/all', { when: { Modality: 'CT' }, at: 'instance', send: ['pacs'] }],
+    ] as const)
+      await fetch(`${house.url}/api${where}`, {
+        method: 'PUT',
+        headers: { 'content-type': 'application/json' },
+        body: JSON.stringify(body),
+      });
+    const [first, second] = pair();
+    const owed = (hash: string): Promise<unknown> =>
+      eventually(async () => {
+        const debts = await rows("select encode(content_hash, 'hex') as hash from delivery_instance");
+        return debts.length === 1 && debts[0]!.hash === hash ? true : undefined;
+      }, 'the one debt');
+    await send(first);
+    await owed(first.contentHash);
+    await send(second);
+    await owed(second.contentHash);
   });
 });
 
