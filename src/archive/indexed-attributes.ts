@@ -48,6 +48,9 @@ export const INSTANCE_LEVEL = tags(`
   RescaleSlope LossyImageCompression CompletionFlag VerificationFlag ConceptNameCodeSequence DocumentTitle
   MIMETypeOfEncapsulatedDocument ContentLabel ContentDescription PresentationCreationDate PresentationCreationTime`);
 
+/** What is read of a header to be indexed: everything else would be made for nothing. */
+export const INDEXED: ReadonlySet<string> = new Set([...STUDY_LEVEL, ...SERIES_LEVEL, ...INSTANCE_LEVEL]);
+
 export interface StudyColumns {
   patient_id: string;
   issuer: string;
@@ -64,8 +67,10 @@ export interface StudyColumns {
 /** The attributes of one level out of a whole header; empty ones are left out (a later object may bring them). */
 export function pick(header: DicomJson, level: ReadonlySet<string>): DicomJson {
   const picked: DicomJson = {};
-  for (const [tag, element] of Object.entries(header))
+  for (const tag in header) {
+    const element = header[tag]!;
     if (level.has(tag) && element.Value !== undefined && element.Value.length > 0) picked[tag] = element;
+  }
   return picked;
 }
 

@@ -26,6 +26,8 @@ export interface DicomJsonOptions {
   inlineLimit?: number;
   /** Pixel Data that stands behind the parsed header, as the header scan found it. */
   pixelData?: { tag: string; vr: string };
+  /** Of the root's elements only these. */
+  only?: ReadonlySet<string>;
 }
 
 const BINARY_VRS = new Set(['OB', 'OD', 'OF', 'OL', 'OV', 'OW', 'UN']);
@@ -63,7 +65,10 @@ export function dicomJsonText(json: DicomJson): string {
 
 function jsonOf(dataSet: DataSet, options: DicomJsonOptions, path: string): DicomJson {
   const json: DicomJson = {};
-  for (const tag of [...dataSet.elements.keys()].sort()) {
+  const { only } = options;
+  const tags = [...dataSet.elements.keys()];
+  const wanted = only && path === '' ? tags.filter((tag) => only.has(tag)) : tags;
+  for (const tag of wanted.sort()) {
     if (isLeftOut(tag)) continue;
     const element = dataSet.elements.get(tag)!;
     json[tag] = elementJson(dataSet, element, options, path + tag);

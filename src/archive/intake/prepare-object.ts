@@ -6,12 +6,14 @@ import { parseDataSet } from '../../dicom/data-set.ts';
 import { type DicomJson, toDicomJson } from '../../dicom/dicom-json.ts';
 import { HeaderScan, type Scan } from '../../dicom/header-scan.ts';
 import { Failure } from '../../failure.ts';
+import { INDEXED } from '../indexed-attributes.ts';
 
 /** A header longer than this is indexed by its first part. */
 export const MAX_HEADER_BYTES = 16 * 1024 * 1024;
 
 export interface ObjectHeader {
   scan: Scan;
+  /** of the indexed attributes */
   header: DicomJson;
 }
 
@@ -53,7 +55,7 @@ export class HeaderReading {
 export function parseHeader(bytes: Uint8Array, transferSyntaxUid: string): DicomJson {
   try {
     const header = parseDataSet(bytes, transferSyntaxUid, { stopAtPixelData: true });
-    return toDicomJson(header, { bulkDataUri: () => undefined });
+    return toDicomJson(header, { bulkDataUri: () => undefined, only: INDEXED });
   } catch (cause) {
     throw new Failure('invalid', 'the header of the object cannot be read', { cause });
   }
