@@ -10,8 +10,11 @@ import type { IncomingIdentity, KnownIndex, KnownStudy } from './decide-indexing
  * @param uids Study and Series Instance UIDs
  */
 export async function lockUids(tx: Queryable, uids: Iterable<string>): Promise<void> {
-  for (const uid of [...new Set(uids)].sort())
-    await tx.query('select pg_advisory_xact_lock(hashtextextended($1, 20))', [uid]);
+  await tx.query(
+    `select pg_advisory_xact_lock(key) from (
+       select hashtextextended(uid, 20) as key from unnest($1::text[]) with ordinality as u (uid, n) order by n offset 0) k`,
+    [[...new Set(uids)].sort()],
+  );
 }
 
 export async function loadKnown(

@@ -87,7 +87,12 @@ export function isConnectionLost(error: unknown): boolean {
 /** Two transactions met; the same work again may pass (serialization_failure, deadlock_detected). */
 export function isRetryable(error: unknown): boolean {
   const { code } = error as { code?: unknown };
-  return code === '40001' || code === '40P01';
+  return code === '40001' || code === '40P01' || isStalePlan(error);
+}
+
+/** A prepared statement whose tables a migration changed meanwhile (0A000): another connection prepares it anew. */
+export function isStalePlan(error: unknown): boolean {
+  return (error as { code?: unknown }).code === '0A000';
 }
 
 /** Anything thrown by pg as a Failure without values. What is a Failure already stays as it is. */

@@ -7,7 +7,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
 import { Failure } from '../../failure.ts';
 import type { Log } from '../../log.ts';
-import { databaseFailure, isConnectionLost, isRetryable } from './database-failure.ts';
+import { databaseFailure, isConnectionLost, isRetryable, isStalePlan } from './database-failure.ts';
 import { createListener, type Listening } from './listener.ts';
 import { createPulse } from './pulse.ts';
 
@@ -61,7 +61,12 @@ export interface DatabaseOptions {
   applicationName?: string;
   /** Default per statement, milliseconds. */
   statementTimeoutMs?: number;
+  /** Statements with values are parsed and planned once a connection: for who asks the same again and again. */
+  prepare?: boolean;
 }
+
+/** More different statements than this are not prepared: each costs memory on the server. */
+const MOST_PREPARED = 200;
 
 const ATTEMPTS = 5;
 /** How much longer than the server's own timeout a client waits before it takes the connection for dead. */
@@ -71,6 +76,7 @@ const FOREVER_MS = 2 ** 31 - 1;
 /** Opens no connection yet: the first query does. */
 export function openDatabase(connection: pg.PoolConfig, options: DatabaseOptions): Database {
   const { log, max = 10, applicationName = 'isocenter', statementTimeoutMs = 30_000 } = options;
+  const ask = asker(options.prepare ?? false);
   const common: pg.PoolConfig = {
     ...connection,
     application_name: applicationName,
@@ -129,7 +135,7 @@ export function openDatabase(connection: pg.PoolConfig, options: DatabaseOptions
     try {
       return await pulse.attend(() => work(client));
     } catch (error) {
-      lost ||= isConnectionLost(error);
+      lost ||= isConnectionLost(error) || isStalePlan(error);
       throw error;
     } finally {
       client.off('error', onError);
@@ -209,24 +215,41 @@ export function openDatabase(connection: pg.PoolConfig, options: DatabaseOptions
   };
 }
 
-/** @param timeoutMs what the server was told for this statement, when it is not the pool's default */
-async function ask<Row extends object>(
-  client: pg.PoolClient,
-  text: string,
-  values?: readonly unknown[],
-  timeoutMs?: number,
-): Promise<Rows<Row> & { command: string }> {
-  // pg takes a query_timeout of 0 for "the default".
-  const patience =
-    timeoutMs === undefined ? {} : { query_timeout: timeoutMs === 0 ? FOREVER_MS : timeoutMs + GRACE_MS };
-  try {
-    const answer = await client.query<Row>({ text, ...patience, ...(values && { values: [...values] }) });
-    // Several statements answer with a list, of which the last counts.
-    const last = Array.isArray(answer) ? ((answer as pg.QueryResult<Row>[]).at(-1) ?? answer) : answer;
-    return { rows: last.rows, rowCount: last.rowCount ?? 0, command: last.command };
-  } catch (error) {
-    throw databaseFailure(error);
-  }
+/** How one statement is asked; prepared ones go by a name that stands for their text. */
+function asker(prepare: boolean) {
+  const names = new Map<string, string>();
+  const nameOf = (text: string): string | undefined => {
+    const known = names.get(text);
+    if (known !== undefined || names.size >= MOST_PREPARED) return known;
+    const name = `isocenter_${names.size}`;
+    names.set(text, name);
+    return name;
+  };
+  /** @param timeoutMs what the server was told for this statement, when it is not the pool's default */
+  return async function ask<Row extends object>(
+    client: pg.PoolClient,
+    text: string,
+    values?: readonly unknown[],
+    timeoutMs?: number,
+  ): Promise<Rows<Row> & { command: string }> {
+    // pg takes a query_timeout of 0 for "the default".
+    const patience =
+      timeoutMs === undefined ? {} : { query_timeout: timeoutMs === 0 ? FOREVER_MS : timeoutMs + GRACE_MS };
+    const name = prepare && values ? nameOf(text) : undefined;
+    try {
+      const answer = await client.query<Row>({
+        text,
+        ...(name !== undefined && { name }),
+        ...patience,
+        ...(values && { values: [...values] }),
+      });
+      // Several statements answer with a list, of which the last counts.
+      const last = Array.isArray(answer) ? ((answer as pg.QueryResult<Row>[]).at(-1) ?? answer) : answer;
+      return { rows: last.rows, rowCount: last.rowCount ?? 0, command: last.command };
+    } catch (error) {
+      throw databaseFailure(error);
+    }
+  };
 }
 
 const asText = (value: string): string => value;

@@ -44,7 +44,12 @@ const STATE_EVERY_MS = 1000;
 const data = workerData as SettlerThreadData;
 const parent = parentPort!;
 const log = createLog(data.logLevel, 'settler');
-const database = openDatabase(data.connection, { max: 4, applicationName: 'isocenter settler', log });
+const database = openDatabase(data.connection, {
+  max: 4,
+  applicationName: 'isocenter settler',
+  prepare: true,
+  log,
+});
 const store = openStore(data.store, log);
 const budget = createBudget({
   counter: data.budgetCounter,

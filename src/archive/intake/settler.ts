@@ -33,7 +33,7 @@ import { createVerdicts } from './verdict.ts';
 /** One transaction takes at most this much, so that a release waits for a small one. */
 const BATCH_OBJECTS = 128;
 /** Objects are gathered at most this long while nobody waits for them. */
-const GATHER_MS = 50;
+const GATHER_MS = 100;
 /** No object came for so long: time to place. */
 const QUIET_MS = 250;
 /** The journals hold this part of their limit: placing can wait no longer. */
