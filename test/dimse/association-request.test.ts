@@ -1,7 +1,9 @@
 /** What an A-ASSOCIATE-RQ may hold at most, and what the engine never sees (PS3.8 9.3.2). */
 import { describe, expect, it } from 'vitest';
+import { IMPLEMENTATION_VERSION_NAME, UID_ROOT_IMPLEMENTATION } from '../../src/dicom/uid.ts';
 import { parseAssociationRequest } from '../../src/dimse/association-request.ts';
-import { associateRequest } from './raw-peer.ts';
+import { openAssociation } from '../../src/dimse/outbound-association.ts';
+import { associateRequest, EXPLICIT, startRawServer, VERIFICATION } from './raw-peer.ts';
 
 describe('an association request', () => {
   it('with 128 contexts of fifty transfer syntaxes each is read', () => {
@@ -25,5 +27,31 @@ describe('an association request', () => {
     const { reject } = parseAssociationRequest(associateRequest({ contexts }));
     expect(reject && [reject.result, reject.source, reject.reason]).toEqual([1, 3, 2]);
     expect(reject?.sentence).toContain('16384 items');
+  });
+
+  it('of ours says whose implementation it is (PS3.7 D.3.3.2)', async () => {
+    const asked = Promise.withResolvers<Buffer>();
+    const server = await startRawServer(async (peer) => {
+      const pdu = await peer.next();
+      asked.resolve(Buffer.concat([Buffer.from([1, 0, 0, 0, 0, 0]), pdu?.body ?? Buffer.alloc(0)]));
+      peer.socket.destroy();
+    });
+    try {
+      const opening = openAssociation({
+        host: '127.0.0.1',
+        port: server.port,
+        callingAeTitle: 'ISOCENTER',
+        calledAeTitle: 'RAW',
+        contexts: [{ abstractSyntax: VERIFICATION, transferSyntaxes: [EXPLICIT] }],
+      });
+      await expect(opening).rejects.toThrow();
+      expect(parseAssociationRequest(await asked.promise).request).toMatchObject({
+        callingAeTitle: 'ISOCENTER',
+        implementationClassUid: UID_ROOT_IMPLEMENTATION,
+        implementationVersionName: IMPLEMENTATION_VERSION_NAME,
+      });
+    } finally {
+      await server.stop();
+    }
   });
 });

@@ -19,10 +19,11 @@ import {
   storeCommand,
   VERIFICATION,
 } from '../dimse/raw-peer.ts';
-import { createAuthority, hasOpenssl } from '../support/certificates.ts';
+import { createAuthority } from '../support/certificates.ts';
 import { type House, openHouse } from '../support/house.ts';
+import { peer } from '../support/peers.ts';
 
-const openssl = await hasOpenssl();
+const openssl = peer('openssl');
 const echo = { contexts: [{ id: 1, abstractSyntax: VERIFICATION, transferSyntaxes: [IMPLICIT] }] };
 
 async function refusal(house: House, words: RegExp): Promise<string> {

@@ -11,9 +11,10 @@ import { createAssociationSlots, createSlotMemory } from '../../src/scp/associat
 import { listen } from '../../src/scp/listener.ts';
 import { clientCertificate, serverOptions } from '../../src/scp/tls.ts';
 import { readTlsFiles } from '../../src/scp/tls-files.ts';
-import { createAuthority, hasOpenssl, type Identity } from '../support/certificates.ts';
+import { createAuthority, type Identity } from '../support/certificates.ts';
+import { peer } from '../support/peers.ts';
 
-const openssl = await hasOpenssl();
+const openssl = peer('openssl');
 
 it.skipIf(!openssl)(
   'a renewed certificate is shown to the next connection, and the open one goes on (openssl)',
@@ -39,8 +40,13 @@ it.skipIf(!openssl)(
       onAssociationEnd: () => undefined,
       log: createLog('silent', 'test'),
     });
-    const connect = async (): Promise<tls.TLSSocket> => {
-      const socket = tls.connect({ host: '127.0.0.1', port: listener.tlsPort!, rejectUnauthorized: false });
+    const connect = async (more: tls.ConnectionOptions = {}): Promise<tls.TLSSocket> => {
+      const socket = tls.connect({
+        host: '127.0.0.1',
+        port: listener.tlsPort!,
+        rejectUnauthorized: false,
+        ...more,
+      });
       await new Promise<void>((resolve, reject) => {
         socket.once('secureConnect', resolve);
         socket.once('error', reject);
@@ -58,6 +64,15 @@ it.skipIf(!openssl)(
       expect(before.destroyed).toBe(false);
       before.destroy();
       after.destroy();
+      // A session that is taken up again would not show its client certificate anew.
+      for (const maxVersion of ['TLSv1.2', 'TLSv1.3'] as const) {
+        const kept = await connect({ maxVersion });
+        const session = kept.getSession();
+        const again = await connect({ maxVersion, session });
+        expect([kept.getProtocol(), again.isSessionReused()]).toEqual([maxVersion, false]);
+        kept.destroy();
+        again.destroy();
+      }
     } finally {
       await listener.drain(0);
       await rm(folder, { recursive: true, force: true });

@@ -14,14 +14,14 @@ import { CIPHER_SUITES } from '../../src/scp/tls.ts';
 import { followTlsFiles, readTlsFiles } from '../../src/scp/tls-files.ts';
 import { associateRequest, connectRaw, RawPeer } from '../dimse/raw-peer.ts';
 import { anObject } from '../support/an-object.ts';
-import { type Authority, createAuthority, hasOpenssl, type Identity } from '../support/certificates.ts';
+import { type Authority, createAuthority, type Identity } from '../support/certificates.ts';
 import { eventually, type House, openHouse } from '../support/house.ts';
 import { fileOf, originalDataSet } from '../support/modality.ts';
 import { peer } from '../support/peers.ts';
 
 const run = promisify(execFile);
 const dcmtk = peer('dcmtk');
-const openssl = await hasOpenssl();
+const openssl = peer('openssl');
 
 let folder: string;
 let ours: Authority;

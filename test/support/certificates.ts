@@ -22,14 +22,6 @@ export interface Authority extends Identity {
   issue(commonName: string, more?: { altNames?: string; days?: number }): Promise<Identity>;
 }
 
-/** Whether this machine can make any. */
-export async function hasOpenssl(): Promise<boolean> {
-  return run('openssl', ['version']).then(
-    () => true,
-    () => false,
-  );
-}
-
 export async function createAuthority(folder: string, name: string): Promise<Authority> {
   const self = await make(folder, name, name, [
     ...['-addext', 'basicConstraints=critical,CA:TRUE', '-addext', 'keyUsage=critical,keyCertSign,cRLSign'],

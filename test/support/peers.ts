@@ -16,6 +16,7 @@ export type PeerName =
   | 'dicom3tools'
   | 'fhir'
   | 'strace'
+  | 'openssl'
   | 'loop-mount';
 
 interface PeerEntry {
@@ -68,6 +69,7 @@ export const peers: Readonly<Record<PeerName, PeerEntry>> = {
   // The FHIR peer is made of development dependencies and is always there.
   fhir: { debian: 'nothing (npm ci brings it)', programs: [[]] },
   strace: { debian: 'strace', programs: [['strace']] },
+  openssl: { debian: 'openssl', programs: [['openssl']] },
   // Root, in a machine or container that may mount.
   'loop-mount': {
     debian: 'mount e2fsprogs util-linux, as root where /dev/loop-control is',
