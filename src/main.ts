@@ -8,6 +8,7 @@ import { fileURLToPath } from 'node:url';
 import packageJson from '../package.json' with { type: 'json' };
 import { createAdminRoutes } from './admin/routes.ts';
 import { type Archive, createArchive } from './archive/archive.ts';
+import { countOpenConflicts } from './archive/conflict-rows.ts';
 import { openDataFolder } from './archive/data-folder.ts';
 import { openConfiguredDatabase } from './archive/database/connect.ts';
 import { migrate } from './archive/database/migrate.ts';
@@ -258,6 +259,10 @@ function defineMetrics(metrics: Metrics, { archive, scp, routing, forwarding }: 
     'Data set bytes received over DIMSE',
     () => counters.bytes,
   );
+  metrics.gauge('isocenter_conflicts_open', 'Conflicts that wait for a person, by kind', async () => {
+    const open = await countOpenConflicts(archive.database);
+    return open.map(({ kind, count }) => ({ labels: { kind }, value: count }));
+  });
   metrics.gauge(
     'isocenter_journal_held_objects',
     'Objects acknowledged that are not in the store',

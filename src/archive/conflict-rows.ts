@@ -88,3 +88,12 @@ export async function queueComparisons(
   );
   await tx.query("select pg_notify('isocenter_comparison', '')");
 }
+
+/** Each kind, also those of which there is none. */
+export async function countOpenConflicts(db: Queryable): Promise<{ kind: string; count: number }[]> {
+  const { rows } = await db.query<{ kind: string; count: number }>(
+    `select k.kind, (select count(*) from conflict c where c.kind = k.kind and c.settled_at is null) as count
+     from unnest(array['content', 'patient', 'series-study', 'instance-series']) as k(kind)`,
+  );
+  return rows;
+}

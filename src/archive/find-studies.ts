@@ -118,7 +118,8 @@ export async function findMatches(
 export function searchSql(search: StudySearch): { text: string; values: unknown[] } {
   const values: unknown[] = [];
   const parameter = (value: unknown): string => `$${values.push(value)}`;
-  const conditions: string[] = [];
+  // A study whose instances a person has moved or set aside keeps its row, and is nothing to be found.
+  const conditions: string[] = search.level === 'study' ? ['s.instance_count > 0'] : [];
   if (search.studyUid !== undefined) conditions.push(`s.study_uid = ${parameter(search.studyUid)}`);
   if (search.seriesUid !== undefined) conditions.push(`r.series_uid = ${parameter(search.seriesUid)}`);
   const { combined, rest } = combineDateTimes(search.criteria);

@@ -6,6 +6,7 @@ import { readdirSync } from 'node:fs';
 import { mkdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { MessageChannel, type MessagePort } from 'node:worker_threads';
+import type { ConflictPolicy } from '../../../src/archive/decide-indexing.ts';
 import { createBudget, type JournalBudget } from '../../../src/archive/intake/budget.ts';
 import { createIntake, type Intake, type Reception } from '../../../src/archive/intake/reception.ts';
 import type { Provenance } from '../../../src/archive/intake/record.ts';
@@ -24,6 +25,7 @@ export interface RigOptions {
   segmentBytes?: number;
   limitBytes?: number;
   ackAfter?: 'journal' | 'store';
+  conflictPolicy?: ConflictPolicy;
   storeLimitMs?: number;
   /** Instead of the file store. */
   wrapStore?(store: ObjectStore): ObjectStore;
@@ -69,7 +71,12 @@ export async function openRig(options: RigOptions = {}): Promise<Rig> {
   const files = createFileStore({ folder: join(folder, 'objects') });
   const store = options.wrapStore?.(files) ?? files;
   await store.start();
-  const { segmentBytes = 64 * 1024, limitBytes = 2 ** 40, ackAfter = 'journal' } = options;
+  const {
+    segmentBytes = 64 * 1024,
+    limitBytes = 2 ** 40,
+    ackAfter = 'journal',
+    conflictPolicy = 'keep-first',
+  } = options;
   const counter = new SharedArrayBuffer(8);
   const budgetOptions = { counter, limitBytes, reserveBytes: 0, folder };
   const budget = createBudget(budgetOptions);
@@ -95,6 +102,7 @@ export async function openRig(options: RigOptions = {}): Promise<Rig> {
       limitBytes,
       reserveBytes: 0,
       ackAfter,
+      refuses: options.conflictPolicy === 'refuse',
       segmentBytes,
       ...(options.storeLimitMs === undefined ? {} : { storeLimitMs: options.storeLimitMs }),
     });
@@ -141,6 +149,7 @@ export async function openRig(options: RigOptions = {}): Promise<Rig> {
         segmentBytes,
         quarantine: { folder: quarantineFolder, database: db.database },
         ackAfter,
+        conflictPolicy,
         log,
       });
       current = settler;

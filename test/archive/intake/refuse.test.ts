@@ -1,0 +1,83 @@
+/** CONFLICT_POLICY=refuse in the intake: no answer before the verdict, and nothing that was answered ever goes. */
+import { afterEach, expect, it } from 'vitest';
+import { type AnObject, anObject } from '../../support/an-object.ts';
+import { openRig, type Rig, store } from './rig.ts';
+
+const rigs: Rig[] = [];
+async function rig(storeLimitMs = 20_000): Promise<Rig> {
+  const made = await openRig({ conflictPolicy: 'refuse', storeLimitMs });
+  rigs.push(made);
+  return made;
+}
+afterEach(async () => {
+  for (const made of rigs.splice(0)) await made.close();
+});
+
+const pair = (): [AnObject, AnObject] => {
+  const first = anObject();
+  return [first, anObject({ ...first, pixels: 1 })];
+};
+
+async function keys(r: Rig): Promise<string[]> {
+  const found: string[] = [];
+  for await (const { key } of r.store.list()) found.push(key);
+  return found;
+}
+const rolesOf = async (r: Rig): Promise<unknown[]> =>
+  (await r.db.database.query('select role from object order by id')).rows.map(({ role }) => role);
+
+it('says Success to the first, to its repetition, and no to other content, of which nothing is placed', async () => {
+  const r = await rig();
+  const run = r.settle();
+  const journal = r.journal();
+  const reception = journal.open();
+  const [first, second] = pair();
+  await reception.acknowledged(store(reception, first));
+  await reception.acknowledged(store(reception, first));
+  await expect(reception.acknowledged(store(reception, second))).rejects.toMatchObject({
+    kind: 'conflict',
+    message: expect.stringContaining('(0008,0018)'),
+  });
+  await reception.acknowledged(store(reception, anObject({ study: first.study })));
+  journal.close();
+  await run.stop();
+  expect(await rolesOf(r)).toEqual(['current', 'current']);
+  expect(await keys(r)).toHaveLength(2);
+});
+
+it('says no verdict while nobody can give one: to be sent again, and the same then', async () => {
+  const r = await rig(200);
+  const [first] = pair();
+  const before = r.journal('before');
+  const reception = before.open();
+  await expect(reception.acknowledged(store(reception, first))).rejects.toMatchObject({
+    kind: 'unavailable',
+    retryAfterS: expect.any(Number),
+  });
+  before.die();
+  const run = r.settle();
+  await run.replayed;
+  const journal = r.journal();
+  const again = journal.open();
+  await again.indexed(20_000);
+  store(again, first);
+  await again.indexed(20_000);
+  journal.close();
+  await run.stop();
+  expect(await rolesOf(r)).toEqual(['current']);
+});
+
+it('after a crash judges anew what nobody was answered: the first is kept, other content is not', async () => {
+  const r = await rig(200);
+  const [first, second] = pair();
+  const crashed = r.journal('crashed');
+  const waits = crashed.open();
+  for (const object of [first, second])
+    await expect(waits.acknowledged(store(waits, object))).rejects.toMatchObject({ kind: 'unavailable' });
+  crashed.die();
+  const run = r.settle();
+  await run.replayed;
+  await run.stop();
+  expect(await rolesOf(r)).toEqual(['current']);
+  expect(await keys(r)).toHaveLength(1);
+});
