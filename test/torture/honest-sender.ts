@@ -17,8 +17,8 @@ export interface Diary {
 export interface HonestSenderOptions {
   dicomPort: number;
   objects: readonly AnObject[];
-  /** After so many Successes, while the next object is already under way. */
-  during?: { after: number; act: () => Promise<unknown> };
+  /** After so many Successes, in the middle of the association: `act` comes before the next object, `beside` goes on with it. */
+  during?: { after: number; act?: () => Promise<unknown>; beside?: () => Promise<unknown> };
   /** How long all of it may take. */
   limitMs?: number;
   /** Written while it goes on; of use where it does not come to its end. */
@@ -47,7 +47,11 @@ export async function sendHonestly(options: HonestSenderOptions): Promise<Diary>
         contexts: [{ abstractSyntax: CT, transferSyntaxes: [EXPLICIT] }],
       });
       for (let next = waiting[0]; next; next = waiting[0]) {
-        if (during && diary.acknowledged.length >= during.after) act ??= during.act();
+        if (during && !act && diary.acknowledged.length >= during.after) {
+          await during.act?.();
+          act = during.beside?.() ?? Promise.resolve();
+          act.catch(() => undefined); // awaited at the end
+        }
         const { status, errorComment } = await association.store(next.declared, inPieces(next.dataSet));
         if (status === 0) diary.acknowledged.push(waiting.shift()!);
         else {

@@ -180,8 +180,8 @@ describe.skipIf(!peer('s3'))('S3 behind the acknowledgement (s3)', () => {
       objects,
       during: {
         after: 2,
-        act: async () => {
-          proxy.inject({ fault: { kind: 'refuse' }, when: always, times: ever });
+        act: async () => proxy.inject({ fault: { kind: 'refuse' }, when: always, times: ever }),
+        async beside() {
           await eventually(async () => {
             const { rows } = await house.db.database.query('select 1 from refusal');
             return rows.length > 0 ? true : undefined;
