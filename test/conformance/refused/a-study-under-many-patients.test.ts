@@ -56,14 +56,16 @@ describe('a study under many patients', () => {
       );
       return rows[0];
     }, 'stability');
-    const open = await conflicts();
-    for (const { id } of open.slice(1)) {
-      const settled = await json(`/api/conflicts/${id}/release`, { method: 'POST' });
-      expect(settled).toMatchObject({ studyReleased: false });
+    // One release settles all of that patient's: who is not released yet holds the study.
+    let released = 0;
+    for (let open = await conflicts(); open.length > 0; open = await conflicts()) {
+      expect(await deliveries()).toEqual([]);
+      const settled = await json(`/api/conflicts/${open[0]!.id}/release`, { method: 'POST' });
+      released++;
+      expect(settled).toMatchObject({ studyReleased: (await conflicts()).length === 0 });
     }
-    expect(await deliveries()).toEqual([]);
-    const last = await json(`/api/conflicts/${open[0]!.id}/release`, { method: 'POST' });
-    expect(last).toMatchObject({ studyReleased: true });
+    // Six strangers to the first of the seven patients; those without an ID are one.
+    expect(released).toBe(6);
     const [delivery] = await eventually(async () => {
       const owed = await deliveries();
       return owed.length > 0 ? owed : undefined;
