@@ -31,15 +31,23 @@ export interface BudgetOptions {
 export function createBudget(options: BudgetOptions): JournalBudget {
   const counter = new BigInt64Array(options.counter);
   const held = (): number => Number(Atomics.load(counter, 0));
-  const diskLeft = (): number => {
-    const { bavail, bsize } = fs.statfsSync(options.folder);
-    return bavail * bsize;
+  /** Undefined when the disk does not say: it is gone or faulty, and takes nothing now. */
+  const diskLeft = (): number | undefined => {
+    try {
+      const { bavail, bsize } = fs.statfsSync(options.folder);
+      return bavail * bsize;
+    } catch (thrown) {
+      if (thrown instanceof Error && 'syscall' in thrown) return undefined;
+      throw thrown;
+    }
   };
   /** @param before bytes claimed beside these */
   const lack = (before: number, bytes: number): string | undefined => {
     if (before + bytes > options.limitBytes)
       return `the journal is full: ${size(before)} wait for the store and the index (JOURNAL_LIMIT)`;
-    if (diskLeft() - bytes < options.reserveBytes)
+    const left = diskLeft();
+    if (left === undefined) return 'the disk of the journal does not answer';
+    if (left - bytes < options.reserveBytes)
       return `the disk is full but for the reserve of ${size(options.reserveBytes)} (DISK_RESERVE)`;
     return undefined;
   };
