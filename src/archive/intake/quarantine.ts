@@ -22,8 +22,8 @@ export async function quarantineRecord(
   { header, body }: JournalRecord,
   why: string,
 ): Promise<void> {
-  const { meta, contentHash } = header;
-  const name = `${meta.sopInstanceUid}_${contentHash.toString('hex').slice(0, 32)}.dcm`;
+  const { meta } = header;
+  const name = `${meta.sopInstanceUid}_${header.bodyLength}-${header.checksum.toString(16).padStart(8, '0')}.dcm`;
   const missing = copy(quarantine, name, body);
   const reason = missing === 0 ? why : `${why}; ${missing} bytes cannot be read`;
   await list(quarantine, name, reason, meta.sopInstanceUid, meta.from.callingAe);

@@ -18,7 +18,8 @@ export function readIncoming(
   { nodeName, dataFolder }: { nodeName: string; dataFolder: string },
 ): Omit<IncomingObject, 'replayed'> {
   const { body } = record;
-  const { meta, contentHash } = record.header;
+  const { contentHash } = record;
+  const { meta } = record.header;
   return {
     sopClassUid: meta.sopClassUid,
     sopInstanceUid: meta.sopInstanceUid,
@@ -42,8 +43,8 @@ export function readIncoming(
   };
 }
 
-export function keyOf({ header }: JournalRecord): string {
-  return objectKey({ ...header.meta, contentHash: header.contentHash });
+export function keyOf({ header, contentHash }: JournalRecord): string {
+  return objectKey({ ...header.meta, contentHash });
 }
 
 function readHeader({ header: { meta }, body }: JournalRecord): Pick<IncomingObject, 'header' | 'pixel'> {

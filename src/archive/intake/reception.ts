@@ -121,6 +121,7 @@ export function createIntake(options: IntakeOptions): Intake {
         progress.set(news.path, { nonce: news.nonce, indexed: 0, placed: 0 });
       send({ type: 'news', ...news });
     },
+    tellHash: (known) => send({ type: 'hash', ...known }),
     tellSpilling: (spill) => send({ type: 'spilling', ...spill }),
   });
 

@@ -18,10 +18,10 @@ export const SEGMENT_HEADER_BYTES = 512;
 export const RECORD_HEADER_BYTES = 2048;
 /** Records begin at multiples of this. */
 export const ALIGN = 512;
-const SEGMENT_MAGIC = Buffer.from('ISOSEG1\n');
+const SEGMENT_MAGIC = Buffer.from('ISOSEG2\n');
 const NONCE_BYTES = 16;
 const SEGMENT_CHECKSUM_AT = 24;
-const RECORD_MAGIC = Buffer.from('ISOREC1\n');
+const RECORD_MAGIC = Buffer.from('ISOREC2\n');
 const META_AT = 80;
 const CHECKSUM_AT = RECORD_HEADER_BYTES - 32;
 
@@ -59,12 +59,15 @@ export interface RecordMeta {
 
 export interface RecordHeader {
   bodyLength: number;
-  /** SHA-256 over transfer syntax UID, NUL, data set: the content hash of the archive. */
-  contentHash: Buffer;
+  /** CRC-32 of the body: tells a write that a crash has torn from one that was whole. */
+  checksum: number;
   meta: RecordMeta;
 }
 
-/** A running content hash: feed it the data set. "Same bytes" means the same value (DESIGN promise 3). */
+/**
+ * A running content hash, SHA-256 over transfer syntax UID, NUL, data set: feed it the data set. "Same bytes" means
+ * the same value (DESIGN promise 3).
+ */
 export function contentHash(transferSyntaxUid: string): ReturnType<typeof createHash> {
   return createHash('sha256').update(`${transferSyntaxUid}\0`);
 }
@@ -105,7 +108,7 @@ export function encodeRecordHeader(nonce: Buffer, header: RecordHeader): Buffer 
   RECORD_MAGIC.copy(block, 0);
   nonce.copy(block, 8);
   block.writeBigUInt64LE(BigInt(header.bodyLength), 24);
-  header.contentHash.copy(block, 32);
+  block.writeUInt32LE(header.checksum, 32);
   block.writeUInt32LE(meta.length, 64);
   meta.copy(block, META_AT);
   checksum(block).copy(block, CHECKSUM_AT);
@@ -120,7 +123,7 @@ export function decodeRecordHeader(block: Buffer, nonce: Buffer): RecordHeader |
   const metaLength = block.readUInt32LE(64);
   return {
     bodyLength: Number(block.readBigUInt64LE(24)),
-    contentHash: Buffer.from(block.subarray(32, 64)),
+    checksum: block.readUInt32LE(32),
     meta: JSON.parse(block.toString('utf8', META_AT, META_AT + metaLength)) as RecordMeta,
   };
 }

@@ -374,7 +374,10 @@ export function createSettler(parts: SettlerParts): Settler {
         if (message.type === 'reception-opened') receptions.opened(name, message.from);
         else if (message.type === 'reception-closed') receptions.closed(name, message);
         else if (message.type === 'wanted') wanted = true;
-        else if (message.type === 'spilling') spills.note(name, message.path, message.claimed);
+        else if (message.type === 'hash') {
+          const segment = segments.get(message.path);
+          if (segment?.is(message.nonce)) segment.know(message.start, Buffer.from(message.hash));
+        } else if (message.type === 'spilling') spills.note(name, message.path, message.claimed);
         else {
           lastToldAt = Date.now();
           if (told++ === 0) toldSince = lastToldAt;

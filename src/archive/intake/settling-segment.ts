@@ -3,9 +3,9 @@
  * Made by settler.ts for each segment a journal tells of, and for each that an earlier run left.
  */
 import fs from 'node:fs';
+import { spilledClaim } from './body-writer.ts';
 import type { JournalBudget } from './budget.ts';
 import type { FromSettler, JournalPoint } from './messages.ts';
-import { spilledClaim } from './object-writer.ts';
 import { recordSpan } from './record.ts';
 import {
   bodyIsWhole,
@@ -105,6 +105,11 @@ export class SettlingSegment {
     if (this.#end > 0 && end > this.#end) this.#unread++;
     this.#end = end;
     this.#sealed = sealed;
+  }
+
+  /** The content hash of the record that begins there, made while its bytes were in memory. */
+  know(start: number, hash: Buffer): void {
+    this.#reader.know(start, hash);
   }
 
   /** The journal is gone: nothing more comes, and nobody is told. */
