@@ -21,7 +21,7 @@ const isSegment = (path: string): boolean => path.endsWith('.seg');
 /** The records whose headers went into segments, in order. */
 export function journalEntries({ writes }: Deeds): JournalEntry[] {
   return writes.flatMap((written) => {
-    const at = isSegment(written.path) ? written.bytes.indexOf('ISOREC1\n') : -1;
+    const at = isSegment(written.path) ? written.bytes.indexOf('ISOREC2\n') : -1;
     if (at < 0 || at % 512 !== 0) return [];
     const header = written.bytes.subarray(at, at + RECORD_HEADER_BYTES);
     const metaLength = header.readUInt32LE(64);
@@ -75,7 +75,7 @@ export function beforeReuse(deeds: Deeds): { ends: number; findings: string[] } 
       (entry) => `${dirname(entry.path)}/${entry.meta.external}` === path,
     ))
       findings.push(...inStore(deeds, meta.sopInstanceUid, begin));
-  for (const head of heads.filter(({ bytes }) => bytes.indexOf('ISOSEG1\n') === 0)) {
+  for (const head of heads.filter(({ bytes }) => bytes.indexOf('ISOSEG2\n') === 0)) {
     const next = deeds.writes.find((write) => write.path === head.path && write.begin > head.end);
     if (next && !syncedBetween(deeds, head.path, head.end, next.begin))
       findings.push(`${head.path}: written to before its new header was synced`);
