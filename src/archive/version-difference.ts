@@ -3,11 +3,14 @@
  * decoded where they are compressed. Reads both from the store by ranges, so memory does not depend on their size.
  * Called by compare-versions.ts, behind everything that is asked of the archive.
  */
+
+import { swapWords, wordSize } from '../dicom/byte-order.ts';
 import { compareDataSets, type Difference, differenceOf } from '../dicom/compare-data-sets.ts';
-import { type DataSet, parseDataSet } from '../dicom/data-set.ts';
+import { type DataSet, elementAt, parseDataSet } from '../dicom/data-set.ts';
 import type { PixelLocation } from '../dicom/header-scan.ts';
 import { EXPLICIT_LE, transferSyntax } from '../dicom/transfer-syntax.ts';
-import { Failure } from '../failure.ts';
+import { asFailure, Failure } from '../failure.ts';
+import { type ImagePixel, imagePixelOf } from '../pixels/image-pixel.ts';
 import type { PixelWorkers } from '../pixels/pixel-workers.ts';
 import { framesOf, heldFrame } from './object-frames.ts';
 import { inflatedDataSet, type ObjectHeader, readDataSet, readHeader } from './read-header.ts';
@@ -23,6 +26,7 @@ export interface DifferenceParts {
 }
 
 const PHOTOMETRIC_INTERPRETATION = '00280004';
+const PIXEL_DATA = '7FE00010';
 const PLANAR_CONFIGURATION = '00280006';
 const LOSSY_IMAGE_COMPRESSION = '00282110';
 const DERIVATION = ['00082111', '00089215'];
@@ -56,7 +60,7 @@ export async function versionDifference(
   after: StoredObject,
 ): Promise<Difference[]> {
   const [a, b] = [await versionOf(parts, before), await versionOf(parts, after)];
-  const found = await attributeDifference(parts, a, b);
+  const found = await withoutEqualIcons(parts, await attributeDifference(parts, a, b), a, b);
   const pixels = await pixelDifference(parts, a, b, found);
   const rest = pixels === undefined ? withoutEncoding(found, a, b) : found;
   const tail = compareDataSets(await tailOf(parts, a.object), await tailOf(parts, b.object));
@@ -186,6 +190,57 @@ function withoutEncoding(found: readonly Difference[], a: Version, b: Version): 
       ignored.add(LOSSY_IMAGE_COMPRESSION);
   }
   return found.filter(({ tag, within }) => !ignored.has(within?.slice(0, 8) ?? tag));
+}
+
+/**
+ * Pixel Data inside a sequence, as of an icon, which a compressing program may have compressed with the rest (PS3.5 A.4):
+ * equal when it decodes to the same. One that cannot be decoded stays a difference.
+ */
+async function withoutEqualIcons(
+  parts: DifferenceParts,
+  found: readonly Difference[],
+  a: Version,
+  b: Version,
+): Promise<Difference[]> {
+  const left: Difference[] = [];
+  for (const difference of found) {
+    const { tag, within, what } = difference;
+    const isIcon = tag === PIXEL_DATA && within !== undefined && what === 'changed';
+    if (!isIcon || !(await sameIcon(parts, iconAt(a, within), iconAt(b, within)))) left.push(difference);
+  }
+  return left;
+}
+
+interface Icon {
+  pixel: ImagePixel;
+  frame: Buffer;
+}
+
+async function sameIcon(
+  { workers }: DifferenceParts,
+  one: Icon | undefined,
+  other: Icon | undefined,
+): Promise<boolean> {
+  if (!one || !other) return false;
+  try {
+    return await workers.compare(one, other);
+  } catch (thrown) {
+    if (asFailure(thrown).kind === 'unavailable') throw thrown;
+    return false;
+  }
+}
+
+function iconAt({ object, header }: Version, path: string): Icon | undefined {
+  const found = elementAt(header.dataSet, `${path}/${PIXEL_DATA}`);
+  if (!found) return undefined;
+  const { element, within } = found;
+  const { fragments, value, vr } = element;
+  const pixel = imagePixelOf(within, fragments ? object.transferSyntax : EXPLICIT_LE);
+  if (fragments) return { pixel, frame: Buffer.concat(fragments.slice(1)) };
+  return {
+    pixel,
+    frame: within.bigEndian ? swapWords(Buffer.from(value), wordSize(vr)) : Buffer.from(value),
+  };
 }
 
 /** The elements behind Pixel Data. */

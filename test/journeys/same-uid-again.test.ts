@@ -8,9 +8,11 @@ import { readFile, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { promisify } from 'node:util';
 import { afterEach, describe, expect, it } from 'vitest';
+import { settleConflict } from '../../src/archive/settle-conflict.ts';
 import { readFileMeta } from '../../src/dicom/part10.ts';
 import { type AnImage, anImage } from '../support/an-image.ts';
 import { type AnObject, anObject, uid } from '../support/an-object.ts';
+import { corpusFolder, corpusIndex } from '../support/corpus.ts';
 import { freePort } from '../support/free-port.ts';
 import { eventually, type House, openHouse } from '../support/house.ts';
 import {
@@ -109,6 +111,17 @@ async function converted(image: AnImage, program: string, options: string[]): Pr
   } finally {
     await folder.remove();
   }
+}
+
+/** A file as a sender has it; undefined when its File Meta does not say what it is. */
+async function partTen(file: string): Promise<SentObject | undefined> {
+  const bytes = await readFile(file);
+  const { sopClassUid, sopInstanceUid, transferSyntaxUid, dataSetOffset } = readFileMeta(bytes);
+  if (sopClassUid === undefined || sopInstanceUid === undefined) return undefined;
+  return {
+    declared: { sopClassUid, sopInstanceUid, transferSyntaxUid },
+    dataSet: bytes.subarray(dataSetOffset),
+  };
 }
 
 describe.skipIf(!dcmtk)('the same values in another encoding (dcmtk)', () => {
@@ -241,6 +254,74 @@ describe.skipIf(!dcmtk)('the same values in another encoding (dcmtk)', () => {
     expect(await roles(image.sop)).toEqual(['current', 'variant']);
   });
 });
+
+describe.skipIf(!dcmtk || !corpusFolder)(
+  'one file of each kind in the corpus, in seven encodings (dcmtk, corpus)',
+  () => {
+    const PROGRAMS: [string, string[]][] = [
+      ['dcmconv', ['+ti']],
+      ['dcmconv', ['+tb']],
+      ['dcmconv', ['+td']],
+      ['dcmcrle', []],
+      ['dcmcjpeg', []],
+      ['dcmcjpls', []],
+      ['dcmdjpeg', []],
+    ];
+    /** DCMTK reads them without complaint; their file names are the corpus' own. */
+    const chosen = [
+      ...new Map(
+        corpusIndex()
+          .filter(
+            ({ dcmdump_rc, size, sop_uid, sop_uid_shared_by }) =>
+              dcmdump_rc === '0' && Number(size) < 2e6 && sop_uid !== '' && sop_uid_shared_by === '1',
+          )
+          .map((row) => [[row.sop_class, row.ts, row.photometric, row.bits].join(' '), row]),
+      ).values(),
+    ].slice(0, 40);
+
+    it('makes variants, and a conflict only where the transfer syntax is the same', async () => {
+      house = await openHouse();
+      const folder = await tempFolder('twins-of-the-corpus');
+      const to = path.join(folder.path, 'to.dcm');
+      let sent = 0;
+      try {
+        for (const row of chosen) {
+          const from = path.join(corpusFolder!, row.file!);
+          const original = await partTen(from);
+          if (!original || original.declared.sopInstanceUid !== row.sop_uid) continue;
+          await send(original);
+          for (const [program, options] of PROGRAMS) {
+            // What a program cannot encode it refuses: nothing to compare then.
+            const made = await run(program, [...options, from, to]).then(
+              () => true,
+              () => false,
+            );
+            const twin = made ? await partTen(to) : undefined;
+            if (!twin || twin.declared.sopInstanceUid !== row.sop_uid) continue;
+            await send(twin);
+            sent++;
+          }
+        }
+      } finally {
+        await folder.remove();
+      }
+      expect(sent).toBeGreaterThan(40);
+      await eventually(
+        async () => ((await rows('select 1 from comparison')).length === 0 ? true : undefined),
+        'the end of the comparisons',
+        60_000,
+      );
+      const conflicts = await api('/conflicts?limit=1000');
+      const otherSyntax = conflicts.filter(
+        ({ came, before }: Json) => came.transferSyntax !== before.transferSyntax,
+      );
+      expect(otherSyntax).toEqual([]);
+      for (const { difference } of conflicts) expect(difference.length).toBeGreaterThan(0);
+      const variants = await rows("select 1 from object where role = 'variant'");
+      expect(variants.length).toBeGreaterThan(30);
+    }, 180_000);
+  },
+);
 
 /** Two objects of one identity that differ in their pixels. */
 function pair(): [AnObject, AnObject] {
@@ -451,6 +532,32 @@ describe('a person', () => {
       `${house.url}/api/instances/${first.sop}/original?version=${second.contentHash}`,
     );
     expect(back.status).toBe(200);
+  });
+
+  it('drops, and the same comes again before its bytes are removed: they stay', async () => {
+    house = await openHouse();
+    const [first, second] = pair();
+    await send(first, second);
+    await compared();
+    await inStore();
+    const { archive } = house.isocenter;
+    const [{ id }] = await api('/conflicts');
+    // As after a crash between the two: the row is gone, and the bytes are still to be removed.
+    await settleConflict({ ...archive, removeBytes: async () => undefined }, id, {
+      action: 'drop',
+      actor: 'anna',
+    });
+    const [removal] = await rows('select key, dropped_by from removal');
+    expect(removal).toMatchObject({ dropped_by: 'anna' });
+    await send(second);
+    await inStore();
+    await archive.removeBytes(String(removal!.key));
+    expect(await rows('select 1 from removal')).toEqual([]);
+    const file = await fetch(
+      `${house.url}/api/instances/${first.sop}/original?version=${second.contentHash}`,
+    );
+    const bytes = Buffer.from(await file.arrayBuffer());
+    expect(bytes.subarray(readFileMeta(bytes).dataSetOffset).equals(second.dataSet)).toBe(true);
   });
 
   it('many at once, over and over, never lose the current version or its bytes', async () => {
