@@ -8,7 +8,7 @@ import { parseAeTitle } from '../dicom/ae-title.ts';
 import { Failure } from '../failure.ts';
 import { connectionFault } from './connection-fault.ts';
 import { Association } from './engine.ts';
-import { type ContextProposal, maxContexts } from './plan-contexts.ts';
+import { type ContextProposal, checkUid, maxContexts } from './plan-contexts.ts';
 import { Requestor } from './requestor.ts';
 
 export interface OutboundTimeouts {
@@ -97,6 +97,8 @@ export async function openAssociation(options: OutboundOptions): Promise<Outboun
   );
   association.setMaxPduLength(options.maxPduLength ?? defaultMaxPduLength);
   for (const { abstractSyntax, transferSyntaxes } of contexts) {
+    checkUid('SOP Class UID of a presentation context', abstractSyntax);
+    for (const uid of transferSyntaxes) checkUid('Transfer Syntax UID of a presentation context', uid);
     const id = association.addPresentationContext(abstractSyntax);
     for (const uid of transferSyntaxes) association.addTransferSyntaxToPresentationContext(id, uid);
   }

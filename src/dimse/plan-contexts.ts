@@ -2,6 +2,7 @@
  * Which presentation contexts a sender proposes for the objects it has (PS3.8 9.3.2.2). Pure;
  * used by forwarding and the CLI before they open associations.
  */
+import { Failure } from '../failure.ts';
 
 export interface ContextProposal {
   abstractSyntax: string;
@@ -33,4 +34,13 @@ export function planContexts(
     contexts.push({ abstractSyntax: sopClassUid, transferSyntaxes: [transferSyntaxUid] });
   }
   return plan;
+}
+
+/**
+ * What stands for a UID in a PDU or command: File Meta need not name an object (some have none), and a field left
+ * empty ends the association. Which characters it has is the peer's to judge: bytes are sent as they came.
+ * @param what completes "The ... is missing". @throws Failure 'invalid'
+ */
+export function checkUid(what: string, uid: string | undefined): void {
+  if (!uid) throw new Failure('invalid', `The ${what} is missing`);
 }

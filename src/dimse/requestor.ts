@@ -40,7 +40,7 @@ import {
   rejectSentence,
 } from './pdu.ts';
 import { PduReader } from './pdu-reader.ts';
-import type { ContextProposal } from './plan-contexts.ts';
+import { type ContextProposal, checkUid } from './plan-contexts.ts';
 
 export interface RequestorParts {
   /** "PACS at host:port", for the sentences. */
@@ -120,7 +120,15 @@ export class Requestor implements OutboundAssociation {
     const answered = new Promise<void>((resolve, reject) => {
       this.#associated = { resolve, reject };
     });
-    this.#engine.sendAssociationRequest(association);
+    // The peer may end it while we still ask: the wait below, or the engine, reports it.
+    answered.catch(() => undefined);
+    try {
+      this.#engine.sendAssociationRequest(association);
+    } catch (error) {
+      // Nothing was said yet: the connection must not stay open with nobody to close it.
+      this.#over(asFailure(error));
+      throw error;
+    }
     await this.#within(associateMs, 'to the A-ASSOCIATE-RQ', answered);
   }
 
@@ -133,6 +141,7 @@ export class Requestor implements OutboundAssociation {
   }
 
   async store(object: OutboundObject, bytes: AsyncIterable<Uint8Array>): Promise<StoreResponse> {
+    checkUid('SOP Instance UID of an object', object.sopInstanceUid);
     const contextId = this.accepted(object.sopClassUid, object.transferSyntaxUid);
     if (contextId === undefined) {
       const why = this.refusal(object.sopClassUid, object.transferSyntaxUid);

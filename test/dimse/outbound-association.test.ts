@@ -1,11 +1,15 @@
 import { randomBytes } from 'node:crypto';
+import { once } from 'node:events';
+import { connect } from 'node:net';
 import { setImmediate as turn } from 'node:timers/promises';
 import { afterEach, describe, expect, it } from 'vitest';
+import { Association } from '../../src/dimse/engine.ts';
 import {
   type OutboundAssociation,
   type OutboundTimeouts,
   openAssociation,
 } from '../../src/dimse/outbound-association.ts';
+import { Requestor } from '../../src/dimse/requestor.ts';
 import { asFailure, type Failure } from '../../src/failure.ts';
 import { freePort } from '../support/free-port.ts';
 import {
@@ -193,6 +197,41 @@ describe('openAssociation', () => {
     expect((await failureOf(openAssociation({ ...long, contexts }))).kind).toBe('invalid');
   });
 
+  it('refuses a context without a UID before it connects, as of a file whose File Meta names no SOP class', async () => {
+    const missing = undefined as unknown as string;
+    for (const context of [
+      { abstractSyntax: missing, transferSyntaxes: [EXPLICIT] },
+      { abstractSyntax: CT, transferSyntaxes: [missing] },
+    ]) {
+      const failure = await failureOf(openAssociation({ ...address(await freePort()), contexts: [context] }));
+      expect(failure).toMatchObject({
+        kind: 'invalid',
+        message: expect.stringMatching(/UID .* is missing/) as unknown,
+      });
+    }
+  });
+
+  it('that the engine cannot put in words closes its connection, and nothing is left to reject', async () => {
+    const ended = Promise.withResolvers<void>();
+    const server = await startRawServer(async (peer) => {
+      expect(await peer.next()).toBeUndefined();
+      // What a peer says that loses patience; vitest fails on a rejection nobody handles.
+      peer.send(abortPdu);
+      ended.resolve();
+    });
+    running.push(server);
+    const socket = connect(server.port, '127.0.0.1');
+    await once(socket, 'connect');
+    const timeouts = { connectMs: 1000, associateMs: 20_000, responseMs: 1000, releaseMs: 1000 };
+    const requestor = new Requestor(socket, { peer: 'PACS', maxPduLength: 16384, contexts: [], timeouts });
+    const association = new Association('A', 'B');
+    association.addPresentationContext(undefined as unknown as string);
+    await expect(requestor.associate(association)).rejects.toThrow(TypeError);
+    await ended.promise;
+    await once(socket, 'close');
+    expect(requestor.open).toBe(false);
+  });
+
   it('knows exactly what was accepted, and the words where it was not', async () => {
     const answer = [
       { id: 1, result: 4, transferSyntax: IMPLICIT },
@@ -278,6 +317,17 @@ describe('store', () => {
       offendingElements: ['(0010,0020)'],
     });
     expect(association.open).toBe(true);
+  });
+
+  it('refuses an object without a SOP Instance UID, and the association lives on', async () => {
+    const association = await to(async (peer) => {
+      await readStore(peer);
+      peer.send(storeResponse(1, 0));
+    });
+    const nameless = { ...object, sopInstanceUid: undefined as unknown as string };
+    expect((await failureOf(association.store(nameless, chunks(data, 5000)))).kind).toBe('invalid');
+    expect(association.open).toBe(true);
+    expect((await association.store(object, chunks(data, 5000))).status).toBe(0);
   });
 
   it('carries priority and move originator', async () => {
