@@ -41,6 +41,8 @@ export type FromSettler =
   /** Everything before `to` is in the store and synced there. */
   | { type: 'placed'; path: string; nonce: string; to: number }
   | { type: 'released'; path: string }
+  /** Whether the index, the store or the disk under them is away now. */
+  | { type: 'stores'; away: boolean }
   /** Before its 'indexed', of a record whose sender waits for it: 'awaited' is followed by one of the others. */
   | ({ type: 'verdict'; verdict: Verdict } & JournalPoint);
 

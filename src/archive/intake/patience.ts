@@ -31,7 +31,8 @@ export interface Patience {
   end(): void;
 }
 
-export function createPatience(log: Log): Patience {
+/** @param changed called when something is waited for, and when it is back */
+export function createPatience(log: Log, changed: () => void): Patience {
   const away = new Map<string, Away>();
   const ending = new AbortController();
   const pause = async (ms: number): Promise<void> => {
@@ -47,13 +48,17 @@ export function createPatience(log: Log): Patience {
       for (let tries = 0; ; tries++) {
         try {
           const result = await work();
-          if (away.delete(what)) log.info(`${what} is back`);
+          if (away.delete(what)) {
+            log.info(`${what} is back`);
+            changed();
+          }
           return result;
         } catch (thrown) {
           const failure = asFailure(thrown);
           if (!mayPass(failure)) throw failure;
           const since = away.get(what)?.since ?? new Date().toISOString();
           away.set(what, { what, since, why: failure.message });
+          changed();
           if (tries === 0) log.warn({ err: failure }, `${what} must wait`);
           if (tries > 0 && ending.signal.aborted) throw failure;
           await pause(RETRY_MS[Math.min(tries, RETRY_MS.length - 1)]!);

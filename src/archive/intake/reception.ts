@@ -36,8 +36,9 @@ export interface Reception {
   /** @throws Failure 'no-space' */
   begin(declared: DeclaredObject): ObjectWriter;
   /**
-   * After finish(): undefined when Success may be said at once; with ACK_AFTER=store a wait for the store, with
-   * CONFLICT_POLICY=refuse one for the index.
+   * After finish(): undefined when Success may be said at once. With ACK_AFTER=store a wait for the store, with
+   * CONFLICT_POLICY=refuse one for the index; otherwise, when the journals hold much and the stores are well, a short
+   * wait for room, so that a sender faster than the store goes at its pace and never meets JOURNAL_LIMIT.
    * @throws Failure 'unavailable' when they do not have it in time: the sender sends again, and it is the same;
    *         'conflict' when other content is stored under its SOP Instance UID, and nothing of it is kept
    */
@@ -59,9 +60,13 @@ type Stage = 'indexed' | 'placed';
 /** Senders give a C-STORE about a minute; an answer within that is better than none. */
 const STORE_LIMIT_MS = 30_000;
 
+/** The journals hold more than this part of their limit: senders wait for room. */
+const CROWDED_PART = 1 / 2;
+/** For each object at most; a store slower than that still ends in 0xA700. */
+const ROOM_LIMIT_MS = 2000;
+
 interface Waiter {
-  stage: Stage;
-  points: JournalPoint[];
+  over: () => boolean;
   done: () => void;
 }
 
@@ -74,10 +79,12 @@ export function createIntake(options: IntakeOptions): Intake {
     folder: options.folder,
   });
   /** By segment path, while the settler has not released it. */
-  const progress = new Map<string, { nonce: string; indexed: number; placed: number }>();
+  const progress = new Map<string, { nonce: string; end: number; indexed: number; placed: number }>();
   const waiters = new Set<Waiter>();
   /** Of objects whose senders wait to hear whether they are kept, by the point in the journal. */
   const judged = new Map<string, (verdict: Verdict) => void>();
+  /** The index or the store is away: waiting for it brings no room. */
+  let storesAway = false;
 
   const send = (message: ToSettler): void => port.postMessage(message);
   const passed = (stage: Stage, point: JournalPoint): boolean => {
@@ -87,29 +94,51 @@ export function createIntake(options: IntakeOptions): Intake {
   };
   const settleWaiters = (): void => {
     for (const waiter of waiters) {
-      waiter.points = waiter.points.filter((point) => !passed(waiter.stage, point));
-      if (waiter.points.length > 0) continue;
+      if (!waiter.over()) continue;
       waiters.delete(waiter);
       waiter.done();
     }
   };
-  /** @throws Failure 'unavailable' after `limitMs` */
-  const wait = (stage: Stage, points: JournalPoint[], limitMs: number, sentence: string): Promise<void> => {
-    const { promise, resolve, reject } = Promise.withResolvers<void>();
+  /** Resolves when it is over; after `limitMs` with 'late'. */
+  const until = (over: () => boolean, limitMs: number): Promise<'over' | 'late'> => {
+    const { promise, resolve } = Promise.withResolvers<'over' | 'late'>();
+    if (over()) return Promise.resolve('over');
     const timer = setTimeout(() => {
       waiters.delete(waiter);
-      reject(new Failure('unavailable', sentence, { retryAfterS: 5 }));
+      resolve('late');
     }, limitMs);
     const done = (): void => {
       clearTimeout(timer);
-      resolve();
+      resolve('over');
     };
-    const waiter = { stage, points, done };
+    const waiter = { over, done };
     waiters.add(waiter);
-    settleWaiters();
-    if (waiters.has(waiter)) send({ type: 'wanted' });
+    send({ type: 'wanted' });
     return promise;
   };
+  /** @throws Failure 'unavailable' after `limitMs` */
+  const wait = async (
+    stage: Stage,
+    points: JournalPoint[],
+    limitMs: number,
+    sentence: string,
+  ): Promise<void> => {
+    let left = points;
+    const over = (): boolean => {
+      left = left.filter((point) => !passed(stage, point));
+      return left.length === 0;
+    };
+    if ((await until(over, limitMs)) === 'late')
+      throw new Failure('unavailable', sentence, { retryAfterS: 5 });
+  };
+
+  /** Whether waiting brings room: once all of this journal is placed, nothing more of it will be released. */
+  const crowded = (): boolean =>
+    budget.held() > budget.limit * CROWDED_PART &&
+    !storesAway &&
+    [...progress.values()].some(({ end, placed }) => placed < end);
+  const room = (): Promise<void> | undefined =>
+    crowded() ? until(() => !crowded(), ROOM_LIMIT_MS).then(() => undefined) : undefined;
 
   const journal: Journal = createJournal({
     folder: options.folder,
@@ -118,7 +147,8 @@ export function createIntake(options: IntakeOptions): Intake {
     ...(options.ready === undefined ? {} : { ready: options.ready }),
     tell(news) {
       if (progress.get(news.path)?.nonce !== news.nonce)
-        progress.set(news.path, { nonce: news.nonce, indexed: 0, placed: 0 });
+        progress.set(news.path, { nonce: news.nonce, end: 0, indexed: 0, placed: 0 });
+      progress.get(news.path)!.end = news.end;
       send({ type: 'news', ...news });
     },
     tellHash: (known) => send({ type: 'hash', ...known }),
@@ -131,6 +161,8 @@ export function createIntake(options: IntakeOptions): Intake {
       journal.recycle(message.path);
     } else if (message.type === 'verdict') {
       judged.get(keyOf(message))?.(message.verdict);
+    } else if (message.type === 'stores') {
+      storesAway = message.away;
     } else {
       const known = progress.get(message.path);
       if (known?.nonce === message.nonce) known[message.type] = Math.max(known[message.type], message.to);
@@ -141,7 +173,7 @@ export function createIntake(options: IntakeOptions): Intake {
 
   /** @throws Failure 'conflict' when it is not kept, 'unavailable' when that is not decided in time */
   const kept = async (point: JournalPoint, limitMs: number): Promise<void> => {
-    const until = Date.now() + limitMs;
+    const deadline = Date.now() + limitMs;
     let verdict: Verdict = 'kept';
     const decided = Promise.withResolvers<void>();
     judged.set(keyOf(point), (said) => {
@@ -152,7 +184,7 @@ export function createIntake(options: IntakeOptions): Intake {
       'whether other content is stored under its UID is not known now (CONFLICT_POLICY=refuse)';
     try {
       await wait('indexed', [point], limitMs, sentence);
-      if ((verdict as Verdict) === 'awaited') await within(decided.promise, until - Date.now(), sentence);
+      if ((verdict as Verdict) === 'awaited') await within(decided.promise, deadline - Date.now(), sentence);
     } finally {
       judged.delete(keyOf(point));
     }
@@ -192,9 +224,8 @@ export function createIntake(options: IntakeOptions): Intake {
           const limitMs = options.storeLimitMs ?? STORE_LIMIT_MS;
           const inStore = (): Promise<void> =>
             wait('placed', [point], limitMs, 'the object store does not take objects now (ACK_AFTER=store)');
-          if (!options.refuses) return options.ackAfter === 'journal' ? undefined : inStore();
-          const decided = kept(point, limitMs);
-          return options.ackAfter === 'journal' ? decided : decided.then(inStore);
+          const after = options.ackAfter === 'journal' ? room : inStore;
+          return options.refuses ? kept(point, limitMs).then(after) : after();
         },
         refused() {
           refusedObjects++;

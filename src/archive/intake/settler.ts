@@ -77,11 +77,11 @@ export interface Settler {
 export function createSettler(parts: SettlerParts): Settler {
   const { database, log, budget, nodeName, segmentBytes } = parts;
   const shelf = createSegmentShelf(parts);
-  const journals = new Set<string>();
+  const journals = new Map<string, (message: FromSettler) => void>();
   const receptions = createReceptionBook();
   const placer = createPlacer(parts);
   const spills = createSpillClaims(budget, log);
-  const patience = createPatience(log);
+  const patience = createPatience(log, () => tellAway());
   const verdicts = createVerdicts(database);
   let stopping = false;
   let deadline = Number.POSITIVE_INFINITY;
@@ -93,6 +93,8 @@ export function createSettler(parts: SettlerParts): Settler {
   const news = { told: 0, toldSince: 0, lastToldAt: 0, wanted: false };
   /** When the placer had its last step. */
   let steppedAt = 0;
+  /** The journals know that something is away: their senders need not wait for it. */
+  let toldAway = false;
   /** Tries that a store which is away still gets once we stop. */
   let lastSteps = 2;
 
@@ -139,6 +141,13 @@ export function createSettler(parts: SettlerParts): Settler {
     const store = placer.away();
     const known = [...patience.away, ...(shelf.away ? [shelf.away] : [])];
     return store && !known.some(({ what }) => what === store.what) ? [...known, store] : known;
+  };
+
+  const tellAway = (): void => {
+    const away = awayNow().length > 0;
+    if (away === toldAway) return;
+    toldAway = away;
+    for (const tell of journals.values()) tell({ type: 'stores', away });
   };
 
   const closeReceptions = async (): Promise<void> => {
@@ -189,6 +198,7 @@ export function createSettler(parts: SettlerParts): Settler {
         return;
       }
       shelf.letGo(stopping);
+      tellAway();
       if (shelf.found === 0) replayDone?.();
       // With the store away what is left, after a few more tries, waits for the next start.
       const placed = placer.pending() === 0 || (placer.away() !== undefined && lastSteps <= 0);
@@ -214,7 +224,8 @@ export function createSettler(parts: SettlerParts): Settler {
 
   return {
     attach(name, tell) {
-      journals.add(name);
+      journals.set(name, tell);
+      if (toldAway) tell({ type: 'stores', away: true });
       const take = (message: ToSettler): void => {
         if (message.type === 'reception-opened') receptions.opened(name, message.from);
         else if (message.type === 'reception-closed') receptions.closed(name, message);
