@@ -61,6 +61,8 @@ export interface Archive {
   stop(limitMs: number): Promise<void>;
   /** A journal for one receiver thread. */
   seat(name: string): JournalSeat;
+  /** Every receiver has its seat: the free segments of others are removed. */
+  seated(): void;
   /** The only way in for STOW. */
   openReception(from: { actor?: string; address?: string }): Promise<WebReception>;
   /** Removes from the store what `removal` says and nothing else refers to; what fails is tried again later. */
@@ -180,6 +182,7 @@ export function createArchive(parts: ArchiveParts): Archive {
       await store.stop();
     },
     seat: (name) => started().seat(name),
+    seated: () => started().seated(),
     openReception: (from) => started().openReception(from),
     async removeBytes(key) {
       try {

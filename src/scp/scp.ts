@@ -23,7 +23,7 @@ import type { TlsMaterial } from './tls.ts';
 import { followTlsFiles, readTlsFiles } from './tls-files.ts';
 
 export interface ScpParts {
-  archive: Pick<Archive, 'seat' | 'database' | 'refusals'>;
+  archive: Pick<Archive, 'seat' | 'seated' | 'database' | 'refusals'>;
   dicom: Config['dicom'];
   /** Where the last known AE titles are kept for a start without the database. */
   knownAesFile: string;
@@ -203,6 +203,7 @@ export function createScp(parts: ScpParts): Scp {
         ({ port, tlsPort } = await startThread(0, shared));
         if (shared)
           await Promise.all(Array.from({ length: receivers - 1 }, (_, n) => startThread(n + 1, true)));
+        archive.seated();
       } catch (thrown) {
         stopping = true;
         throw thrown;

@@ -9,6 +9,7 @@ import type pg from 'pg';
 import { Failure } from '../../failure.ts';
 import type { Log } from '../../log.ts';
 import type { ConflictPolicy } from '../decide-indexing.ts';
+import { isCode } from '../object-store/file-failure.ts';
 import type { StoreConfig } from '../open-store.ts';
 import { createBudget } from './budget.ts';
 import { isFreeSegment, SEGMENT_BYTES, syncFolder } from './journal.ts';
@@ -48,6 +49,8 @@ export interface IntakeThreads {
   /** Resolves when segments of an earlier run are settled. */
   replayed: Promise<void>;
   seat(name: string): JournalSeat;
+  /** All seats are given: what lies free in the folders of journals that are no more (RECEIVERS lowered) is removed. */
+  seated(): void;
   openReception(from: { actor?: string; address?: string }): Promise<WebReception>;
   /** Bytes in journals that are not settled. */
   heldBytes(): number;
@@ -75,6 +78,7 @@ export function startIntake(parts: IntakeParts): IntakeThreads {
   };
   let stopping = false;
   let seats = 0;
+  const folders = new Set<string>();
   const replay = Promise.withResolvers<void>();
   const stopped = Promise.withResolvers<void>();
 
@@ -118,6 +122,7 @@ export function startIntake(parts: IntakeParts): IntakeThreads {
     // A seat has its own name each time: a journal that comes back never answers for the one that went.
     const unique = `${name}.${seats++}`;
     const folder = path.join(parts.journalFolder, name);
+    folders.add(folder);
     fs.mkdirSync(folder, { recursive: true, mode: 0o700 });
     syncFolder(parts.journalFolder);
     const { port1, port2 } = new MessageChannel();
@@ -179,6 +184,18 @@ export function startIntake(parts: IntakeParts): IntakeThreads {
   return {
     replayed: replay.promise,
     seat,
+    seated() {
+      try {
+        for (const file of free.splice(0)) fs.rmSync(file, { force: true });
+        for (const entry of fs.readdirSync(parts.journalFolder, { withFileTypes: true })) {
+          const folder = path.join(parts.journalFolder, entry.name);
+          if (entry.isDirectory() && !folders.has(folder)) removeIfEmpty(folder);
+        }
+      } catch (err) {
+        // They cost room and nothing else.
+        log.warn({ err }, 'what journals that are no more left free is removed at the next start');
+      }
+    },
     openReception: (from) => web.open(from),
     heldBytes: () => budget.held(),
     refuses: () => budget.shortage(segmentBytes),
@@ -202,4 +219,13 @@ function findFiles(journalFolder: string, ending: string): string[] {
     .filter((name) => name.endsWith(ending))
     .sort()
     .map((name) => path.join(journalFolder, name));
+}
+
+/** One that still holds what is to be settled goes at a later start. */
+function removeIfEmpty(folder: string): void {
+  try {
+    fs.rmdirSync(folder);
+  } catch (thrown) {
+    if (!isCode(thrown, 'ENOTEMPTY', 'EEXIST')) throw thrown;
+  }
 }
