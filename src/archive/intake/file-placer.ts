@@ -5,26 +5,37 @@
  */
 import { createHash } from 'node:crypto';
 import fs from 'node:fs';
-import { asFailure } from '../../failure.ts';
+import { asFailure, Failure } from '../../failure.ts';
 import { DatabaseFailure } from '../database/database-failure.ts';
 import type { FileStore } from '../object-store/file-store.ts';
 import { type Away, mayPass } from './patience.ts';
 import { markPlaced, type Placement, type Placer, type PlacerParts } from './placer.ts';
 import { keyOf, pieces } from './read-record.ts';
-import { type RecordBody, readBody } from './segment-reader.ts';
+import { bodyFault, type RecordBody, readBody } from './segment-reader.ts';
 
 /** One sync of the file system's journal serves all files of a batch. */
 const BATCH = 256;
 const STEP_MS = 20;
 /** With the store away this many wait (about 1 KB of memory each), the others for the index. */
 const MOST = 100_000;
+/** So often a record is tried, with the rest of a store that is away between, whose bytes the disk does not give back. */
+const READ_TRIES = 3;
+const NOT_GIVEN_BACK = 'the disk does not give back all bytes of an object in the journal';
+
+/** A record whose bytes the disk did not give back. */
+interface Unread {
+  placement: Placement;
+  tries: number;
+  /** ISO time of the first try */
+  since: string;
+}
 
 export function createFilePlacer(parts: PlacerParts & { store: FileStore }): Placer {
   const { store, log } = parts;
   let waiting: Placement[] = [];
   let written: Placement[] = [];
-  /** A sync failed: the kernel may hold the files for clean now, so they are written again from the journal. */
-  let doubtful = false;
+  /** Tried again when nothing else is to do, so that the others go on. */
+  let unread: Unread[] = [];
   let away: Away | undefined;
 
   const write = async ({ record }: Placement): Promise<void> => {
@@ -43,14 +54,30 @@ export function createFilePlacer(parts: PlacerParts & { store: FileStore }): Pla
       });
   };
 
+  /** A fault of the store is thrown; one of the journal is this record's own. */
+  const take = async (placement: Placement, before?: Unread): Promise<void> => {
+    try {
+      await write(placement);
+      written.push(placement);
+    } catch (thrown) {
+      const { header, body } = placement.record;
+      const fault = isOfReading(thrown, body) ? bodyFault(body) : undefined;
+      if (fault === undefined) throw thrown;
+      const tries = (before?.tries ?? 0) + 1;
+      const sop = header.meta.sopInstanceUid;
+      log.error({ err: fault, sop, tries }, 'an object cannot be read from the journal');
+      if (tries < READ_TRIES)
+        unread.push({ placement, tries, since: before?.since ?? new Date().toISOString() });
+      else await placement.setAside(new Failure('internal', NOT_GIVEN_BACK));
+    }
+  };
+
   const writeSome = async (): Promise<void> => {
     const until = performance.now() + STEP_MS;
     let taken = 0;
     try {
       do {
-        const next = waiting[taken]!;
-        await write(next);
-        written.push(next);
+        await take(waiting[taken]!);
         taken++;
       } while (taken < waiting.length && written.length < BATCH && performance.now() < until);
     } finally {
@@ -58,15 +85,29 @@ export function createFilePlacer(parts: PlacerParts & { store: FileStore }): Pla
     }
   };
 
+  const tryUnread = async (): Promise<void> => {
+    const again = unread;
+    unread = [];
+    while (again.length > 0) {
+      try {
+        await take(again[0]!.placement, again[0]);
+        again.shift();
+      } catch (thrown) {
+        unread.push(...again);
+        throw thrown;
+      }
+    }
+  };
+
   const finish = async (): Promise<void> => {
-    if (doubtful) for (const placement of written) await write(placement);
     try {
       store.syncSync(written.map(({ record }) => keyOf(record)));
     } catch (thrown) {
-      doubtful = true;
+      // The kernel may hold the files for clean now, so they are written again from the journal.
+      waiting = [...written, ...waiting];
+      written = [];
       throw thrown;
     }
-    doubtful = false;
     await markPlaced(parts, written);
     const placed = written;
     written = [];
@@ -77,13 +118,18 @@ export function createFilePlacer(parts: PlacerParts & { store: FileStore }): Pla
     add(placement) {
       waiting.push(placement);
     },
-    pending: () => waiting.length + written.length,
-    full: () => waiting.length + written.length >= MOST,
-    away: () => away,
+    pending: () => waiting.length + written.length + unread.length,
+    full: () => waiting.length + written.length + unread.length >= MOST,
+    away() {
+      const [first] = unread;
+      if (away || !first || waiting.length + written.length > 0) return away;
+      return { what: 'the journal', since: first.since, why: NOT_GIVEN_BACK };
+    },
     async step() {
       try {
+        if (waiting.length + written.length === 0) await tryUnread();
         if (waiting.length > 0 && written.length < BATCH) await writeSome();
-        if (written.length >= BATCH || waiting.length === 0) await finish();
+        if (written.length >= BATCH || (waiting.length === 0 && written.length > 0)) await finish();
         if (away) log.info('the object store is back');
         away = undefined;
       } catch (thrown) {
@@ -97,6 +143,15 @@ export function createFilePlacer(parts: PlacerParts & { store: FileStore }): Pla
     },
     stop: async () => {},
   };
+}
+
+/** Whether the journal may be at fault: what a store says that is full, read-only or gone comes of other calls. */
+function isOfReading(thrown: unknown, body: RecordBody): boolean {
+  const failure = asFailure(thrown);
+  const { cause } = failure;
+  if (!(cause instanceof Error && 'syscall' in cause)) return ['mismatch', 'internal'].includes(failure.kind);
+  if (cause.syscall === 'read') return true;
+  return ['open', 'stat'].includes(String(cause.syscall)) && 'path' in cause && cause.path === body.path;
 }
 
 function putFromSegment(store: FileStore, key: string, body: RecordBody): void {

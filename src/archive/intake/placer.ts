@@ -3,6 +3,7 @@
  * nothing more pressing is to do, s3-placer.ts uploads in parallel. Chosen here, used by settler.ts.
  * Until a record is placed its row points at this node's journal, and read-object.ts reads it there.
  */
+import type { Failure } from '../../failure.ts';
 import type { Log } from '../../log.ts';
 import type { Database } from '../database/database.ts';
 import type { FileStore } from '../object-store/file-store.ts';
@@ -17,6 +18,8 @@ export interface Placement {
   record: JournalRecord;
   /** Called once the object is durable in the store and its row says so. */
   done: () => void;
+  /** The journal no longer gives its bytes back: what is left of it goes to quarantine, and it is done. */
+  setAside: (failure: Failure) => Promise<void>;
 }
 
 export interface Placer {

@@ -222,6 +222,16 @@ export function* readBody(body: RecordBody, into: number | Buffer = 1024 * 1024)
   }
 }
 
+/** Why the bytes of a body cannot be had from the disk, as it says; undefined when they can. */
+export function bodyFault(body: RecordBody): unknown {
+  try {
+    for (const _ of readBody(body));
+    return undefined;
+  } catch (thrown) {
+    return thrown;
+  }
+}
+
 /** Whether a record found after a crash has the bytes that were acknowledged. */
 export function bodyIsWhole({ header, body }: JournalRecord): boolean {
   let checksum = 0;

@@ -124,7 +124,12 @@ export function createSettler(parts: SettlerParts): Settler {
     for (const segment of new Set(batch.map((work) => work.segment))) segment.indexed();
     for (const { work, outcome } of indexed)
       if (outcome === 'refused') done(work);
-      else placer.add({ record: work.record, done: () => done(work) });
+      else
+        placer.add({
+          record: work.record,
+          done: () => done(work),
+          setAside: (failure) => indexing.setAside(work, failure),
+        });
   };
 
   /** Senders that wait for the verdict are told before they hear that all is indexed. */

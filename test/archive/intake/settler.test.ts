@@ -6,6 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, describe, expect, it } from 'vitest';
 import type { DurableObject } from '../../../src/archive/intake/object-writer.ts';
 import { type JournalRecord, SegmentReader } from '../../../src/archive/intake/segment-reader.ts';
+import type { FileStore } from '../../../src/archive/object-store/file-store.ts';
 import type { ObjectStore } from '../../../src/archive/object-store/object-store.ts';
 import { createObjectReader } from '../../../src/archive/read-object.ts';
 import { findStoredObjects } from '../../../src/archive/stored-object.ts';
@@ -447,6 +448,56 @@ describe('a live segment that the disk damages before it is settled', () => {
     await run.stop();
     expect(segmentsOf(r)).toEqual([]);
     expect(r.budget.held()).toBe(0);
+  });
+});
+
+describe('an indexed object whose bytes the disk no longer gives back', () => {
+  it('is set aside after some tries, the others are placed, and sent again it is whole', async () => {
+    let away = true;
+    const r = await rig({
+      wrapStore(files) {
+        const { putSync } = files as FileStore;
+        return {
+          ...files,
+          putSync(...put: Parameters<typeof putSync>) {
+            if (away) throw new Failure('unavailable', 'away');
+            putSync(...put);
+          },
+        } as ObjectStore;
+      },
+    });
+    const run = r.settle();
+    const journal = r.journal();
+    const reception = journal.open();
+    const [first, lost, other] = aSeries(3, { pixelBytes: 9000 }) as [AnObject, AnObject, AnObject];
+    const large = anObject({ pixelBytes: 300_000 });
+    store(reception, first);
+    // In the segment of another association, so that the damage is its last record's alone.
+    const writer = reception.begin(other.declared);
+    writer.write(other.dataSet);
+    const { segment } = store(reception, lost);
+    writer.finish();
+    store(reception, large);
+    await reception.indexed(20_000);
+    const record = recordsOf(segment).find(({ header }) => header.meta.sopInstanceUid === lost.sop)!;
+    truncateSync(segment, record.body.offset + 3000);
+    truncateSync(join(r.journalFolder, spillsOf(r)[0]!), 100_000);
+    away = false;
+    await eventually(async () => ((await r.quarantined()).length === 2 ? true : undefined), 'the quarantine');
+    const aside = await r.quarantined();
+    expect(aside.map(({ sop_uid }) => sop_uid).sort()).toEqual([lost.sop, large.sop].sort());
+    expect(aside.every(({ reason }) => /does not give back .* bytes cannot be read/.test(reason))).toBe(true);
+    const later = anObject();
+    const journals = [journal, r.journal('receiver-1')];
+    const again = journals[1]!.open();
+    for (const object of [later, lost, large]) store(again, object);
+    for (const one of [reception, again]) one.close('released');
+    for (const one of journals) one.close();
+    await run.stop();
+    const { rows } = await r.db.database.query("select 1 from object where location <> 'store'");
+    expect(rows).toEqual([]);
+    await expectStored(r, [first, other, later, lost, large]);
+    expect([segmentsOf(r), spillsOf(r), r.budget.held()]).toEqual([[], [], 0]);
   });
 });
 
