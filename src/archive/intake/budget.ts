@@ -44,7 +44,7 @@ export function createBudget(options: BudgetOptions): JournalBudget {
   /** @param before bytes claimed beside these */
   const lack = (before: number, bytes: number): string | undefined => {
     if (before + bytes > options.limitBytes)
-      return `the journal is full: ${size(before)} wait for the store and the index (JOURNAL_LIMIT)`;
+      return `the journal is full: ${size(before)} wait in it (JOURNAL_LIMIT)`;
     const left = diskLeft();
     if (left === undefined) return 'the disk of the journal does not answer';
     if (left - bytes < options.reserveBytes)
