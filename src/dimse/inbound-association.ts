@@ -4,21 +4,16 @@
  * association PDUs to the engine, objects to the sinks that `options.store` opens.
  */
 import type { Socket } from 'node:net';
-import { sopClassName } from '../dicom/sop-class.ts';
 import { asFailure, Failure } from '../failure.ts';
+import { answerContexts, type ContextRefusal } from './answer-contexts.ts';
 import {
   type AssociationRequest,
   type ParsedAssociationRequest,
   type PresentationContextRequest,
   parseAssociationRequest,
 } from './association-request.ts';
-import {
-  Engine,
-  type EngineAssociation,
-  maxAnnouncedPduLength,
-  PresentationContextResult,
-} from './engine.ts';
-import { type AcceptedContext, InboundMessages, type RefusedMessage } from './inbound-messages.ts';
+import { Engine, type EngineAssociation, maxAnnouncedPduLength } from './engine.ts';
+import { InboundMessages, type RefusedMessage } from './inbound-messages.ts';
 import { InboundStore, type StoreCounters, type StoreHandler } from './inbound-store.ts';
 import type { ContextAnswer } from './negotiate-storage.ts';
 import {
@@ -53,7 +48,7 @@ export type InboundRefusal =
       /** What the peer was told, in the words of PS3.8. */
       answer: string;
     }
-  | { what: 'context'; code: 'sop-class' | 'transfer-syntax'; sentence: string; sopClassUid: string };
+  | ContextRefusal;
 
 export type Admission = { accept: true } | { reject: Rejection };
 
@@ -116,7 +111,6 @@ class Acceptor implements InboundAssociation {
   readonly #engine: Engine;
   readonly #reader: PduReader;
   readonly #store: InboundStore;
-  readonly #contexts = new Map<number, AcceptedContext>();
   readonly #closed: Promise<void>;
   #messages: InboundMessages | undefined;
   #parsed: ParsedAssociationRequest | undefined;
@@ -263,29 +257,11 @@ class Acceptor implements InboundAssociation {
       this.#reject(admission.reject);
       return;
     }
-    const refused: PresentationContextRequest[] = [];
-    for (const { id, context } of association.getPresentationContexts()) {
-      const abstractSyntax = context.getAbstractSyntaxUid();
-      const proposed = { id, abstractSyntax, transferSyntaxes: [...context.getTransferSyntaxUids()] };
-      const answer = this.#options.negotiate(proposed);
-      if (answer === 'refuse-abstract-syntax') {
-        context.setResult(PresentationContextResult.RejectAbstractSyntaxNotSupported);
-        refused.push({ ...proposed, transferSyntaxes: [] });
-      } else if (answer === 'refuse-transfer-syntaxes') {
-        context.setResult(PresentationContextResult.RejectTransferSyntaxesNotSupported);
-        refused.push(proposed);
-      } else {
-        context.setResult(PresentationContextResult.Accept, answer);
-        this.#contexts.set(id, { id, abstractSyntax, transferSyntaxUid: answer });
-      }
-      // Role selection: the peer stays SCU, we SCP, whatever else it proposes (PS3.7 D.3.3.4).
-      if (context.getProviderRole()) context.setProviderRole(false);
-    }
-    association.setNegotiateAsyncOps(false); // one operation at a time: PS3.7 D.3.3.3
+    const { accepted, refusals } = answerContexts(association, (context) => this.#options.negotiate(context));
     clearTimeout(this.#artim);
     this.#phase = 'established';
     this.#messages = new InboundMessages({
-      contexts: this.#contexts,
+      contexts: accepted,
       store: this.#store,
       valueLimit: pdvValueLimit(request.maxPduLength, this.#maxPduLength),
       send: (message) => {
@@ -299,27 +275,9 @@ class Acceptor implements InboundAssociation {
       fault: (reason, sentence) => this.#fail(abortSource.serviceProvider, reason, sentence),
       refused: (refused) => this.#options.onRefusal?.(refused),
     });
-    this.#tellRefusedContexts(refused);
+    for (const refusal of refusals) this.#options.onRefusal?.(refusal);
     this.#engine.accept(association, this.#maxPduLength);
     this.#options.onAccept?.(request);
-  }
-
-  /**
-   * A class that another of its contexts was accepted for is not refused: the sender has a way for it.
-   * @param refused without transfer syntaxes where it is the class that is not taken
-   */
-  #tellRefusedContexts(refused: readonly PresentationContextRequest[]): void {
-    const accepted = new Set([...this.#contexts.values()].map(({ abstractSyntax }) => abstractSyntax));
-    for (const { abstractSyntax: sopClassUid, transferSyntaxes } of refused) {
-      if (accepted.has(sopClassUid)) continue;
-      const code = transferSyntaxes.length === 0 ? 'sop-class' : 'transfer-syntax';
-      const why =
-        code === 'sop-class'
-          ? 'is not served here'
-          : `was proposed in no transfer syntax known here (${transferSyntaxes.join(', ')})`;
-      const sentence = `${sopClassName(sopClassUid)} ${why}: nothing of it can be sent on this association`;
-      this.#options.onRefusal?.({ what: 'context', code, sentence, sopClassUid });
-    }
   }
 
   /** A peer that sends requests and does not read the answers is not read from either. */
