@@ -69,7 +69,7 @@ export async function startIsocenter(
     opened('the database', () => db.stop());
     await migrate(db.database, MIGRATIONS_FOLDER);
 
-    const archive = createArchive({
+    const archive = await createArchive({
       database: db.database,
       connection: db.connection,
       dataFolder,

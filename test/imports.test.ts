@@ -1,7 +1,7 @@
 /**
  * Holds the imports of src/ to their one direction (DESIGN.md section 2):
  * dicom <- {dimse, pixels, transform} <- archive <- routing <- {scp, forwarding, dicomweb, fhir} <- admin <- http <- main <- cli.
- * What stands in one pair of braces never imports its neighbour; failure, config, log and metrics serve all and import
+ * What stands in one pair of braces never imports its neighbour; failure, config, log, metrics and thread serve all and import
  * only each other. The viewer knows nothing of src.
  */
 import { globSync, readFileSync } from 'node:fs';
@@ -12,7 +12,7 @@ import { importsOf } from './support/imports-of.ts';
 
 /** Each floor may import from those before it. */
 const floors = [
-  ['failure', 'config', 'log', 'metrics'],
+  ['failure', 'config', 'log', 'metrics', 'thread'],
   ['dicom'],
   ['dimse', 'pixels', 'transform'],
   ['archive'],

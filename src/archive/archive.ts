@@ -79,10 +79,10 @@ const STORE_RETRY_MS = 5000;
 const SWEEP_MS = 3_600_000;
 const REMOVAL_MS = 60_000;
 
-export function createArchive(parts: ArchiveParts): Archive {
+export async function createArchive(parts: ArchiveParts): Promise<Archive> {
   const { database, dataFolder, log } = parts;
   const storeConfig: StoreConfig = { folder: dataFolder.objects, tmp: dataFolder.tmp, s3: parts.s3 };
-  const store = openStore(storeConfig, log);
+  const store = await openStore(storeConfig, log);
   const reader = createObjectReader({
     store,
     database,

@@ -6,7 +6,6 @@ import type { Config } from '../config.ts';
 import type { Log } from '../log.ts';
 import { createFileStore } from './object-store/file-store.ts';
 import type { ObjectStore } from './object-store/object-store.ts';
-import { createS3Store } from './object-store/s3-store.ts';
 
 export interface StoreConfig {
   /** of the file store */
@@ -16,8 +15,10 @@ export interface StoreConfig {
   s3: Config['s3'];
 }
 
-export function openStore(config: StoreConfig, log: Log): ObjectStore {
+export async function openStore(config: StoreConfig, log: Log): Promise<ObjectStore> {
   if (!config.s3) return createFileStore({ folder: config.folder });
+  // MinIO's client weighs 20 MB in each thread; whoever keeps files never loads it.
+  const { createS3Store } = await import('./object-store/s3-store.ts');
   const { uploads: _, ...s3 } = config.s3;
   return createS3Store({ ...s3, log });
 }

@@ -19,7 +19,7 @@ export async function reindex(): Promise<number> {
     const db = await openConfiguredDatabase({ databaseUrl: config.databaseUrl, dataFolder }, log);
     try {
       await migrate(db.database, MIGRATIONS_FOLDER);
-      const store = openStore({ folder: dataFolder.objects, tmp: dataFolder.tmp, s3: config.s3 }, log);
+      const store = await openStore({ folder: dataFolder.objects, tmp: dataFolder.tmp, s3: config.s3 }, log);
       await store.start();
       const counts = await rebuild(
         { database: db.database, store, nodeName: dataFolder.nodeName, log },

@@ -4,7 +4,8 @@
  * Tags are eight upper-case hex digits, as in DICOM JSON.
  */
 
-import dictionary from 'dcmjs/dictionary';
+import { createRequire } from 'node:module';
+import type dictionary from 'dcmjs/dictionary';
 
 export interface Attribute {
   /** Eight hex digits, "0020000D". */
@@ -42,40 +43,57 @@ const RANGE_TAG = /^\(([0-9A-F]{4})(?:-([0-9A-F]{4}))?,([0-9A-F]{4})(?:-([0-9A-F
 const HEX8 = /^[0-9A-Fa-f]{8}$/;
 const RETIRED = 'RETIRED_';
 
-const byTag = new Map<string, Attribute>();
-const byKeyword = new Map<string, Attribute>();
-const ranges: Range[] = [];
+interface Tables {
+  readonly byTag: ReadonlyMap<string, Attribute>;
+  readonly byKeyword: ReadonlyMap<string, Attribute>;
+  readonly ranges: readonly Range[];
+}
 
-for (const [key, entry] of Object.entries(dictionary)) {
-  if (entry.vr === undefined || entry.vr === 'na' || entry.name === undefined) continue;
-  const keyword = entry.name.startsWith(RETIRED) ? entry.name.slice(RETIRED.length) : entry.name;
-  const vm = entry.vm ?? '1';
-  const plain = PLAIN_TAG.exec(key);
-  if (plain) {
-    const found = made(`${plain[1]}${plain[2]}`, keyword, entry.vr, vm);
-    byTag.set(found.tag, found);
-    // A retired attribute never takes the keyword of a living one.
-    if (!byKeyword.has(keyword) || entry.name === keyword) byKeyword.set(keyword, found);
-    continue;
+let tables: Tables | undefined;
+
+/** Read when first asked for: a receiver's thread mostly never asks, and the dictionary weighs 15 MB. */
+function known(): Tables {
+  tables ??= read(createRequire(import.meta.url)('dcmjs/dictionary').default);
+  return tables;
+}
+
+function read(entries: typeof dictionary): Tables {
+  const byTag = new Map<string, Attribute>();
+  const byKeyword = new Map<string, Attribute>();
+  const ranges: Range[] = [];
+  for (const [key, entry] of Object.entries(entries)) {
+    if (entry.vr === undefined || entry.vr === 'na' || entry.name === undefined) continue;
+    const keyword = entry.name.startsWith(RETIRED) ? entry.name.slice(RETIRED.length) : entry.name;
+    const vm = entry.vm ?? '1';
+    const plain = PLAIN_TAG.exec(key);
+    if (plain) {
+      const found = made(`${plain[1]}${plain[2]}`, keyword, entry.vr, vm);
+      byTag.set(found.tag, found);
+      // A retired attribute never takes the keyword of a living one.
+      if (!byKeyword.has(keyword) || entry.name === keyword) byKeyword.set(keyword, found);
+      continue;
+    }
+    const range = RANGE_TAG.exec(key);
+    if (!range) continue;
+    const [, groupFrom = '', groupTo = groupFrom, elementFrom = '', elementTo = elementFrom] = range;
+    ranges.push({
+      groupFrom: Number.parseInt(groupFrom, 16),
+      groupTo: Number.parseInt(groupTo, 16),
+      elementFrom: Number.parseInt(elementFrom, 16),
+      elementTo: Number.parseInt(elementTo, 16),
+      vr: entry.vr,
+      keyword,
+      vm,
+    });
   }
-  const range = RANGE_TAG.exec(key);
-  if (!range) continue;
-  const [, groupFrom = '', groupTo = groupFrom, elementFrom = '', elementTo = elementFrom] = range;
-  ranges.push({
-    groupFrom: Number.parseInt(groupFrom, 16),
-    groupTo: Number.parseInt(groupTo, 16),
-    elementFrom: Number.parseInt(elementFrom, 16),
-    elementTo: Number.parseInt(elementTo, 16),
-    vr: entry.vr,
-    keyword,
-    vm,
-  });
+  return { byTag, byKeyword, ranges };
 }
 
 /** The attribute by keyword ("StudyInstanceUID") or tag ("0020000D", any case); undefined when unknown or private. */
 export function attribute(keywordOrTag: string): Attribute | undefined {
-  const known = byKeyword.get(keywordOrTag) ?? byTag.get(keywordOrTag);
-  if (known) return known;
+  const { byKeyword, byTag } = known();
+  const found = byKeyword.get(keywordOrTag) ?? byTag.get(keywordOrTag);
+  if (found) return found;
   if (!HEX8.test(keywordOrTag)) return undefined;
   const tag = keywordOrTag.toUpperCase();
   return byTag.get(tag) ?? structural(tag) ?? repeating(tag);
@@ -122,7 +140,7 @@ function repeating(tag: string): Attribute | undefined {
   const group = Number.parseInt(tag.slice(0, 4), 16);
   if (group % 2 === 1) return undefined;
   const element = Number.parseInt(tag.slice(4), 16);
-  for (const range of ranges) {
+  for (const range of known().ranges) {
     if (group < range.groupFrom || group > range.groupTo) continue;
     if (element < range.elementFrom || element > range.elementTo) continue;
     return made(tag, range.keyword, range.vr, range.vm);

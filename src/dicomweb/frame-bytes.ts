@@ -17,7 +17,7 @@ import { frameLocations } from '../dicom/frames.ts';
 import type { PixelLocation } from '../dicom/header-scan.ts';
 import { transferSyntax } from '../dicom/transfer-syntax.ts';
 import { Failure } from '../failure.ts';
-import { decodedLength, MAX_DECODED_BYTES } from '../pixels/decode-frame.ts';
+import { decodedLength, MAX_DECODED_BYTES } from '../pixels/decodable.ts';
 import { imagePixelOfJson } from '../pixels/image-pixel.ts';
 import type { PixelWorkers } from '../pixels/pixel-workers.ts';
 import type { RetrieveParts } from './answer.ts';

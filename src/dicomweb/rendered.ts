@@ -7,7 +7,7 @@ import { findRepresentative } from '../archive/each-stored-object.ts';
 import { heldFrame } from '../archive/object-frames.ts';
 import type { StoredObject } from '../archive/stored-object.ts';
 import { Failure } from '../failure.ts';
-import { isDecodable } from '../pixels/decode-frame.ts';
+import { isDecodable } from '../pixels/decodable.ts';
 import { presentationOf } from '../pixels/presentation.ts';
 import { acceptedBy, disclose, isUnchanged, serviceUrl, stream, targetOf } from './answer.ts';
 import { type FrameParts, ofObject, readImage, renderingCost } from './frame-bytes.ts';

@@ -3,8 +3,9 @@
  * Made by dicomweb's routes, and by the archive to compare versions. A worker whose codec failed or that ran too long is replaced; its memory goes with it.
  */
 import { availableParallelism } from 'node:os';
-import { Worker } from 'node:worker_threads';
+import type { Worker } from 'node:worker_threads';
 import { Failure, type FailureKind } from '../failure.ts';
+import { startThread } from '../thread.ts';
 import type { ImagePixel } from './image-pixel.ts';
 import type { PixelAnswer, PixelTask } from './pixel-worker.ts';
 import type { Presentation } from './presentation.ts';
@@ -71,7 +72,7 @@ export function createPixelWorkers(options: PixelWorkersOptions = {}): PixelWork
   }
 
   function started(): Worker {
-    const worker = new Worker(new URL('./pixel-worker.ts', import.meta.url), {
+    const worker = startThread(new URL('./pixel-worker.ts', import.meta.url), {
       resourceLimits: { maxOldGenerationSizeMb: 1024 },
     });
     worker.unref();

@@ -3,13 +3,14 @@
  * end, and tells them all who may call. Made by main.ts. Counts and refusals of the threads come together here.
  */
 import net from 'node:net';
-import { Worker } from 'node:worker_threads';
+import type { Worker } from 'node:worker_threads';
 import type Router from '@koa/router';
 import type { Archive } from '../archive/archive.ts';
 import type { Config } from '../config.ts';
 import type { CloseReason } from '../dimse/inbound-association.ts';
 import { Failure, type FailureKind } from '../failure.ts';
 import type { Log } from '../log.ts';
+import { startThread } from '../thread.ts';
 import type { AdmissionPolicy } from './admission.ts';
 import { createAeRoutes } from './ae-routes.ts';
 import { createAeTable } from './ae-table.ts';
@@ -94,7 +95,7 @@ export function createScp(parts: ScpParts): Scp {
     };
   };
 
-  const startThread = (n: number, shared: boolean): Promise<Ports> => {
+  const startReceiver = (n: number, shared: boolean): Promise<Ports> => {
     const seat = archive.seat(`receiver-${n}`);
     const data: ReceiverData = {
       host: dicom.host,
@@ -115,7 +116,7 @@ export function createScp(parts: ScpParts): Scp {
       thread: n,
       logLevel: parts.logLevel,
     };
-    const thread = new Worker(new URL('./receiver-thread.ts', import.meta.url), {
+    const thread = startThread(new URL('./receiver-thread.ts', import.meta.url), {
       workerData: data,
       transferList: [seat.settlerPort],
     });
@@ -156,7 +157,7 @@ export function createScp(parts: ScpParts): Scp {
       const failed = (err: unknown): void => log.error({ err }, 'a receiver could not be started');
       try {
         // A thread that was made and failed has ended, and its end restarts it.
-        startThread(n, shared).catch(failed);
+        startReceiver(n, shared).catch(failed);
       } catch (thrown) {
         failed(thrown);
         restart(n, shared);
@@ -200,9 +201,9 @@ export function createScp(parts: ScpParts): Scp {
         log.warn('nobody may send yet: name the modalities (PUT /api/aes/NAME, or KNOWN_AES)');
       const shared = receivers > 1 && (await canSharePort(host));
       try {
-        ({ port, tlsPort } = await startThread(0, shared));
+        ({ port, tlsPort } = await startReceiver(0, shared));
         if (shared)
-          await Promise.all(Array.from({ length: receivers - 1 }, (_, n) => startThread(n + 1, true)));
+          await Promise.all(Array.from({ length: receivers - 1 }, (_, n) => startReceiver(n + 1, true)));
         archive.seated();
       } catch (thrown) {
         stopping = true;

@@ -4,10 +4,11 @@
  */
 import fs from 'node:fs';
 import path from 'node:path';
-import { MessageChannel, type MessagePort, Worker } from 'node:worker_threads';
+import { MessageChannel, type MessagePort } from 'node:worker_threads';
 import type pg from 'pg';
 import { Failure } from '../../failure.ts';
 import type { Log } from '../../log.ts';
+import { startThread } from '../../thread.ts';
 import type { ConflictPolicy } from '../decide-indexing.ts';
 import { isCode } from '../object-store/file-failure.ts';
 import type { StoreConfig } from '../open-store.ts';
@@ -104,7 +105,7 @@ export function startIntake(parts: IntakeParts): IntakeThreads {
     conflictPolicy: parts.conflictPolicy,
     logLevel: parts.logLevel,
   };
-  const settler = new Worker(new URL('./settler-thread.ts', import.meta.url), { workerData: settlerData });
+  const settler = startThread(new URL('./settler-thread.ts', import.meta.url), { workerData: settlerData });
   const tell = (message: ToSettlerThread, transfer: MessagePort[] = []): void =>
     settler.postMessage(message, transfer);
   settler.on('message', (message: FromSettlerThread) => {
@@ -153,7 +154,7 @@ export function startIntake(parts: IntakeParts): IntakeThreads {
     const { intake, settlerPort } = seat('web');
     const { port1, port2 } = new MessageChannel();
     const data: WebThreadData = { intake, settlerPort, webPort: port2 };
-    const thread = new Worker(new URL('./web-thread.ts', import.meta.url), {
+    const thread = startThread(new URL('./web-thread.ts', import.meta.url), {
       workerData: data,
       transferList: [settlerPort, port2],
     });

@@ -50,7 +50,7 @@ const database = openDatabase(data.connection, {
   prepare: true,
   log,
 });
-const store = openStore(data.store, log);
+const store = await openStore(data.store, log);
 const budget = createBudget({
   counter: data.budgetCounter,
   limitBytes: data.limitBytes,
