@@ -22,6 +22,7 @@ COPY --from=viewer /app/web-viewer/dist web-viewer/dist
 RUN mkdir /data && chown node:node /data
 
 ENV NODE_ENV=production \
+    MALLOC_ARENA_MAX=2 \
     ISOCENTER_DATA=/data
 USER node
 VOLUME /data
@@ -30,4 +31,4 @@ EXPOSE 8080 11112
 STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=5s --timeout=5s --start-period=60s --retries=6 \
     CMD ["node", "-e", "fetch(`http://127.0.0.1:${process.env.HTTP_PORT ?? 8080}/health/ready`).then((r) => process.exit(r.ok ? 0 : 1), () => process.exit(1))"]
-CMD ["node", "src/cli.ts", "start"]
+CMD ["node", "--max-semi-space-size=8", "src/cli.ts", "start"]

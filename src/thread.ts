@@ -11,7 +11,15 @@ const BOOT = `
   import(process.argv[2]);
 `;
 
+/** Our threads hold little for long; what V8 would take for young objects by default is several times their heap. */
+const YOUNG_MB = 8;
+
 /** @param module the thread's code; what it throws while it loads comes as the thread's 'error' */
 export function startThread(module: URL, options: WorkerOptions = {}): Worker {
-  return new Worker(BOOT, { ...options, eval: true, argv: [module.href] });
+  return new Worker(BOOT, {
+    ...options,
+    resourceLimits: { maxYoungGenerationSizeMb: YOUNG_MB, ...options.resourceLimits },
+    eval: true,
+    argv: [module.href],
+  });
 }

@@ -1,4 +1,4 @@
-/** Isocenter as a receiver, started as a user starts it: embedded Postgres, files, all settings at their defaults. */
+/** Isocenter as a receiver, started as `npm start` does: embedded Postgres, files, all settings at their defaults. */
 import { existsSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
@@ -20,10 +20,17 @@ interface Overview {
 export const isocenter: ReceiverKind = {
   name: 'isocenter',
   title: 'Isocenter',
-  command: 'ISOCENTER_DATA=FOLDER HTTP_PORT=0 DICOM_PORT=0 node src/cli.ts start',
+  command:
+    'ISOCENTER_DATA=FOLDER HTTP_PORT=0 DICOM_PORT=0 MALLOC_ARENA_MAX=2 node --max-semi-space-size=8 src/cli.ts start',
   countsByStudy: true,
   async start(folder) {
-    const [command = process.execPath, ...args] = [...session, process.execPath, program, 'start'];
+    const [command = process.execPath, ...args] = [
+      ...session,
+      process.execPath,
+      '--max-semi-space-size=8',
+      program,
+      'start',
+    ];
     const child = await startChild({
       command,
       args,
@@ -33,6 +40,7 @@ export const isocenter: ReceiverKind = {
         ISOCENTER_DATA: folder,
         HTTP_PORT: '0',
         DICOM_PORT: '0',
+        MALLOC_ARENA_MAX: '2',
       },
       startSeconds: 60,
       ready: (output) => output.includes('Isocenter is ready'),

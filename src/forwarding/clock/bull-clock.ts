@@ -3,7 +3,8 @@
  * and nothing else; one that is lost, repeated or late costs time only, because onDue asks the ledger.
  * While Redis is away the same timers run that serve without Redis, and Bull takes over when it is back.
  */
-import Bull from 'bull';
+import { createRequire } from 'node:module';
+import type Bull from 'bull';
 import type { Clock, ClockParts, OnDue } from './clock.ts';
 import { createReconciler } from './reconcile.ts';
 import { createTimers, notEarly, type Timers } from './timers.ts';
@@ -87,7 +88,9 @@ export function createBullClock(parts: BullClockParts): Clock {
 }
 
 function openQueue({ redisUrl, prefix = 'isocenter' }: BullClockParts): Bull.Queue<DueJob> {
-  return new Bull<DueJob>(DUE_QUEUE, {
+  // Loaded only where there is a Redis: with its client it weighs 10 MB.
+  const Queue: typeof Bull = createRequire(import.meta.url)('bull');
+  return new Queue<DueJob>(DUE_QUEUE, {
     prefix,
     redis: {
       ...redisOf(redisUrl),
