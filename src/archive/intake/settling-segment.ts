@@ -212,7 +212,8 @@ export class SettlingSegment {
       this.#spent.shift();
     }
     const { path, nonce } = this.#reader;
-    const to = this.#outstanding.size === 0 ? this.#indexedTo : Math.min(...this.#outstanding.keys());
+    // They come in the order of the segment: the first is the lowest.
+    const [to = this.#indexedTo] = this.#outstanding.keys();
     if (to > this.#placedTold && to <= this.#indexedTo) {
       this.#placedTold = to;
       this.#owner?.tell({ type: 'placed', path, nonce, to });
