@@ -1,14 +1,11 @@
 /**
  * Takes the body of one object (File Meta and data set) into its segment, or into a file of its own once it has
- * outgrown the segment; object-writer.ts puts the bytes in as they come and writes the record's header behind them.
- *
- * A checksum guards the bytes on their way to the disk. The content hash, which only the index needs, is made of the
- * bytes while they are still in memory: after the sender has its answer, when the object fits the stage.
+ * outgrown the segment; object-writer.ts puts the bytes in as they come and gives the record's header at the end.
+ * An object that fits the stage is written with its header in one call.
  */
 import { randomUUID } from 'node:crypto';
 import fs from 'node:fs';
 import path from 'node:path';
-import { crc32 } from 'node:zlib';
 import { Failure } from '../../failure.ts';
 import { isCode } from '../object-store/file-failure.ts';
 import type { JournalBudget } from './budget.ts';
@@ -17,8 +14,7 @@ import { contentHash, RECORD_HEADER_BYTES } from './record.ts';
 
 /** An object in a file of its own asks the budget for room in steps of this size. */
 const SPILL_STEP = 32 * 1024 * 1024;
-/** One write call takes at least this much. */
-const WRITE_BYTES = 256 * 1024;
+const COPY_BYTES = 256 * 1024;
 
 /** What an object of this size in a file of its own has claimed from the budget. */
 export function spilledClaim(bodyLength: number): number {
@@ -36,13 +32,10 @@ export class BodyWriter {
   readonly #budget: JournalBudget;
   readonly #segment: Segment;
   readonly #hash: ReturnType<typeof contentHash>;
-  /** The stage holds the last bytes of the body: so many, of which so many are written. */
+  /** Bytes of the body in the stage, behind room for the record's header. */
   #staged = 0;
-  #flushed = 0;
-  /** Where in the stage the data set's bytes begin that are not hashed yet. */
-  #unhashed: number;
+  /** Bytes of the body already written to the segment or to a file of its own. */
   #written = 0;
-  #checksum = 0;
   #spill: Spill | undefined;
 
   constructor(
@@ -56,32 +49,33 @@ export class BodyWriter {
     this.#budget = budget;
     this.#segment = segment;
     this.#hash = contentHash(transferSyntaxUid);
-    this.#unhashed = fileMeta.length;
-    this.put(fileMeta);
+    this.#stage(fileMeta);
   }
 
-  /** Copies the bytes. @throws Failure 'no-space' */
+  /** Copies bytes of the data set. @throws Failure 'no-space' */
   put(bytes: Uint8Array): void {
+    this.#hash.update(bytes);
+    this.#stage(bytes);
+  }
+
+  #stage(bytes: Uint8Array): void {
     const { stage } = this.#segment;
     for (let at = 0; at < bytes.length; ) {
-      const step = Math.min(bytes.length - at, stage.length - this.#staged);
-      const piece = bytes.subarray(at, at + step);
-      stage.set(piece, this.#staged);
-      this.#checksum = crc32(piece, this.#checksum);
+      const end = RECORD_HEADER_BYTES + this.#staged;
+      const step = Math.min(bytes.length - at, stage.length - end);
+      stage.set(bytes.subarray(at, at + step), end);
       this.#staged += step;
       at += step;
-      if (this.#staged - this.#flushed >= WRITE_BYTES || this.#staged === stage.length) this.#flush();
-      if (this.#staged < stage.length) continue;
-      this.#hashStage();
-      this.#staged = 0;
-      this.#flushed = 0;
+      if (end + step === stage.length) this.#flush();
     }
   }
 
-  /** Writes what is left; a file of its own is durable then. @throws Failure 'no-space' */
-  end(): { bodyLength: number; checksum: number; external?: string } {
-    this.#flush();
-    const whole = { bodyLength: this.#written, checksum: this.#checksum };
+  /** All bytes have come; a file of its own is durable then. @throws Failure 'no-space' */
+  end(): { bodyLength: number; contentHash: Buffer; external?: string } {
+    const bodyLength = this.#written + this.#staged;
+    // What is whole in the stage waits there for its header, unless it needs a file of its own.
+    if (this.#written > 0 || !this.#fits(bodyLength)) this.#flush();
+    const whole = { bodyLength, contentHash: this.#hash.digest() };
     if (!this.#spill) return whole;
     fs.fdatasyncSync(openSpill(this.#spill));
     closeSpill(this.#spill);
@@ -89,15 +83,20 @@ export class BodyWriter {
     return { ...whole, external: path.basename(this.#spill.path) };
   }
 
+  /** Writes the record's header, and with it the body that is still in the stage. Durable after a sync. */
+  writeWithHeader(header: Buffer): void {
+    const { stage, fd, end } = this.#segment;
+    header.copy(stage);
+    writeAll(fd, stage.subarray(0, RECORD_HEADER_BYTES + this.#staged), end);
+  }
+
+  #fits(bodyLength: number): boolean {
+    return this.#segment.end + RECORD_HEADER_BYTES + bodyLength <= this.#journal.segmentBytes;
+  }
+
   /** The record that names it is durable. */
   keep(): void {
     if (this.#spill) this.#journal.spilling(this.#spill.path, 0);
-  }
-
-  /** Of the data set. Called once, before the segment is another object's. */
-  contentHash(): Buffer {
-    this.#hashStage();
-    return this.#hash.digest();
   }
 
   /** Nothing of a file of its own remains. */
@@ -109,19 +108,13 @@ export class BodyWriter {
     this.#journal.spilling(this.#spill.path, 0);
   }
 
-  #hashStage(): void {
-    this.#hash.update(this.#segment.stage.subarray(this.#unhashed, this.#staged));
-    this.#unhashed = 0;
-  }
-
   #flush(): void {
-    const length = this.#staged - this.#flushed;
+    const length = this.#staged;
     if (length === 0) return;
     const { stage, fd, end } = this.#segment;
-    const bytes = stage.subarray(this.#flushed, this.#staged);
-    const at = end + RECORD_HEADER_BYTES + this.#written;
+    const bytes = stage.subarray(RECORD_HEADER_BYTES, RECORD_HEADER_BYTES + length);
     try {
-      if (!this.#spill && at + length > this.#journal.segmentBytes) this.#startSpill();
+      if (!this.#spill && !this.#fits(this.#written + length)) this.#startSpill();
       if (this.#spill) {
         while (this.#written + length > this.#spill.claimed) {
           this.#budget.reserve(SPILL_STEP);
@@ -129,13 +122,13 @@ export class BodyWriter {
           this.#journal.spilling(this.#spill.path, this.#spill.claimed);
         }
         writeAll(openSpill(this.#spill), bytes, this.#written);
-      } else writeAll(fd, bytes, at);
+      } else writeAll(fd, bytes, end + RECORD_HEADER_BYTES + this.#written);
     } catch (thrown) {
       if (thrown instanceof Failure) throw thrown;
       throw new Failure('no-space', 'the object could not be written to the journal', { cause: thrown });
     }
     this.#written += length;
-    this.#flushed = this.#staged;
+    this.#staged = 0;
   }
 
   /** The object outgrew its segment: what is written so far moves to a file of its own, and the rest follows it. */
@@ -147,7 +140,7 @@ export class BodyWriter {
     this.#journal.spilling(file, SPILL_STEP);
     const fd = fs.openSync(file, 'wx+', 0o600);
     spill.fd = fd;
-    const copy = Buffer.allocUnsafe(WRITE_BYTES);
+    const copy = Buffer.allocUnsafe(COPY_BYTES);
     const from = this.#segment.end + RECORD_HEADER_BYTES;
     for (let at = 0; at < this.#written; ) {
       const most = Math.min(copy.length, this.#written - at);

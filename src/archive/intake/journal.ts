@@ -27,8 +27,8 @@ const PREPARE_BYTES = 1024 * 1024;
 /** Open segments kept for the next objects once their records are settled; each holds a segment of the limit. */
 const IDLE_SEGMENTS = 2;
 
-/** The last bytes of an object are kept so long in memory; one that fits is hashed after its sender was answered. */
-const STAGE_BYTES = 1024 * 1024;
+/** Bytes gathered before one write call; a smaller object is written with its header in one. */
+const STAGE_BYTES = 256 * 1024;
 
 export interface Segment {
   readonly path: string;
@@ -38,8 +38,6 @@ export interface Segment {
   end: number;
   /** For the bytes of one object at a time (body-writer.ts). */
   readonly stage: Buffer;
-  /** What is still to be made of the bytes in the stage. */
-  later?: (() => void) | undefined;
 }
 
 /** What the settler is told; `end` is the end of the last durable record. */
@@ -49,8 +47,6 @@ export interface JournalOptions {
   folder: string;
   budget: JournalBudget;
   tell: (news: JournalNews) => void;
-  /** The content hash of the record that begins there. */
-  tellHash?: (known: { path: string; nonce: string; start: number; hash: Buffer }) => void;
   /** Should this thread go in the middle of such an object, its room is given back by who was told. */
   tellSpilling?: (spill: { path: string; claimed: number }) => void;
   segmentBytes?: number;
@@ -65,8 +61,6 @@ export interface Journal {
   take(): Segment;
   /** After a durable record: the settler may read up to segment.end. */
   advance(segment: Segment): void;
-  /** Makes the content hash of the record that begins there once the sender is answered, and tells the settler. */
-  hashLater(segment: Segment, start: number, hash: () => Buffer): void;
   /** The object is done or was dropped: the segment is free for the next one. */
   giveBack(segment: Segment): void;
   /** Its disk has failed under it: what it holds is settled, and nothing more is written there. */
@@ -94,7 +88,6 @@ export function createJournal(options: JournalOptions): Journal {
   const idle: Segment[] = [];
   const pool: string[] = [];
   const abandoned = new Set<string>();
-  const stages: Buffer[] = [];
 
   const create = (): string => {
     const file = path.join(folder, `${run}-${String(made++).padStart(6, '0')}.seg`);
@@ -140,16 +133,7 @@ export function createJournal(options: JournalOptions): Journal {
   });
   setTimeout(() => prepareInTheQuiet(), PREPARE_AFTER_MS).unref();
 
-  /** In the quiet behind the answer, or before the stage gets other bytes. */
-  const doLater = (segment: Segment): void => {
-    const { later } = segment;
-    segment.later = undefined;
-    later?.();
-  };
-
   const seal = (segment: Segment): void => {
-    doLater(segment);
-    if (stages.length < IDLE_SEGMENTS) stages.push(segment.stage);
     fs.closeSync(segment.fd);
     tell({ path: segment.path, nonce: segment.nonce.toString('hex'), end: segment.end, sealed: true });
   };
@@ -168,8 +152,7 @@ export function createJournal(options: JournalOptions): Journal {
       fs.fdatasyncSync(fd);
       // Told before it holds anything: should this thread go, the settler gives its room back.
       tell({ path: file, nonce: nonce.toString('hex'), end: SEGMENT_HEADER_BYTES, sealed: false });
-      const stage = stages.pop() ?? Buffer.allocUnsafeSlow(STAGE_BYTES);
-      return { path: file, fd, nonce, end: SEGMENT_HEADER_BYTES, stage };
+      return { path: file, fd, nonce, end: SEGMENT_HEADER_BYTES, stage: Buffer.allocUnsafeSlow(STAGE_BYTES) };
     } catch (cause) {
       if (fd !== undefined) fs.closeSync(fd);
       if (file !== undefined) pool.push(file);
@@ -183,7 +166,6 @@ export function createJournal(options: JournalOptions): Journal {
     segmentBytes,
     take() {
       for (let segment = idle.pop(); segment; segment = idle.pop()) {
-        doLater(segment);
         if (segmentBytes - segment.end >= want) return segment;
         seal(segment);
       }
@@ -191,12 +173,6 @@ export function createJournal(options: JournalOptions): Journal {
     },
     advance(segment) {
       tell({ path: segment.path, nonce: segment.nonce.toString('hex'), end: segment.end, sealed: false });
-    },
-    hashLater(segment, start, hash) {
-      segment.later = () => {
-        options.tellHash?.({ path: segment.path, nonce: segment.nonce.toString('hex'), start, hash: hash() });
-      };
-      setImmediate(() => doLater(segment));
     },
     giveBack(segment) {
       idle.push(segment);

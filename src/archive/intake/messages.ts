@@ -18,8 +18,6 @@ export type ReceptionOutcome = 'released' | 'aborted' | 'lost' | 'answered';
 
 export type ToSettler =
   | ({ type: 'news'; sealed: boolean } & JournalPoint)
-  /** The content hash of the record that begins at `start`, so that it is not read again for that. */
-  | { type: 'hash'; path: string; nonce: string; start: number; hash: Uint8Array }
   /** Somebody waits for the index: what was told of is indexed now. */
   | { type: 'wanted' }
   /** An object in a file of its own is under way and has claimed so much; 0 when it is finished or dropped. */

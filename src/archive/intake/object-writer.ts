@@ -88,10 +88,10 @@ class JournalObjectWriter implements ObjectWriter {
       this.#refuseWhenOver();
       const scan = this.#scan.end();
       const identity = checkObject(this.#declared, scan);
-      const { bodyLength, checksum, external } = this.#body.end();
+      const { bodyLength, contentHash, external } = this.#body.end();
       const header: RecordHeader = {
         bodyLength,
-        checksum,
+        contentHash,
         meta: {
           ...identity,
           transferSyntaxUid: this.#declared.transferSyntaxUid,
@@ -103,9 +103,7 @@ class JournalObjectWriter implements ObjectWriter {
         },
       };
       const segment = this.#segment;
-      const start = segment.end;
-      const block = encodeRecordHeader(segment.nonce, header);
-      fs.writeSync(segment.fd, block, 0, block.length, start);
+      this.#body.writeWithHeader(encodeRecordHeader(segment.nonce, header));
       fs.fdatasyncSync(segment.fd);
       segment.end += recordSpan(header);
       this.#open = false;
@@ -118,7 +116,6 @@ class JournalObjectWriter implements ObjectWriter {
         nonce: segment.nonce.toString('hex'),
         end: segment.end,
       };
-      this.#journal.hashLater(segment, start, () => this.#body.contentHash());
       this.#journal.giveBack(segment);
       return durable;
     } catch (thrown) {

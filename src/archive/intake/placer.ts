@@ -60,7 +60,7 @@ export async function markPlaced(
      where o.sop_uid = p.sop_uid and o.content_hash = p.content_hash and o.location = 'journal' and o.node = $3`,
     [
       placed.map(({ record }) => record.header.meta.sopInstanceUid),
-      placed.map(({ record }) => record.contentHash),
+      placed.map(({ record }) => record.header.contentHash),
       nodeName,
     ],
   );

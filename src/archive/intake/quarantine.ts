@@ -23,7 +23,7 @@ export async function quarantineRecord(
   why: string,
 ): Promise<void> {
   const { meta } = header;
-  const name = `${meta.sopInstanceUid}_${header.bodyLength}-${header.checksum.toString(16).padStart(8, '0')}.dcm`;
+  const name = `${meta.sopInstanceUid}_${header.contentHash.toString('hex').slice(0, 32)}.dcm`;
   const missing = copy(quarantine, name, body);
   const reason = missing === 0 ? why : `${why}; ${missing} bytes cannot be read`;
   await list(quarantine, name, reason, meta.sopInstanceUid, meta.from.callingAe);

@@ -18,8 +18,7 @@ export function readIncoming(
   { nodeName, dataFolder }: { nodeName: string; dataFolder: string },
 ): Omit<IncomingObject, 'replayed'> {
   const { body } = record;
-  const { contentHash } = record;
-  const { meta } = record.header;
+  const { meta, contentHash } = record.header;
   return {
     sopClassUid: meta.sopClassUid,
     sopInstanceUid: meta.sopInstanceUid,
@@ -43,8 +42,8 @@ export function readIncoming(
   };
 }
 
-export function keyOf({ header, contentHash }: JournalRecord): string {
-  return objectKey({ ...header.meta, contentHash });
+export function keyOf({ header }: JournalRecord): string {
+  return objectKey({ ...header.meta, contentHash: header.contentHash });
 }
 
 function readHeader({ header: { meta }, body }: JournalRecord): Pick<IncomingObject, 'header' | 'pixel'> {

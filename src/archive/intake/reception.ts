@@ -151,7 +151,6 @@ export function createIntake(options: IntakeOptions): Intake {
       progress.get(news.path)!.end = news.end;
       send({ type: 'news', ...news });
     },
-    tellHash: (known) => send({ type: 'hash', ...known }),
     tellSpilling: (spill) => send({ type: 'spilling', ...spill }),
   });
 

@@ -8,7 +8,7 @@
  * A segment's nonce is random per use. A record counts only when its header carries the nonce of the segment
  * and its own checksum holds, so neither a recycled tail nor bytes a sender chose can pass for a record.
  * A segment header of zeros is a segment that is free; any other that does not hold is damaged.
- * The header is written after the body; the sync that follows makes both durable, and only then Success is said.
+ * Header and body become durable with one sync, and only then Success is said; the content hash tells a whole body.
  */
 import { createHash } from 'node:crypto';
 import type { PixelLocation } from '../../dicom/scan.ts';
@@ -59,8 +59,8 @@ export interface RecordMeta {
 
 export interface RecordHeader {
   bodyLength: number;
-  /** CRC-32 of the body: tells a write that a crash has torn from one that was whole. */
-  checksum: number;
+  /** SHA-256 over transfer syntax UID, NUL, data set: the content hash of the archive. */
+  contentHash: Buffer;
   meta: RecordMeta;
 }
 
@@ -108,7 +108,7 @@ export function encodeRecordHeader(nonce: Buffer, header: RecordHeader): Buffer 
   RECORD_MAGIC.copy(block, 0);
   nonce.copy(block, 8);
   block.writeBigUInt64LE(BigInt(header.bodyLength), 24);
-  block.writeUInt32LE(header.checksum, 32);
+  header.contentHash.copy(block, 32);
   block.writeUInt32LE(meta.length, 64);
   meta.copy(block, META_AT);
   checksum(block).copy(block, CHECKSUM_AT);
@@ -123,7 +123,7 @@ export function decodeRecordHeader(block: Buffer, nonce: Buffer): RecordHeader |
   const metaLength = block.readUInt32LE(64);
   return {
     bodyLength: Number(block.readBigUInt64LE(24)),
-    checksum: block.readUInt32LE(32),
+    contentHash: Buffer.from(block.subarray(32, 64)),
     meta: JSON.parse(block.toString('utf8', META_AT, META_AT + metaLength)) as RecordMeta,
   };
 }

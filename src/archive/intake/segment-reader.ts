@@ -5,7 +5,6 @@
  */
 import fs from 'node:fs';
 import path from 'node:path';
-import { crc32 } from 'node:zlib';
 import { isCode } from '../object-store/file-failure.ts';
 import {
   ALIGN,
@@ -34,8 +33,6 @@ export interface JournalRecord {
   /** of the record in its segment */
   start: number;
   end: number;
-  /** Of its data set; read from the body where the journal did not tell it. */
-  readonly contentHash: Buffer;
 }
 
 /** A stretch of a segment that held records and no longer does. */
@@ -47,16 +44,11 @@ export interface JournalGap {
 
 export type Finding = { record: JournalRecord } | { gap: JournalGap };
 
-/** A segment holds no more records than this. */
-const MOST_HASHES = 32 * 1024;
-
 export class SegmentReader {
   readonly path: string;
   readonly nonce: string;
   readonly #nonce: Buffer;
   readonly #fd: number;
-  /** Told and not asked for yet. */
-  readonly #hashes = new Map<number, Buffer>();
   /** Where the next record begins. */
   at = SEGMENT_HEADER_BYTES;
 
@@ -141,24 +133,7 @@ export class SegmentReader {
             length: header.bodyLength,
             external: true,
           };
-    const hashes = this.#hashes;
-    let hash: Buffer | undefined;
-    return {
-      header,
-      body,
-      start,
-      end: this.at,
-      get contentHash() {
-        hash ??= hashes.get(start) ?? hashOf(header, body);
-        hashes.delete(start);
-        return hash;
-      },
-    };
-  }
-
-  /** The content hash of the record that begins there, from who had its bytes in memory. */
-  know(start: number, hash: Buffer): void {
-    if (this.#hashes.size < MOST_HASHES) this.#hashes.set(start, hash);
+    return { header, body, start, end: this.at };
   }
 
   /** 'bad' where the disk does not give its bytes back. */
@@ -234,23 +209,17 @@ export function bodyFault(body: RecordBody): unknown {
 
 /** Whether a record found after a crash has the bytes that were acknowledged. */
 export function bodyIsWhole({ header, body }: JournalRecord): boolean {
-  let checksum = 0;
+  const hash = contentHash(header.meta.transferSyntaxUid);
+  let skip = header.meta.dataSetOffset;
   try {
-    for (const piece of readBody(body)) checksum = crc32(piece, checksum);
+    for (const piece of readBody(body)) {
+      const step = Math.min(skip, piece.length);
+      skip -= step;
+      hash.update(piece.subarray(step));
+    }
   } catch {
     // A spill file that ends early, or a disk that does not give the bytes back: not whole, as the caller will say.
     return false;
   }
-  return checksum === header.checksum;
-}
-
-function hashOf({ meta }: RecordHeader, body: RecordBody): Buffer {
-  const hash = contentHash(meta.transferSyntaxUid);
-  let skip = meta.dataSetOffset;
-  for (const piece of readBody(body)) {
-    const step = Math.min(skip, piece.length);
-    skip -= step;
-    hash.update(piece.subarray(step));
-  }
-  return hash.digest();
+  return hash.digest().equals(header.contentHash);
 }

@@ -235,10 +235,7 @@ export function createSettler(parts: SettlerParts): Settler {
         if (message.type === 'reception-opened') receptions.opened(name, message.from);
         else if (message.type === 'reception-closed') receptions.closed(name, message);
         else if (message.type === 'wanted') news.wanted = true;
-        else if (message.type === 'hash') {
-          const segment = shelf.get(message.path);
-          if (segment?.is(message.nonce)) segment.know(message.start, Buffer.from(message.hash));
-        } else if (message.type === 'spilling') spills.note(name, message.path, message.claimed);
+        else if (message.type === 'spilling') spills.note(name, message.path, message.claimed);
         else {
           news.lastToldAt = Date.now();
           if (news.told++ === 0) news.toldSince = news.lastToldAt;

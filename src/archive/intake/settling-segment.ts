@@ -107,11 +107,6 @@ export class SettlingSegment {
     this.#sealed = sealed;
   }
 
-  /** The content hash of the record that begins there, made while its bytes were in memory. */
-  know(start: number, hash: Buffer): void {
-    this.#reader.know(start, hash);
-  }
-
   /** The journal is gone: nothing more comes, and nobody is told. */
   orphan(): void {
     this.#owner = undefined;

@@ -79,7 +79,7 @@ describe('an object in the journal', () => {
     const [record, ...others] = records(durable.segment);
     expect(others).toEqual([]);
     expect(hash(record!)).toBe(object.contentHash);
-    expect(record!.contentHash.toString('hex')).toBe(object.contentHash);
+    expect(record!.header.contentHash.toString('hex')).toBe(object.contentHash);
     expect(record!.header.meta).toMatchObject({
       sopInstanceUid: object.sop,
       studyInstanceUid: object.study,

@@ -15,7 +15,7 @@ import {
 const nonce = randomBytes(16);
 const header: RecordHeader = {
   bodyLength: 2 ** 33,
-  checksum: 0xfedcba98,
+  contentHash: randomBytes(32),
   meta: {
     sopClassUid: '1.2',
     sopInstanceUid: '1.2.3',
