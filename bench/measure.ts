@@ -56,7 +56,7 @@ export async function measure(job: Job): Promise<Run> {
 async function measureReceiver(job: Job, receiver: Receiver): Promise<Run> {
   const { kind, series, warmUp, associations, signal } = job;
   const { memoryBytes: startBytes } = readTree(receiver.pid);
-  await send(receiver, lanesOf(warmUp, associations), signal);
+  await send(receiver, lanesOf(warmUp, 8), signal);
   await receiver.settled();
   spawnSync('sync');
   const before = kind.countsByStudy ? 0 : await countOf(receiver, warmUp, warmUp.objects);
