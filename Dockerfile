@@ -31,4 +31,4 @@ EXPOSE 8080 11112
 STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=5s --timeout=5s --start-period=60s --retries=6 \
     CMD ["node", "-e", "fetch(`http://127.0.0.1:${process.env.HTTP_PORT ?? 8080}/health/ready`).then((r) => process.exit(r.ok ? 0 : 1), () => process.exit(1))"]
-CMD ["node", "--max-semi-space-size=8", "src/cli.ts", "start"]
+CMD ["node", "--max-semi-space-size=4", "src/cli.ts", "start"]

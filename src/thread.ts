@@ -12,7 +12,7 @@ const BOOT = `
 `;
 
 /** Our threads hold little for long; what V8 would take for young objects by default is several times their heap. */
-const YOUNG_MB = 8;
+const YOUNG_MB = 6;
 
 /** @param module the thread's code; what it throws while it loads comes as the thread's 'error' */
 export function startThread(module: URL, options: WorkerOptions = {}): Worker {

@@ -21,13 +21,13 @@ export const isocenter: ReceiverKind = {
   name: 'isocenter',
   title: 'Isocenter',
   command:
-    'ISOCENTER_DATA=FOLDER HTTP_PORT=0 DICOM_PORT=0 MALLOC_ARENA_MAX=2 node --max-semi-space-size=8 src/cli.ts start',
+    'ISOCENTER_DATA=FOLDER HTTP_PORT=0 DICOM_PORT=0 MALLOC_ARENA_MAX=2 node --max-semi-space-size=4 src/cli.ts start',
   countsByStudy: true,
   async start(folder) {
     const [command = process.execPath, ...args] = [
       ...session,
       process.execPath,
-      '--max-semi-space-size=8',
+      '--max-semi-space-size=4',
       program,
       'start',
     ];

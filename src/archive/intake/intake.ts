@@ -1,5 +1,5 @@
 /**
- * The only way in: starts the settler's thread, the web door's journal thread, and gives each receiver thread what it
+ * The only way in: starts the settler's thread, the web door's at the first STOW, and gives each receiver thread what it
  * needs for a journal of its own. Called by archive.ts; the receivers belong to scp.
  */
 import fs from 'node:fs';
@@ -147,11 +147,14 @@ export function startIntake(parts: IntakeParts): IntakeThreads {
     };
   };
 
-  let web: WebDoor;
+  const webFolder = path.join(parts.journalFolder, 'web');
+  folders.add(webFolder);
+  /** Started by the first STOW: many archives never get one, and the thread weighs 25 MB. */
+  let web: WebDoor | undefined;
   let webEnded = Promise.resolve();
   let webRestart: NodeJS.Timeout | undefined;
-  const startWeb = (): void => {
-    const { intake, settlerPort } = seat('web');
+  const startWeb = (): WebDoor => {
+    const { intake, settlerPort } = seat(path.basename(webFolder));
     const { port1, port2 } = new MessageChannel();
     const data: WebThreadData = { intake, settlerPort, webPort: port2 };
     const thread = startThread(new URL('./web-thread.ts', import.meta.url), {
@@ -168,6 +171,7 @@ export function startIntake(parts: IntakeParts): IntakeThreads {
         restartWeb();
       });
     });
+    return door;
   };
   const restartWeb = (): void => {
     if (stopping) return;
@@ -180,14 +184,25 @@ export function startIntake(parts: IntakeParts): IntakeThreads {
       }
     }, RESTART_MS);
   };
-  startWeb();
+  const webDoor = (): WebDoor => {
+    if (web) return web;
+    try {
+      return startWeb();
+    } catch (cause) {
+      throw new Failure('unavailable', 'the intake for STOW cannot be started now', {
+        cause,
+        retryAfterS: 5,
+      });
+    }
+  };
 
   return {
     replayed: replay.promise,
     seat,
     seated() {
       try {
-        for (const file of free.splice(0)) fs.rmSync(file, { force: true });
+        for (const file of free) if (!folders.has(path.dirname(file))) fs.rmSync(file, { force: true });
+        free = free.filter((file) => folders.has(path.dirname(file)));
         for (const entry of fs.readdirSync(parts.journalFolder, { withFileTypes: true })) {
           const folder = path.join(parts.journalFolder, entry.name);
           if (entry.isDirectory() && !folders.has(folder)) removeIfEmpty(folder);
@@ -197,14 +212,14 @@ export function startIntake(parts: IntakeParts): IntakeThreads {
         log.warn({ err }, 'what journals that are no more left free is removed at the next start');
       }
     },
-    openReception: (from) => web.open(from),
+    openReception: async (from) => webDoor().open(from),
     heldBytes: () => budget.held(),
     refuses: () => budget.shortage(segmentBytes),
     state: () => state,
     async stop(limitMs) {
       stopping = true;
       clearTimeout(webRestart);
-      web.end();
+      web?.end();
       await webEnded;
       tell({ type: 'stop', limitMs });
       await stopped.promise;
