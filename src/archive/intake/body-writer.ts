@@ -15,6 +15,8 @@ import { contentHash, RECORD_HEADER_BYTES } from './record.ts';
 /** An object in a file of its own asks the budget for room in steps of this size. */
 const SPILL_STEP = 32 * 1024 * 1024;
 const COPY_BYTES = 256 * 1024;
+/** While a large object comes, what has come is on its way to the disk: the sync before its Success is short then. */
+const SYNC_STEP = 8 * 1024 * 1024;
 
 /** What an object of this size in a file of its own has claimed from the budget. */
 export function spilledClaim(bodyLength: number): number {
@@ -25,6 +27,11 @@ interface Spill {
   fd: number | undefined;
   path: string;
   claimed: number;
+  /** Another opening of the file, for the syncs on the way. */
+  behind: number;
+  syncing: boolean;
+  /** So much was written when the last of them began. */
+  syncedTo: number;
 }
 
 export class BodyWriter {
@@ -129,17 +136,27 @@ export class BodyWriter {
     }
     this.#written += length;
     this.#staged = 0;
+    if (this.#spill && this.#written - this.#spill.syncedTo >= SYNC_STEP)
+      syncBehind(this.#spill, this.#written);
   }
 
   /** The object outgrew its segment: what is written so far moves to a file of its own, and the rest follows it. */
   #startSpill(): void {
     this.#budget.reserve(SPILL_STEP);
     const file = path.join(this.#journal.folder, `${randomUUID()}.obj`);
-    const spill: Spill = { fd: undefined, path: file, claimed: SPILL_STEP };
+    const spill: Spill = {
+      fd: undefined,
+      path: file,
+      claimed: SPILL_STEP,
+      behind: -1,
+      syncing: false,
+      syncedTo: 0,
+    };
     this.#spill = spill;
     this.#journal.spilling(file, SPILL_STEP);
     const fd = fs.openSync(file, 'wx+', 0o600);
     spill.fd = fd;
+    spill.behind = fs.openSync(file, 'r+');
     const copy = Buffer.allocUnsafe(COPY_BYTES);
     const from = this.#segment.end + RECORD_HEADER_BYTES;
     for (let at = 0; at < this.#written; ) {
@@ -173,11 +190,27 @@ function removeSpill(spill: Spill): void {
   }
 }
 
+/**
+ * One sync at a time, beside the receiving. Its fault is not asked for: the kernel tells a write that failed to each
+ * opening of the file, so the sync that counts, on the other one, fails too.
+ */
+function syncBehind(spill: Spill, written: number): void {
+  if (spill.syncing) return;
+  spill.syncing = true;
+  spill.syncedTo = written;
+  fs.fdatasync(spill.behind, () => {
+    spill.syncing = false;
+    if (spill.fd === undefined) fs.closeSync(spill.behind);
+  });
+}
+
 /** Closes once: a descriptor closed twice may by then be another file's. */
 function closeSpill(spill: Spill): void {
-  const fd = spill.fd;
+  const { fd } = spill;
+  if (fd === undefined) return;
   spill.fd = undefined;
-  if (fd !== undefined) fs.closeSync(fd);
+  fs.closeSync(fd);
+  if (spill.behind >= 0 && !spill.syncing) fs.closeSync(spill.behind);
 }
 
 function openSpill(spill: Spill): number {
