@@ -122,6 +122,8 @@ describe.skipIf(!corpusFolder)('damaged files (../shared/corpus) and the whole p
     async () => {
       const control = anObject();
       expect((await send(program, control)).status).toBe(0);
+      // STOW's intake starts with the first STOW.
+      expect((await post(program, fileOf(anObject()))).status).toBe(0);
       const before = footprint(program.child.pid);
       let refusedObjects = 0;
       let refusedParts = 0;
