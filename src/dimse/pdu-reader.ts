@@ -4,7 +4,7 @@
  * all other PDUs are short and are gathered whole, within their limits.
  * A callback that returns a promise holds the reader, and with it the socket, until it settles.
  */
-import { abortReason, pduHeaderLength, pduType, pdvHeaderLength } from './pdu.ts';
+import { abortReason, pduHeaderLength, pduType, pdvHeaderLength, pdvIsLast } from './pdu.ts';
 
 /** Nothing: go on at once. A promise: wait for it; it must not reject. */
 export type Hold = void | Promise<void>;
@@ -15,6 +15,8 @@ export interface PduHandler {
   /**
    * Bytes of a PDV: `bytes` is valid during the call, or until the returned promise settles.
    * `end` marks the PDV's last bytes; a PDV without a value comes as one empty fragment.
+   * A message's last PDV with more behind it in its PDU ends, with an empty fragment, only once a PDV header was read
+   * there that fits: a PDV length that is too short must not make a shorter message of a longer one.
    */
   fragment(contextId: number, control: number, bytes: Buffer, end: boolean): Hold;
   /** The stream breaks PS3.8; nothing more is read. The reason is one of Table 9-26. */
@@ -53,6 +55,8 @@ export class PduReader {
   #pdvLeft = 0;
   #contextId = 0;
   #control = 0;
+  /** The end of the PDV before is still to be told. */
+  #endOwed = false;
 
   constructor(limits: PduLimits, handler: PduHandler) {
     this.#limits = limits;
@@ -84,8 +88,10 @@ export class PduReader {
         if (take === 0 && this.#pdvLeft > 0) return;
         this.#pdvLeft -= take;
         this.#pduLeft -= take;
-        const end = this.#pdvLeft === 0;
-        if (end) this.#state = this.#pduLeft > 0 ? 'pdv-header' : 'pdu-header';
+        const whole = this.#pdvLeft === 0;
+        if (whole) this.#state = this.#pduLeft > 0 ? 'pdv-header' : 'pdu-header';
+        this.#endOwed = whole && this.#pduLeft > 0 && (this.#control & pdvIsLast) !== 0;
+        const end = whole && !this.#endOwed;
         const bytes = chunk.subarray(at, at + take);
         at += take;
         const hold = this.#handler.fragment(this.#contextId, this.#control, bytes, end);
@@ -123,8 +129,15 @@ export class PduReader {
         }
         if (this.#headerFill < pduHeaderLength) return;
         this.#headerFill = 0;
-        if (this.#state === 'pdu-header') this.#beginPdu();
-        else this.#beginPdv();
+        if (this.#state === 'pdu-header') {
+          this.#beginPdu();
+          continue;
+        }
+        const hold = this.#beginPdv();
+        if (hold !== undefined) {
+          this.#hold(hold, chunk.subarray(at));
+          return;
+        }
       }
     }
   }
@@ -164,8 +177,9 @@ export class PduReader {
     this.#state = 'short-pdu';
   }
 
-  #beginPdv(): void {
+  #beginPdv(): Hold {
     const length = this.#header.readUInt32BE(0);
+    const [contextId, control] = [this.#contextId, this.#control];
     this.#pduLeft -= pdvHeaderLength;
     // The PDV length counts context ID and control header too (PS3.8 9.3.5.1).
     if (length < 2 || length - 2 > this.#pduLeft) {
@@ -187,12 +201,16 @@ export class PduReader {
     this.#contextId = this.#header[4]!;
     this.#control = this.#header[5]!;
     this.#state = 'pdv-value';
+    if (!this.#endOwed) return undefined;
+    this.#endOwed = false;
+    return this.#handler.fragment(contextId, control, Buffer.alloc(0), true);
   }
 
   #hold(until: Promise<void>, rest: Buffer): void {
     if (this.#stopped) return;
     this.#held = true;
-    if (rest.length > 0) this.#waiting.unshift(rest);
+    // Without bytes too: a PDV without a value may be next.
+    this.#waiting.unshift(rest);
     this.#handler.pause();
     void until.then(
       () => this.#release(),

@@ -10,6 +10,7 @@ const stream = Buffer.concat([
   storeMessage(1, data, 70),
   pdata(pdv(1, 1, data.subarray(0, 9)), pdv(1, 3, Buffer.alloc(0)), pdv(3, 0, data.subarray(9, 40))),
   pdata(pdv(3, 2, Buffer.alloc(0))),
+  pdata(pdv(1, 3, data.subarray(0, 20)), pdv(1, 2, Buffer.alloc(0))),
   releaseRequest,
 ]);
 
@@ -54,7 +55,7 @@ const whole = (() => {
 
 describe('PduReader', () => {
   it('reads the stream in one chunk', () => {
-    expect(whole).toHaveLength(1 + 1 + Math.ceil(300 / 70) + 3 + 1 + 1);
+    expect(whole).toHaveLength(1 + 1 + Math.ceil(300 / 70) + 3 + 1 + 2 + 1);
     expect(whole.at(-1)).toBe(`pdu 5 ${releaseRequest.toString('hex')}`);
     expect(
       whole
@@ -96,6 +97,18 @@ describe('PduReader', () => {
     made.push(stream);
     expect(seen.events).toHaveLength(1);
     expect(made.held).toBe(true);
+  });
+
+  it('ends no message whose last PDV has something behind it in its PDU that is no PDV', () => {
+    const cut = pdata(pdv(1, 2, data.subarray(0, 100)));
+    for (const length of [3, 40, 90]) {
+      const changed = Buffer.from(cut);
+      changed.writeUInt32BE(length, 6);
+      const { made, seen } = reader();
+      for (const byte of changed) made.push(Buffer.from([byte]));
+      expect(seen.faults).toEqual([{ reason: 6, sentence: expect.stringMatching(/does not fit/) }]);
+      expect(seen.events).toEqual([]);
+    }
   });
 
   const faults: { name: string; bytes: Buffer; reason: number; words: RegExp }[] = [

@@ -174,6 +174,19 @@ describe('an object', () => {
     await stored(await opened(), cut);
   });
 
+  it('whose last PDV says that it ends before its pixels is not taken for an object without any', async () => {
+    const peer = await opened();
+    const object = anObject();
+    const changed = pdata(pdv(1, 2, object.dataSet));
+    const pixels = object.dataSet.indexOf(Buffer.from([0xe0, 0x7f, 0x10, 0x00]));
+    changed.writeUInt32BE(pixels + 2, 6);
+    peer.send(Buffer.concat([pdata(pdv(1, 3, storeCommand(++messageId, object.sop, CT))), changed]));
+    expect(await peer.next()).toMatchObject({ type: 7 });
+    await peer.closed;
+    expect(await instances(object.sop)).toBe(0);
+    await stored(await opened(), object);
+  });
+
   it('whose connection is lost in the middle leaves nothing', async () => {
     const peer = await opened();
     const first = anObject();

@@ -20,6 +20,8 @@ export interface Fault {
   name: string;
   /** Whether the bytes of the command and the data set come as they are, if they come at all. */
   keepsTheObject: boolean;
+  /** A fragment may be named the last too soon: what came till then may be an object, a shorter one, and is all of it. */
+  mayEndSooner?: true;
   apply(pdus: Buffer[], chance: Chance): Buffer[];
 }
 
@@ -109,6 +111,7 @@ export const faults: readonly Fault[] = [
   {
     name: 'control header of a PDV',
     keepsTheObject: true,
+    mayEndSooner: true,
     apply: (pdus, chance) =>
       changed(pdus, data(pdus, chance), (pdu) => {
         pdu[11] = chance.happens(0.7) ? chance.whole(0, 3) : chance.whole(0, 255);
