@@ -42,7 +42,7 @@ export interface BackDoor {
   destination(name: string, settings: object): Promise<void>;
   rule(name: string, body: object): Promise<void>;
   deliveries(): Promise<DeliveryView[]>;
-  /** Waits until every delivery is in one of these states. */
+  /** Waits until every change is routed, and every delivery in one of these states. */
   settled(...states: DeliveryView['state'][]): Promise<DeliveryView[]>;
   /** Waits until a delivery has told of a fault. */
   failing(): Promise<DeliveryView>;
@@ -90,6 +90,13 @@ export async function openBackDoor(options: BackDoorOptions = {}): Promise<BackD
   await routing.start();
   if (!options.idle) await forwarding.start();
   const deliveries = () => routing.deliveries.list({ limit: 1000, offset: 0 });
+  const allRouted = async (): Promise<boolean> => {
+    const { rowCount } = await db.database.query(
+      `select 1 from change left join follower on name = 'routing'
+       where (change.xid, change.id) > (coalesce(follower.xid, '0'), coalesce(follower.id, 0)) limit 1`,
+    );
+    return rowCount === 0;
+  };
 
   return {
     db,
@@ -118,8 +125,9 @@ export async function openBackDoor(options: BackDoorOptions = {}): Promise<BackD
     async settled(...states) {
       const until = Date.now() + 40_000;
       for (;;) {
+        const routed = await allRouted();
         const now = await deliveries();
-        if (now.length > 0 && now.every((one) => states.includes(one.state))) return now;
+        if (routed && now.length > 0 && now.every((one) => states.includes(one.state))) return now;
         if (Date.now() > until)
           throw new Error(`not ${states.join(' or ')} within 40 s: ${JSON.stringify(now)}`);
         await new Promise((resolve) => setTimeout(resolve, 30));
