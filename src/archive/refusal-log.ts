@@ -83,6 +83,7 @@ export function createRefusalLog({ database, log, most = MOST }: RefusalLogParts
       return !away;
     }
   };
+  /** Cut short when it stops, which is the one way in which it fails. */
   const pause = (ms: number): Promise<void> =>
     sleep(ms, undefined, { signal: stopping.signal, ref: false }).catch(() => undefined);
   const writeSoon = async (): Promise<void> => {

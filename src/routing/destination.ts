@@ -6,18 +6,8 @@ import { isIP } from 'node:net';
 import os from 'node:os';
 import { z } from 'zod';
 import { isLoopback } from '../config.ts';
-import { parseAeTitle } from '../dicom/ae-title.ts';
-import { asFailure } from '../failure.ts';
 import { invalid, sentences } from './faults.ts';
-
-const aeTitle = z.string().transform((text, context) => {
-  try {
-    return parseAeTitle(text);
-  } catch (thrown) {
-    context.addIssue({ code: 'custom', message: asFailure(thrown).message });
-    return z.NEVER;
-  }
-});
+import { aeTitle } from './named-json.ts';
 
 const associations = z
   .number()

@@ -1,11 +1,23 @@
 /**
- * What every PUT /api/.../NAME of the administration is made of: a name in the path, a JSON body, somebody who asks.
- * Used by routes.ts here and by scp/ae-routes.ts.
+ * What every PUT /api/.../NAME of the administration is made of: a name in the path, a JSON body, AE titles in it, somebody
+ * who asks. Used by routes.ts and destination.ts here, and by scp/ae-routes.ts and scp/known-ae.ts.
  */
 import { bodyParser } from '@koa/bodyparser';
 import type { Context } from 'koa';
-import { Failure } from '../failure.ts';
+import { z } from 'zod';
+import { parseAeTitle } from '../dicom/ae-title.ts';
+import { asFailure, Failure } from '../failure.ts';
 import { nameSchema } from './rule.ts';
+
+/** An AE title (PS3.5 6.2, VR AE) as a value of such a body. */
+export const aeTitle = z.string().transform((text, context) => {
+  try {
+    return parseAeTitle(text);
+  } catch (thrown) {
+    context.addIssue({ code: 'custom', message: asFailure(thrown).message });
+    return z.NEVER;
+  }
+});
 
 /** A middleware that reads the body. */
 export const json = bodyParser({ enableTypes: ['json'], jsonLimit: '1mb', encoding: 'utf-8' });

@@ -3,19 +3,9 @@
  * The zod schema here is what PUT /api/aes takes; ae-table.ts keeps it, admission.ts decides by it.
  */
 import { z } from 'zod';
-import { parseAeTitle } from '../dicom/ae-title.ts';
-import { asFailure } from '../failure.ts';
 import { invalid, sentences } from '../routing/faults.ts';
+import { aeTitle } from '../routing/named-json.ts';
 import { isAddressRange, plainAddress } from './address-range.ts';
-
-const aeTitle = z.string().transform((text, context) => {
-  try {
-    return parseAeTitle(text);
-  } catch (thrown) {
-    context.addIssue({ code: 'custom', message: asFailure(thrown).message });
-    return z.NEVER;
-  }
-});
 
 const nameInCertificate = z.string().min(1).max(253);
 const certificate = z

@@ -1,17 +1,10 @@
 /** CONFLICT_POLICY=refuse in the intake: no answer before the verdict, and nothing that was answered ever goes. */
-import { afterEach, expect, it } from 'vitest';
+import { expect, it } from 'vitest';
 import { type AnObject, anObject } from '../../support/an-object.ts';
-import { openRig, type Rig, store } from './rig.ts';
+import { type Rig, rigsOfTests, store } from './rig.ts';
 
-const rigs: Rig[] = [];
-async function rig(storeLimitMs = 20_000): Promise<Rig> {
-  const made = await openRig({ conflictPolicy: 'refuse', storeLimitMs });
-  rigs.push(made);
-  return made;
-}
-afterEach(async () => {
-  for (const made of rigs.splice(0)) await made.close();
-});
+const open = rigsOfTests();
+const rig = (storeLimitMs = 20_000): Promise<Rig> => open({ conflictPolicy: 'refuse', storeLimitMs });
 
 const pair = (): [AnObject, AnObject] => {
   const first = anObject();

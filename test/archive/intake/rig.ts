@@ -6,6 +6,7 @@ import { readdirSync } from 'node:fs';
 import { mkdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { MessageChannel, type MessagePort } from 'node:worker_threads';
+import { afterEach } from 'vitest';
 import type { ConflictPolicy } from '../../../src/archive/decide-indexing.ts';
 import { createBudget, type JournalBudget } from '../../../src/archive/intake/budget.ts';
 import { createIntake, type Intake, type Reception } from '../../../src/archive/intake/reception.ts';
@@ -59,6 +60,19 @@ export interface Rig {
   settle(): SettlerRun;
   quarantined(): Promise<{ path: string; sop_uid: string | null; reason: string; bytes: Buffer }[]>;
   close(): Promise<void>;
+}
+
+/** @returns opens a rig, which is closed after the test */
+export function rigsOfTests(): (options?: RigOptions) => Promise<Rig> {
+  const rigs: Rig[] = [];
+  afterEach(async () => {
+    for (const rig of rigs.splice(0)) await rig.close();
+  });
+  return async (options) => {
+    const rig = await openRig(options);
+    rigs.push(rig);
+    return rig;
+  };
 }
 
 export async function openRig(options: RigOptions = {}): Promise<Rig> {

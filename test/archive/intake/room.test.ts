@@ -4,24 +4,16 @@ import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setImmediate as turn } from 'node:timers/promises';
 import { promisify } from 'node:util';
-import { afterEach, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import type { ObjectStore } from '../../../src/archive/object-store/object-store.ts';
 import { Failure } from '../../../src/failure.ts';
 import { type AnObject, anObject, aSeries } from '../../support/an-object.ts';
 import { eventually, openHouse } from '../../support/house.ts';
 import { fileOf } from '../../support/modality.ts';
 import { peer } from '../../support/peers.ts';
-import { indexRows, openRig, type Rig, type RigOptions, store } from './rig.ts';
+import { indexRows, type Rig, rigsOfTests, store } from './rig.ts';
 
-const rigs: Rig[] = [];
-async function rig(options?: RigOptions): Promise<Rig> {
-  const made = await openRig(options);
-  rigs.push(made);
-  return made;
-}
-afterEach(async () => {
-  for (const made of rigs.splice(0)) await made.close();
-});
+const rig = rigsOfTests();
 
 const LIMIT = 16 * 64 * 1024;
 

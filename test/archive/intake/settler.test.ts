@@ -3,7 +3,7 @@ import { existsSync, readdirSync, rmSync, truncateSync } from 'node:fs';
 import { open } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { afterEach, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import type { DurableObject } from '../../../src/archive/intake/object-writer.ts';
 import { type JournalRecord, SegmentReader } from '../../../src/archive/intake/segment-reader.ts';
 import type { FileStore } from '../../../src/archive/object-store/file-store.ts';
@@ -14,17 +14,9 @@ import { Failure } from '../../../src/failure.ts';
 import { type AnObject, anObject, aSeries } from '../../support/an-object.ts';
 import { eventually } from '../../support/house.ts';
 import { collect } from '../../support/object-source.ts';
-import { indexRows, NODE, openRig, type Rig, type RigOptions, store, wrongCounts } from './rig.ts';
+import { indexRows, NODE, type Rig, type RigOptions, rigsOfTests, store, wrongCounts } from './rig.ts';
 
-const rigs: Rig[] = [];
-async function rig(options?: RigOptions): Promise<Rig> {
-  const made = await openRig(options);
-  rigs.push(made);
-  return made;
-}
-afterEach(async () => {
-  for (const made of rigs.splice(0)) await made.close();
-});
+const rig = rigsOfTests();
 
 const segmentsOf = ({ journalFolder }: Rig): string[] =>
   readdirSync(journalFolder, { recursive: true, encoding: 'utf8' })
