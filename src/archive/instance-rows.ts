@@ -5,12 +5,15 @@
  */
 import type { NewChange } from './change-feed.ts';
 import type { Queryable } from './database/database.ts';
-import type { IndexItem, InstanceContent } from './incoming-object.ts';
+import type { InstanceContent } from './incoming-object.ts';
 import { INSTANCE_LEVEL, integer, pick } from './indexed-attributes.ts';
-import { overrideSeries, overrideStudy, upsertSeries, upsertStudy } from './study-rows.ts';
-
-/** What upsertStudy and upsertSeries need to know of an instance they count. */
-export type AddedInstance = { object: InstanceContent; decision: Pick<IndexItem['decision'], 'conflicts'> };
+import {
+  type AddedInstance,
+  overrideSeries,
+  overrideStudy,
+  upsertSeries,
+  upsertStudy,
+} from './study-rows.ts';
 
 export async function addInstances<Item extends AddedInstance>(
   tx: Queryable,

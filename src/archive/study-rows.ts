@@ -5,6 +5,7 @@
 import type { DicomJson } from '../dicom/dicom-json.ts';
 import type { Queryable } from './database/database.ts';
 import { samePatient } from './decide-indexing.ts';
+import type { IndexItem, InstanceContent } from './incoming-object.ts';
 import {
   integer,
   PATIENT_LEVEL,
@@ -14,7 +15,9 @@ import {
   studyColumns,
   text,
 } from './indexed-attributes.ts';
-import type { AddedInstance } from './instance-rows.ts';
+
+/** What upsertStudy and upsertSeries need to know of an instance they count. */
+export type AddedInstance = { object: InstanceContent; decision: Pick<IndexItem['decision'], 'conflicts'> };
 
 /** A new study takes its attributes from its first object; later objects add what was missing, and change nothing. */
 export async function upsertStudy(

@@ -9,7 +9,7 @@ import { asFailure, Failure } from '../../failure.ts';
 import { DatabaseFailure } from '../database/database-failure.ts';
 import type { FileStore } from '../object-store/file-store.ts';
 import { type Away, mayPass } from './patience.ts';
-import { markPlaced, type Placement, type Placer, type PlacerParts } from './placer.ts';
+import { markPlaced, type Placement, type Placer, type PlacerParts } from './placement.ts';
 import { keyOf, pieces } from './read-record.ts';
 import { bodyFault, type RecordBody, readBody } from './segment-reader.ts';
 

@@ -5,7 +5,6 @@
 import type { Failure, FailureKind } from '../../failure.ts';
 import { Failure as FailureError } from '../../failure.ts';
 import type { Provenance } from './record.ts';
-import type { Verdict } from './verdict.ts';
 
 /** A point in a segment that the settler can be asked to pass. */
 export interface JournalPoint {
@@ -13,6 +12,9 @@ export interface JournalPoint {
   nonce: string;
   end: number;
 }
+
+/** Whether an object is kept, where its sender waits for that (verdict.ts). */
+export type Verdict = 'kept' | 'refused' | 'awaited';
 
 export type ReceptionOutcome = 'released' | 'aborted' | 'lost' | 'answered';
 

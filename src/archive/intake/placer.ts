@@ -1,69 +1,16 @@
 /**
  * The way of indexed records into the object store, one for each kind: file-placer.ts writes and syncs batches while
- * nothing more pressing is to do, s3-placer.ts uploads in parallel. Chosen here, used by settler.ts.
- * Until a record is placed its row points at this node's journal, and read-object.ts reads it there.
+ * nothing more pressing is to do, s3-placer.ts uploads in parallel. Chosen here for settler.ts.
  */
-import type { Failure } from '../../failure.ts';
-import type { Log } from '../../log.ts';
-import type { Database } from '../database/database.ts';
 import type { FileStore } from '../object-store/file-store.ts';
 import type { ObjectStore } from '../object-store/object-store.ts';
 import { createFilePlacer } from './file-placer.ts';
-import type { Away } from './patience.ts';
+import type { Placer, PlacerParts } from './placement.ts';
 import { createS3Placer } from './s3-placer.ts';
-import type { JournalRecord } from './segment-reader.ts';
-
-/** An indexed record on its way into the store. */
-export interface Placement {
-  record: JournalRecord;
-  /** Called once the object is durable in the store and its row says so. */
-  done: () => void;
-  /** The journal no longer gives its bytes back: what is left of it goes to quarantine, and it is done. */
-  setAside: (failure: Failure) => Promise<void>;
-}
-
-export interface Placer {
-  add(placement: Placement): void;
-  /** Placements that are not done. */
-  pending(): number;
-  /** More than can be held in memory are not done: nothing further should be indexed now. */
-  full(): boolean;
-  /** The store takes nothing now: what was added waits. */
-  away(): Away | undefined;
-  /** A stretch of the work, some 20 ms of it where it can be cut; with the store away one more try. */
-  step(): Promise<void>;
-  stop(): Promise<void>;
-}
-
-export interface PlacerParts {
-  database: Database;
-  store: ObjectStore;
-  nodeName: string;
-  /** Uploads to S3 at once. */
-  uploads?: number;
-  log: Log;
-}
 
 export function createPlacer(parts: PlacerParts): Placer {
   const { store } = parts;
   return isFileStore(store) ? createFilePlacer({ ...parts, store }) : createS3Placer(parts);
-}
-
-/** The rows of placed objects; what another record of the same object has placed before stays as it is. */
-export async function markPlaced(
-  { database, nodeName }: Pick<PlacerParts, 'database' | 'nodeName'>,
-  placed: readonly Placement[],
-): Promise<void> {
-  await database.query(
-    `update object o set location = 'store', node = null, journal = null
-     from unnest($1::text[], $2::bytea[]) as p (sop_uid, content_hash)
-     where o.sop_uid = p.sop_uid and o.content_hash = p.content_hash and o.location = 'journal' and o.node = $3`,
-    [
-      placed.map(({ record }) => record.header.meta.sopInstanceUid),
-      placed.map(({ record }) => record.header.contentHash),
-      nodeName,
-    ],
-  );
 }
 
 function isFileStore(store: ObjectStore): store is FileStore {

@@ -9,10 +9,9 @@ import { REFUSED } from '../decide-indexing.ts';
 import { createBudget, type JournalBudget } from './budget.ts';
 import type { DeclaredObject } from './check-object.ts';
 import { createJournal, type Journal } from './journal.ts';
-import type { FromSettler, JournalPoint, ReceptionOutcome, ToSettler } from './messages.ts';
+import type { FromSettler, JournalPoint, ReceptionOutcome, ToSettler, Verdict } from './messages.ts';
 import { beginObject, type DurableObject, type ObjectWriter } from './object-writer.ts';
 import type { Provenance } from './record.ts';
-import type { Verdict } from './verdict.ts';
 
 export interface IntakeOptions {
   /** this journal's own folder */

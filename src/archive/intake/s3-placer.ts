@@ -3,7 +3,7 @@
  * Made by placer.ts for the settler; until then read-object.ts reads them from the journal, and other nodes say 503.
  */
 import { createHash } from 'node:crypto';
-import { markPlaced, type Placer, type PlacerParts } from './placer.ts';
+import { markPlaced, type Placer, type PlacerParts } from './placement.ts';
 import { keyOf, pieces } from './read-record.ts';
 import type { RecordBody } from './segment-reader.ts';
 import { createUploadQueue } from './upload-queue.ts';

@@ -5,7 +5,7 @@
 import fs from 'node:fs';
 import { spilledClaim } from './body-writer.ts';
 import type { JournalBudget } from './budget.ts';
-import type { FromSettler, JournalPoint } from './messages.ts';
+import type { FromSettler, JournalPoint, Verdict } from './messages.ts';
 import { recordSpan } from './record.ts';
 import {
   bodyIsWhole,
@@ -15,7 +15,6 @@ import {
   type RecordBody,
   type SegmentReader,
 } from './segment-reader.ts';
-import type { Verdict } from './verdict.ts';
 
 export interface SegmentOwner {
   name: string;

@@ -7,8 +7,6 @@ import type { Database } from '../database/database.ts';
 import type { IncomingObject } from '../incoming-object.ts';
 import type { Work } from './settling-segment.ts';
 
-export type Verdict = 'kept' | 'refused' | 'awaited';
-
 type RecordWork = Extract<Work, { record: unknown }>;
 
 export interface Verdicts {

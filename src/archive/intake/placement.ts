@@ -1,0 +1,58 @@
+/**
+ * What is given into the object store, and what gives it there: file-placer.ts or s3-placer.ts, chosen by placer.ts.
+ * Until a record is placed its row points at this node's journal, and read-object.ts reads it there.
+ */
+import type { Failure } from '../../failure.ts';
+import type { Log } from '../../log.ts';
+import type { Database } from '../database/database.ts';
+import type { ObjectStore } from '../object-store/object-store.ts';
+import type { Away } from './patience.ts';
+import type { JournalRecord } from './segment-reader.ts';
+
+/** An indexed record on its way into the store. */
+export interface Placement {
+  record: JournalRecord;
+  /** Called once the object is durable in the store and its row says so. */
+  done: () => void;
+  /** The journal no longer gives its bytes back: what is left of it goes to quarantine, and it is done. */
+  setAside: (failure: Failure) => Promise<void>;
+}
+
+export interface Placer {
+  add(placement: Placement): void;
+  /** Placements that are not done. */
+  pending(): number;
+  /** More than can be held in memory are not done: nothing further should be indexed now. */
+  full(): boolean;
+  /** The store takes nothing now: what was added waits. */
+  away(): Away | undefined;
+  /** A stretch of the work, some 20 ms of it where it can be cut; with the store away one more try. */
+  step(): Promise<void>;
+  stop(): Promise<void>;
+}
+
+export interface PlacerParts {
+  database: Database;
+  store: ObjectStore;
+  nodeName: string;
+  /** Uploads to S3 at once. */
+  uploads?: number;
+  log: Log;
+}
+
+/** The rows of placed objects; what another record of the same object has placed before stays as it is. */
+export async function markPlaced(
+  { database, nodeName }: Pick<PlacerParts, 'database' | 'nodeName'>,
+  placed: readonly Placement[],
+): Promise<void> {
+  await database.query(
+    `update object o set location = 'store', node = null, journal = null
+     from unnest($1::text[], $2::bytea[]) as p (sop_uid, content_hash)
+     where o.sop_uid = p.sop_uid and o.content_hash = p.content_hash and o.location = 'journal' and o.node = $3`,
+    [
+      placed.map(({ record }) => record.header.meta.sopInstanceUid),
+      placed.map(({ record }) => record.header.contentHash),
+      nodeName,
+    ],
+  );
+}
