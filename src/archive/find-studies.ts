@@ -46,6 +46,14 @@ export interface Found {
 
 const MODALITIES_IN_STUDY = '00080061';
 const SOP_CLASSES_IN_STUDY = '00080062';
+/**
+ * Why a study waits for a person, as a private attribute of it (PS3.5 7.8.1): no attribute of the Standard says so, and
+ * whoever reads the images must know that some may be another patient's. Only held studies have it; UIDs and tags alone.
+ */
+export const HELD_BY = '00090010';
+export const HELD = '00091001';
+const HELD_CREATOR = 'ISOCENTER';
+
 const COUNTS: Readonly<Record<string, { level: Level; column: string }>> = {
   '00201206': { level: 'study', column: 's.series_count' },
   '00201208': { level: 'study', column: 's.instance_count' },
@@ -139,7 +147,7 @@ export async function readFound(
   wants: { sopClassesInStudy: boolean },
 ): Promise<Found[]> {
   const { rows } = await db.query<FoundRow>(
-    `select ${ALIAS[level]}.id, s.study_uid, s.attributes as study, s.modalities, s.series_count,
+    `select ${ALIAS[level]}.id, s.study_uid, s.held, s.attributes as study, s.modalities, s.series_count,
        s.instance_count as study_instances
        ${level === 'study' ? '' : ', r.series_uid, r.attributes as series, r.instance_count as series_instances'}
        ${level === 'instance' ? ', i.sop_uid, i.attributes as instance' : ''}
@@ -157,6 +165,7 @@ export async function readFound(
 interface FoundRow {
   id: number;
   study_uid: string;
+  held: string | null;
   study: DicomJson;
   modalities: string[];
   series_count: number;
@@ -177,6 +186,10 @@ function found(row: FoundRow): Found {
     [MODALITIES_IN_STUDY]: { vr: 'CS', Value: row.modalities },
     '00201206': { vr: 'IS', Value: [row.series_count] },
     '00201208': { vr: 'IS', Value: [row.study_instances] },
+    ...(row.held !== null && {
+      [HELD_BY]: { vr: 'LO', Value: [HELD_CREATOR] },
+      [HELD]: { vr: 'LT', Value: [row.held] },
+    }),
     ...(row.sop_classes && { [SOP_CLASSES_IN_STUDY]: { vr: 'UI', Value: row.sop_classes } }),
     ...(row.series_instances !== undefined && {
       '00201209': { vr: 'IS', Value: [row.series_instances] },

@@ -4,7 +4,7 @@
  * No result is 200 with an empty list: 204, which the Standard also allows, breaks clients that parse what they get.
  */
 import type { Context } from 'koa';
-import { type Found, findMatches, type Level, readFound } from '../archive/find-studies.ts';
+import { type Found, findMatches, HELD, HELD_BY, type Level, readFound } from '../archive/find-studies.ts';
 import { attribute } from '../dicom/attributes.ts';
 import { type DicomJson, dicomJsonText } from '../dicom/dicom-json.ts';
 import { acceptedBy, disclose, type RetrieveParts, serviceUrl, stream } from './answer.ts';
@@ -16,12 +16,15 @@ type Params = { params: Record<string, string | undefined> };
 const PAGE = 200;
 const SOP_CLASSES_IN_STUDY = '00080062';
 
-/** PS3.18 tables 10.6.3-3 to -5, and the descriptions that every study list shows. */
+/** PS3.18 tables 10.6.3-3 to -5, the descriptions that every study list shows, and whether a study is held. */
 const DEFAULTS: Readonly<Record<Level, readonly string[]>> = {
-  study:
-    tags(`StudyDate StudyTime AccessionNumber ModalitiesInStudy ReferringPhysicianName TimezoneOffsetFromUTC
+  study: [
+    HELD_BY,
+    HELD,
+    ...tags(`StudyDate StudyTime AccessionNumber ModalitiesInStudy ReferringPhysicianName TimezoneOffsetFromUTC
     StudyDescription PatientName PatientID IssuerOfPatientID PatientBirthDate PatientSex StudyInstanceUID StudyID
     NumberOfStudyRelatedSeries NumberOfStudyRelatedInstances`),
+  ],
   series: tags(`Modality TimezoneOffsetFromUTC SeriesDescription SeriesInstanceUID SeriesNumber
     NumberOfSeriesRelatedInstances PerformedProcedureStepStartDate PerformedProcedureStepStartTime
     RequestAttributesSequence`),

@@ -9,9 +9,11 @@ import type { Page } from 'playwright-core';
 import sharp from 'sharp';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { modality } from '../../src/cli/modality.ts';
+import { anImage } from '../support/an-image.ts';
 import { type OpenBrowser, type OpenPage, openBrowser } from '../support/chromium.ts';
 import { corpusFolder } from '../support/corpus.ts';
 import { eventually, type House, openHouse } from '../support/house.ts';
+import { sendObjects } from '../support/modality.ts';
 import { peer } from '../support/peers.ts';
 
 const SLICES = 24;
@@ -85,6 +87,26 @@ describe.skipIf(!peer('chromium'))('the viewer (chromium)', () => {
       await page.getByRole('row', { name: /PHANTOM, Isocenter/ }).waitFor();
       expect(await page.getByLabel('Patient ID').inputValue()).toBe('');
       expect(new URL(page.url()).search).toBe('');
+      expect(opened.complaints()).toEqual([]);
+    });
+
+    it('marks a study that may hold images of another patient, and says so over its pictures', async () => {
+      const mine = anImage({ patientId: 'P1' });
+      const stray = anImage({ study: mine.study, series: mine.series, patientId: 'P2' });
+      await sendObjects(house, 'CT_1', [mine, stray]);
+      await page.reload();
+      const row = page.getByRole('row').filter({ hasText: 'To be checked' });
+      await row.waitFor();
+      expect(await page.locator('.held-mark').count()).toBe(1);
+      await row.getByRole('link').press('Enter');
+      const strip = page.getByRole('alert');
+      await strip.waitFor();
+      expect(await strip.textContent()).toContain('known under another (0010,0020) PatientID');
+      await corner('patient').getByText('ID P1').waitFor();
+      await fetch(`${house.url}/api/studies/${mine.study}/conflicts/set-aside`, { method: 'POST' });
+      await page.reload();
+      await corner('patient').getByText('ID P1').waitFor();
+      expect(await strip.count()).toBe(0);
       expect(opened.complaints()).toEqual([]);
     });
 

@@ -46,6 +46,11 @@ function Row({ study }: { study: Study }) {
         <Link to={studyAddress(study.studyInstanceUid)} className="study-link">
           {study.patientName || <span className="absent">No name</span>}
         </Link>
+        {study.held !== '' && (
+          <span className="held-mark" title={study.held}>
+            To be checked
+          </span>
+        )}
       </th>
       <td className="figures study-id" title={study.patientId}>
         {study.patientId}

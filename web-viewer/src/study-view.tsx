@@ -63,6 +63,7 @@ export default function StudyView({ studyUid, seriesUid }: StudyViewProps) {
         {found?.study && <StudyLine study={found.study} />}
         <Toolbar stage={stage} modality={open?.modality ?? ''} tool={tool} onTool={setTool} />
       </header>
+      {found?.study && found.study.held !== '' && <HeldStrip reason={found.study.held} />}
       <aside className="study-rail">
         {found && (
           <SeriesRail
@@ -101,6 +102,15 @@ function StudyLine({ study }: { study: Study }) {
       <span className="study-line-name">{study.patientName || 'No name'}</span>
       <span className="study-line-about">{about}</span>
     </h1>
+  );
+}
+
+/** Over the pictures as long as nobody has decided whose they are: the name above is the study's, not each picture's. */
+function HeldStrip({ reason }: { reason: string }) {
+  return (
+    <p className="held-strip" role="alert">
+      <strong>To be checked by the PACS administrator:</strong> {reason}. Compare name and ID on each image.
+    </p>
   );
 }
 

@@ -17,6 +17,8 @@ export interface Study {
   modalities: string[];
   seriesCount: number | undefined;
   instanceCount: number | undefined;
+  /** Why it waits for a person to say whose it is, in the archive's words; '' when it does not. */
+  held: string;
 }
 
 export interface Series {
@@ -41,7 +43,13 @@ export function readStudy(dataset: Dataset): Study {
     modalities: texts(dataset, '00080061').filter((modality) => modality !== ''),
     seriesCount: number(dataset, '00201206'),
     instanceCount: number(dataset, '00201208'),
+    held: heldIn(dataset),
   };
+}
+
+/** Isocenter's own attribute: a private block is whose creator says it is (PS3.5 7.8.1). */
+function heldIn(dataset: Dataset): string {
+  return text(dataset, '00090010') === 'ISOCENTER' ? text(dataset, '00091001') : '';
 }
 
 export function readSeries(dataset: Dataset): Series {
