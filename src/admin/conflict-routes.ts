@@ -8,6 +8,7 @@ import { recordDisclosure } from '../archive/disclosure.ts';
 import { readHeader } from '../archive/read-header.ts';
 import { type SettleParts, settleConflict, settleStudy } from '../archive/settle-conflict.ts';
 import { findVersion } from '../archive/stored-object.ts';
+import { findStudy } from '../archive/study.ts';
 import type { Difference } from '../dicom/compare-data-sets.ts';
 import { type DicomJson, type DicomJsonElement, toDicomJson } from '../dicom/dicom-json.ts';
 import { isUid } from '../dicom/uid.ts';
@@ -44,6 +45,7 @@ export function addConflictRoutes(router: Router, parts: ConflictRoutesParts): v
       return;
     }
     const difference = await withValues(parts, conflict);
+    const patients = conflict.kind === 'content' ? undefined : await patientsOf(parts, conflict);
     const actor = ctx.state.actor as { name: string; address: string } | undefined;
     await recordDisclosure(database, {
       channel: 'api',
@@ -56,7 +58,7 @@ export function addConflictRoutes(router: Router, parts: ConflictRoutesParts): v
       detail: { action: 'conflict-values', conflict: id },
     });
     ctx.set('Cache-Control', 'no-store');
-    ctx.body = { ...conflict, difference };
+    ctx.body = { ...conflict, difference, ...(patients && { patients }) };
   });
 
   router.post('/conflicts/:id/:action', async (ctx) => {
@@ -85,21 +87,54 @@ function actorOf(ctx: Pick<Context, 'state'>): string {
 
 type Shown = Difference & { before?: unknown; came?: unknown };
 
+/** What tells one patient from another (PS3.3 C.2.2 and C.2.3), in the order a person reads it. */
+const PATIENT = {
+  PatientName: '00100010',
+  PatientID: '00100020',
+  IssuerOfPatientID: '00100021',
+  PatientBirthDate: '00100030',
+  PatientSex: '00100040',
+};
+
+/**
+ * Whose the object is by its own words, and whose the studies are that claim it: what a person compares to decide.
+ * A study or version that is no more is null.
+ */
+async function patientsOf(parts: ConflictRoutesParts, conflict: ConflictDetail) {
+  const patient = (json: DicomJson | undefined) =>
+    json
+      ? Object.fromEntries(Object.entries(PATIENT).map(([keyword, tag]) => [keyword, shown(json[tag])]))
+      : null;
+  const ofStudy = async (uid: string) => patient((await findStudy(parts.database, uid))?.attributes);
+  return {
+    study: await ofStudy(conflict.study),
+    ...(conflict.otherStudy !== null && { otherStudy: await ofStudy(conflict.otherStudy) }),
+    came: patient(await headerOf(parts, conflict, conflict.came)),
+  };
+}
+
 /** The values on both sides, read from the stored objects; a long one is cut, binary ones are said by their length. */
 async function withValues(parts: ConflictRoutesParts, conflict: ConflictDetail): Promise<Shown[] | null> {
   if (!conflict.difference || conflict.difference.length === 0) return conflict.difference;
-  const header = async (version: { version: string } | null): Promise<DicomJson> => {
-    if (!version) return {};
-    const object = await findVersion(parts.database, { sopUid: conflict.sop, contentHash: version.version });
-    if (!object) return {};
-    return toDicomJson((await readHeader(parts.reader, object)).dataSet, { bulkDataUri: () => undefined });
-  };
-  const [before, came] = [await header(conflict.before), await header(conflict.came)];
+  const before = (await headerOf(parts, conflict, conflict.before)) ?? {};
+  const came = (await headerOf(parts, conflict, conflict.came)) ?? {};
   return conflict.difference.map((difference) => ({
     ...difference,
     before: shown(elementAt(before, difference)),
     came: shown(elementAt(came, difference)),
   }));
+}
+
+/** Undefined of a version that was dropped. */
+async function headerOf(
+  parts: ConflictRoutesParts,
+  { sop }: ConflictDetail,
+  version: { version: string } | null,
+): Promise<DicomJson | undefined> {
+  const object =
+    version && (await findVersion(parts.database, { sopUid: sop, contentHash: version.version }));
+  if (!object) return undefined;
+  return toDicomJson((await readHeader(parts.reader, object)).dataSet, { bulkDataUri: () => undefined });
 }
 
 function elementAt(json: DicomJson, { tag, within }: Difference): DicomJsonElement | undefined {

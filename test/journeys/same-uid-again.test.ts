@@ -608,6 +608,33 @@ describe('a person', () => {
     expect(await rows('select instance_count, held from study')).toEqual([{ instance_count: 4, held: null }]);
   });
 
+  it('shows both patients to the person who decides, and marks the study until then', async () => {
+    house = await openHouse();
+    const study = uid();
+    await send(anObject({ study, birthDate: '19700101' }), anObject({ study, patientId: 'P2' }));
+    const [{ id }] = await api('/conflicts');
+    expect(JSON.stringify(await api(`/conflicts/${id}`))).not.toContain('P2');
+    const asked = await api(`/conflicts/${id}?values=true`);
+    const anna = { PatientName: [{ Alphabetic: 'Example^Anna' }], IssuerOfPatientID: null, PatientSex: null };
+    expect(asked.patients).toEqual({
+      study: { ...anna, PatientID: ['P1'], PatientBirthDate: ['19700101'] },
+      came: { ...anna, PatientID: ['P2'], PatientBirthDate: null },
+    });
+    const [disclosure] = await api('/disclosures');
+    expect(disclosure).toMatchObject({ study, detail: { action: 'conflict-values', conflict: id } });
+    const found = async () => (await fetch(`${house.url}/dicom-web/studies`)).json();
+    const mark = [
+      { vr: 'LO', Value: ['ISOCENTER'] },
+      { vr: 'LT', Value: [expect.stringContaining('(0010,0020) PatientID')] },
+    ];
+    const [held] = await found();
+    expect([held['00090010'], held['00091001']]).toEqual(mark);
+    await settle(id, 'release');
+    const [released] = await found();
+    expect(released).not.toHaveProperty('00091001');
+    expect(released).not.toHaveProperty('00090010');
+  });
+
   it('keeps another patient apart: the objects leave the study, stay stored, and so do later ones', async () => {
     house = await openHouse();
     const study = uid();
