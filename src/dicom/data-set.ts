@@ -68,7 +68,7 @@ export interface ParseOptions {
   stopAtPixelData?: boolean;
 }
 
-/** A tree of this many elements costs some hundred MB; no clinical header comes near. */
+/** Elements and items together: a tree of so many costs some hundred MB, and no clinical header comes near. */
 const MAX_ELEMENTS = 2_000_000;
 const NO_BYTES = new Uint8Array(0);
 const SPECIFIC_CHARACTER_SET = '00080005';
@@ -242,6 +242,11 @@ function readItems(
     }
     if (tag !== ITEM) {
       lose(reading, `${label(tagText(tag))} stands in ${label(sequence)} where an item was expected`);
+      break;
+    }
+    // Items count as elements do: without any in them they are 8 bytes each, and some hundred in memory.
+    if (++reading.count > MAX_ELEMENTS) {
+      lose(reading, `more than ${MAX_ELEMENTS} elements`);
       break;
     }
     reading.at += 8;

@@ -261,6 +261,14 @@ describe('the tree', () => {
       inside = sequence('00081140', [inside], { undefinedLength: true });
     expect(parseDataSet(inside, EXPLICIT_LE).fault).toMatch(/nested deeper/);
   });
+
+  test('empty items count against the bound of a tree: eight bytes of a sequence cost some hundred in memory', () => {
+    const items = Buffer.alloc(8 * 2_100_000, element('FFFEE000', '', '', { implicit: true }));
+    const bytes = element('00081140', '', items, { implicit: true });
+    const parsed = parseDataSet(bytes, IMPLICIT_LE);
+    expect(parsed.fault).toMatch(/more than 2000000/);
+    expect(parsed.elements.get('00081140')!.items!.length).toBeLessThanOrEqual(2_000_000);
+  });
 });
 
 const dcmtk = peer('dcmtk');
