@@ -22,14 +22,14 @@ const LIMIT_MS = 60_000;
 const LOOK_EVERY_MS = 100;
 
 export function createVerdicts(database: Database): Verdicts {
-  const waiting = new Map<string, { work: RecordWork; since: number }>();
+  /** By version: the same object may come over several associations before the comparison is made. */
+  const waiting = new Map<string, { work: RecordWork; since: number }[]>();
   let lookedAt = 0;
   return {
     await(work, object) {
-      waiting.set(`${object.sopInstanceUid} ${object.contentHash.toString('hex')}`, {
-        work,
-        since: Date.now(),
-      });
+      const version = `${object.sopInstanceUid} ${object.contentHash.toString('hex')}`;
+      const waiters = waiting.get(version) ?? [];
+      waiting.set(version, [...waiters, { work, since: Date.now() }]);
     },
     async look() {
       if (waiting.size === 0 || Date.now() - lookedAt < LOOK_EVERY_MS) return;
@@ -42,11 +42,14 @@ export function createVerdicts(database: Database): Verdicts {
         [versions],
       );
       const roles = new Map(rows.map(({ version, role }) => [version, role]));
-      for (const [version, { work, since }] of waiting) {
+      for (const [version, waiters] of waiting) {
         const role = roles.get(version);
-        if (role === 'undecided' && Date.now() - since < LIMIT_MS) continue;
-        waiting.delete(version);
-        if (role !== 'undecided') work.segment.judge(work, role === undefined ? 'refused' : 'kept');
+        const undecided = role === 'undecided';
+        const left = undecided ? waiters.filter(({ since }) => Date.now() - since < LIMIT_MS) : [];
+        if (left.length > 0) waiting.set(version, left);
+        else waiting.delete(version);
+        if (undecided) continue;
+        for (const { work } of waiters) work.segment.judge(work, role === undefined ? 'refused' : 'kept');
       }
     },
     get pending() {

@@ -74,3 +74,22 @@ it('after a crash judges anew what nobody was answered: the first is kept, other
   expect(await rolesOf(r)).toEqual(['current']);
   expect(await keys(r)).toHaveLength(1);
 });
+
+it('tells all who wait for the comparison of one version, from however many associations it came', async () => {
+  const r = await rig();
+  const run = r.settle();
+  const receptions = ['one', 'two', 'three']
+    .map((name) => r.journal(name))
+    .map((journal) => ({ journal, of: journal.open() }));
+  const [first] = pair();
+  const lossless = { ...first.declared, transferSyntaxUid: '1.2.840.10008.1.2.4.70' };
+  await receptions[0]!.of.acknowledged(store(receptions[0]!.of, first));
+  const answers = receptions.map(({ of }) => of.acknowledged(store(of, { ...first, declared: lossless })));
+  for (const { of } of receptions) await of.indexed(20_000);
+  // The comparison's part, which is not of this room: only the syntax differs.
+  await r.db.database.query("update object set role = 'variant' where role = 'undecided'");
+  await Promise.all(answers);
+  for (const { journal } of receptions) journal.close();
+  await run.stop();
+  expect(await rolesOf(r)).toEqual(['current', 'variant']);
+});
