@@ -2,6 +2,7 @@
  * Which attributes the index keeps at which level, and the columns made of them.
  * Pure; used by study-index.ts when objects are settled or reindexed. QIDO answers from these.
  */
+import { createHash } from 'node:crypto';
 import { attribute } from '../dicom/attributes.ts';
 import type { DicomJson } from '../dicom/dicom-json.ts';
 import { foldPersonName } from '../dicom/person-name.ts';
@@ -51,6 +52,9 @@ export const INSTANCE_LEVEL = tags(`
 /** What is read of a header to be indexed: everything else would be made for nothing. */
 export const INDEXED: ReadonlySet<string> = new Set([...STUDY_LEVEL, ...SERIES_LEVEL, ...INSTANCE_LEVEL]);
 
+/** At most three such columns stand in one index, and a character takes three bytes at most (a pair of them four). */
+const MAX_COLUMN_CHARACTERS = 256;
+
 export interface StudyColumns {
   patient_id: string;
   issuer: string;
@@ -89,9 +93,17 @@ export function studyColumns(attributes: DicomJson): StudyColumns {
   };
 }
 
+/**
+ * The first value, for a column. Postgres refuses a row for which an index entry is longer than 2,704 bytes, and an
+ * object must not stand outside the index for a value that is too long (LO: 64): of such a one the column has the
+ * beginning and a digest, so that two patients' IDs that begin alike stay two.
+ */
 export function text(attributes: DicomJson, tag: string): string {
   const value = attributes[tag]?.Value?.[0];
-  return typeof value === 'string' || typeof value === 'number' ? String(value).trim() : '';
+  const whole = typeof value === 'string' || typeof value === 'number' ? String(value).trim() : '';
+  if (whole.length <= MAX_COLUMN_CHARACTERS) return whole;
+  const digest = createHash('sha256').update(whole).digest('hex');
+  return `${whole.slice(0, MAX_COLUMN_CHARACTERS - digest.length - 1).toWellFormed()}…${digest}`;
 }
 
 export function integer(attributes: DicomJson, tag: string): number | null {

@@ -28,6 +28,8 @@ export interface DicomJsonOptions {
   pixelData?: { tag: string; vr: string };
   /** Of the root's elements only these. */
   only?: ReadonlySet<string>;
+  /** Of the root's elements those with more value bytes are left out. */
+  longest?: number;
 }
 
 const BINARY_VRS = new Set(['OB', 'OD', 'OF', 'OL', 'OV', 'OW', 'UN']);
@@ -65,12 +67,13 @@ export function dicomJsonText(json: DicomJson): string {
 
 function jsonOf(dataSet: DataSet, options: DicomJsonOptions, path: string): DicomJson {
   const json: DicomJson = {};
-  const { only } = options;
+  const { only, longest = Number.POSITIVE_INFINITY } = options;
   const tags = [...dataSet.elements.keys()];
   const wanted = only && path === '' ? tags.filter((tag) => only.has(tag)) : tags;
   for (const tag of wanted.sort()) {
     if (isLeftOut(tag)) continue;
     const element = dataSet.elements.get(tag)!;
+    if (path === '' && element.length > longest) continue;
     json[tag] = elementJson(dataSet, element, options, path + tag);
   }
   return json;

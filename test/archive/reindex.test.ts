@@ -88,10 +88,8 @@ it('names what it cannot read, by its key, and goes on with the others', async (
 });
 
 it('names an object that the index cannot take, and goes on with the others of its batch', async () => {
-  const long = Array.from({ length: 600 }, () => crypto.randomUUID())
-    .join('')
-    .slice(0, 20_000);
-  const poisoned = anObject({ patientId: long });
+  await fresh.database.query("alter table patient add check (patient_id <> 'POISONED')");
+  const poisoned = anObject({ patientId: 'POISONED' });
   const settler = r.settle();
   const journal = r.journal();
   const reception = journal.open();
@@ -118,7 +116,7 @@ it('names an object that the index cannot take, and goes on with the others of i
   expect(added).toBe(2);
   expect(unreadable).toHaveLength(1);
   expect(unreadable[0]!.key).toContain(poisoned.sop);
-  expect(unreadable[0]!.reason).not.toContain(long.slice(0, 20));
+  expect(unreadable[0]!.reason).not.toContain('POISONED');
 });
 
 it('finds every version again: the first it reads is current, the others are listed or to be compared', async () => {

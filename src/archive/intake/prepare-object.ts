@@ -11,6 +11,12 @@ import { INDEXED } from '../indexed-attributes.ts';
 /** A header longer than this is indexed by its first part. */
 export const MAX_HEADER_BYTES = 16 * 1024 * 1024;
 
+/**
+ * An indexed attribute longer than this is left out of the index: what the index holds of a batch at once is bounded,
+ * and no value of these attributes is near (LT: 10,240 characters). The object itself keeps it.
+ */
+export const MAX_INDEXED_BYTES = 256 * 1024;
+
 export interface ObjectHeader {
   scan: Scan;
   /** of the indexed attributes */
@@ -55,7 +61,7 @@ export class HeaderReading {
 export function parseHeader(bytes: Uint8Array, transferSyntaxUid: string): DicomJson {
   try {
     const header = parseDataSet(bytes, transferSyntaxUid, { stopAtPixelData: true });
-    return toDicomJson(header, { bulkDataUri: () => undefined, only: INDEXED });
+    return toDicomJson(header, { bulkDataUri: () => undefined, only: INDEXED, longest: MAX_INDEXED_BYTES });
   } catch (cause) {
     throw new Failure('invalid', 'the header of the object cannot be read', { cause });
   }
