@@ -112,7 +112,13 @@ interface Misfit {
 
 function misfitOf(ae: KnownAe, caller: Caller): Misfit | undefined {
   const entry = ae.name === 'KNOWN_AES' ? 'KNOWN_AES' : `/api/aes/${ae.name}`;
-  if (!ae.enabled) return { step: 0, code: 'calling-ae', words: 'is known and disabled', entry };
+  const misfit = ruleMisfit(ae, caller, entry);
+  if (ae.enabled) return misfit;
+  // The only thing in the caller's way, or the least that is to be said of the entry.
+  return { step: misfit ? 0 : 4, code: 'calling-ae', words: 'is known and disabled', entry };
+}
+
+function ruleMisfit(ae: KnownAe, caller: Caller, entry: string): Misfit | undefined {
   if (!isWithin(caller.address, ae.addresses))
     return { step: 1, code: 'address', words: 'is not known at this address', entry };
   if (ae.tls === 'required' && !caller.tls)

@@ -175,6 +175,13 @@ describe('an association request', () => {
       known({ aeTitle: 'CT_1', addresses: ['10.9.9.9'] }, 'far'),
     );
     expect(sentence(admit(request(), here, two))).toMatch(/must come by TLS.*\/api\/aes\/near/);
+    const shut = (addresses: string[]) =>
+      policy(
+        known({ aeTitle: 'CT_1', addresses: ['10.9.9.9'] }, 'far'),
+        known({ aeTitle: 'CT_1', addresses, enabled: false }, 'shut'),
+      );
+    expect(sentence(admit(request(), here, shut([])))).toMatch(/is known and disabled \(\/api\/aes\/shut/);
+    expect(sentence(admit(request(), here, shut(['10.8.8.8'])))).toMatch(/not known at this .*\/far/);
   });
 
   it('that is let in has the limits of its entry, or those of the site', () => {
