@@ -245,7 +245,11 @@ function isPduType(type: number): boolean {
 
 /** What people send to a DICOM port by mistake, told from its first byte. */
 function hint(type: number): string {
-  return type === 0x16 ? ' (it begins like TLS, which has a port of its own)' : '';
+  if (type === 0x16) return ' (it begins like TLS, which has a port of its own)';
+  // GET, POST, HEAD, PUT, OPTIONS, DELETE, CONNECT
+  return 'GPHODC'.includes(String.fromCharCode(type))
+    ? ' (it begins like HTTP, which has a port of its own)'
+    : '';
 }
 
 function hexByte(value: number): string {

@@ -170,7 +170,8 @@ describe('an association', () => {
       'The A-ASSOCIATE-RQ is shorter',
       'malformed',
     ],
-    ['that is no DICOM', [Buffer.from('GET / HTTP/1.1\r\n\r\n')], 'PDU type 0x47 is not of', 'malformed'],
+    ['that is HTTP', [Buffer.from('GET / HTTP/1.1\r\n\r\n')], 'it begins like HTTP', 'malformed'],
+    ['that is no DICOM', [Buffer.from('hello\n')], 'PDU type 0x68 is not of PS3.8 9.3.1', 'malformed'],
     ['that begins with a release', [releaseRequest], 'not expected while', 'unexpected'],
   ])('%s', async (_, bytes, words, code) => {
     const peer = await connectRaw(house.dicomPort);
