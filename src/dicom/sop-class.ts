@@ -218,6 +218,32 @@ const OTHER_ROOTS: readonly (readonly [uid: string, name: string])[] = [
   ['1.2.840.10008.5.1.4.34.10', 'RT Brachy Application Setup Delivery Instruction'],
 ];
 
+/** What modalities ask for beside Storage, to be named when it is refused; nothing of it is kept or served. */
+const SERVICES: ReadonlyMap<string, string> = new Map([
+  [VERIFICATION, 'Verification'],
+  ['1.2.840.10008.1.3.10', 'Media Storage Directory Storage'],
+  ['1.2.840.10008.1.20.1', 'Storage Commitment Push Model'],
+  ['1.2.840.10008.3.1.2.3.3', 'Modality Performed Procedure Step'],
+  ['1.2.840.10008.3.1.2.3.4', 'Modality Performed Procedure Step Retrieve'],
+  ['1.2.840.10008.3.1.2.3.5', 'Modality Performed Procedure Step Notification'],
+  ['1.2.840.10008.5.1.1.9', 'Basic Grayscale Print Management'],
+  ['1.2.840.10008.5.1.1.18', 'Basic Color Print Management'],
+  ['1.2.840.10008.5.1.4.1.2.1.1', 'Patient Root Query/Retrieve Information Model - FIND'],
+  ['1.2.840.10008.5.1.4.1.2.1.2', 'Patient Root Query/Retrieve Information Model - MOVE'],
+  ['1.2.840.10008.5.1.4.1.2.1.3', 'Patient Root Query/Retrieve Information Model - GET'],
+  ['1.2.840.10008.5.1.4.1.2.2.1', 'Study Root Query/Retrieve Information Model - FIND'],
+  ['1.2.840.10008.5.1.4.1.2.2.2', 'Study Root Query/Retrieve Information Model - MOVE'],
+  ['1.2.840.10008.5.1.4.1.2.2.3', 'Study Root Query/Retrieve Information Model - GET'],
+  ['1.2.840.10008.5.1.4.31', 'Modality Worklist Information Model - FIND'],
+  ['1.2.840.10008.5.1.4.33', 'Instance Availability Notification'],
+  ['1.2.840.10008.5.1.4.34.6.1', 'Unified Procedure Step - Push'],
+  ['1.2.840.10008.5.1.4.38.1', 'Hanging Protocol Storage'],
+  ['1.2.840.10008.5.1.4.39.1', 'Color Palette Storage'],
+  ['1.2.840.10008.5.1.4.43.1', 'Generic Implant Template Storage'],
+  ['1.2.840.10008.5.1.4.44.1', 'Implant Assembly Template Storage'],
+  ['1.2.840.10008.5.1.4.45.1', 'Implant Template Group Storage'],
+]);
+
 const storageClasses = new Map<string, string>(
   [...COMMON_ROOT.map(([tail, name]) => [ROOT + tail, name] as const), ...OTHER_ROOTS].map(([uid, name]) => [
     uid,
@@ -235,7 +261,7 @@ export function isStorageSopClass(uid: string): boolean {
 
 /** The class's name in PS3.6; the uid itself where it has none. */
 export function sopClassName(uid: string): string {
-  return uid === VERIFICATION ? 'Verification' : (storageClasses.get(uid) ?? uid);
+  return storageClasses.get(uid) ?? SERVICES.get(uid) ?? uid;
 }
 
 function storageName(name: string): string {

@@ -64,6 +64,8 @@ describe('SOP classes', () => {
     );
     expect(sopClassName('1.2.840.10008.5.1.4.1.1.88.1')).toBe('Text SR Storage - Trial (Retired)');
     expect(sopClassName(VERIFICATION)).toBe('Verification');
+    // What modalities ask for and do not get is named as well.
+    expect(sopClassName('1.2.840.10008.1.20.1')).toBe('Storage Commitment Push Model');
     expect(sopClassName('1.2.3')).toBe('1.2.3');
   });
 
