@@ -9,7 +9,7 @@ export function sentences(error: z.ZodError): string[] {
     const path = issue.path.map(String).join('.') || 'the body';
     switch (issue.code) {
       case 'unrecognized_keys':
-        return `${path}: ${issue.keys.join(', ')} is not known here`;
+        return `${issue.path.length === 0 ? '' : `${path}: `}${issue.keys.join(', ')} is not known here`;
       case 'invalid_union':
         return issue.discriminator === undefined
           ? `${path}: none of the allowed forms fits`
