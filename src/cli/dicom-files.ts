@@ -24,7 +24,10 @@ const readLength = 256 * 1024;
 /** Media Storage Directory Storage (PS3.4 I.4): kept on media, never sent. */
 const mediaDirectory = '1.2.840.10008.1.3.10';
 
-/** Every regular file below the paths, folder by folder in the order of their names. Links are followed one deep. */
+/**
+ * Every file below the paths, folder by folder in the order of their names. Links to files are followed, links to
+ * folders only where they are named themselves: below one they may lead in a circle.
+ */
 export async function* walk(paths: readonly string[]): AsyncGenerator<string> {
   for (const path of paths) {
     const found = await stat(path).catch((cause: unknown) => {
@@ -44,10 +47,18 @@ async function* walkFolder(folder: string): AsyncGenerator<string> {
   for await (const entry of entries) {
     const path = join(folder, entry.name);
     if (entry.isDirectory()) folders.push(path);
-    else if (entry.isFile()) files.push(path);
+    else if (entry.isFile() || (entry.isSymbolicLink() && (await leadsToFile(path)))) files.push(path);
   }
   yield* files.sort();
   for (const path of folders.sort()) yield* walkFolder(path);
+}
+
+/** A link that leads nowhere is left out. */
+async function leadsToFile(link: string): Promise<boolean> {
+  return stat(link).then(
+    (found) => found.isFile(),
+    () => false,
+  );
 }
 
 /** Failure 'invalid' in words when it is no DICOM file or does not say who it is. */

@@ -41,6 +41,7 @@ export async function send(
   const node = parseTarget(target);
   const total = { objects: 0 };
   for await (const _ of walk(paths)) total.objects++;
+  if (total.objects === 0) throw new Failure('invalid', `there is no file in ${paths.join(', ')}`);
   const progress = createProgress(total, options.screen);
   const sending = new Sending(node, options.callingAeTitle ?? 'ISOCENTER', progress, total);
   let batch: DicomFile[] = [];

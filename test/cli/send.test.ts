@@ -1,4 +1,4 @@
-import { mkdir, writeFile } from 'node:fs/promises';
+import { mkdir, rename, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
 import { CT_IMAGE_STORAGE, encodeCtSlice } from '../../src/cli/ct-slice.ts';
@@ -40,9 +40,18 @@ async function folder(): Promise<string> {
     // The last says who it is in its data set alone.
     const whole = index === 11 ? nameless(bytes) : Buffer.concat([meta(sopInstanceUid), bytes]);
     await writeFile(place, whole);
+    if (index !== 3) continue;
+    // One is a link, as in a folder of links into an archive.
+    const elsewhere = await tempFolder('send-elsewhere');
+    running.push({ stop: elsewhere.remove });
+    await rename(place, join(elsewhere.path, '3'));
+    await symlink(join(elsewhere.path, '3'), place);
   }
   await writeFile(join(temp.path, 'readme.txt'), 'no DICOM at all, but long enough to look into'.repeat(10));
   await writeFile(join(temp.path, 'empty'), '');
+  // The folder above is not walked again, and a link that leads nowhere is none of ours.
+  await symlink('..', join(temp.path, 'a', 'up'));
+  await symlink('nowhere', join(temp.path, 'a', 'gone'));
   await writeFile(
     join(temp.path, 'DICOMDIR'),
     Buffer.concat([meta('1.2.3', '1.2.840.10008.1.3.10'), slices[0]!.bytes]),
@@ -141,6 +150,12 @@ describe('send', () => {
   it('refuses what makes no sense', async () => {
     await expect(send([], 'A@b:1')).rejects.toMatchObject({ kind: 'invalid' });
     await expect(send(['/nowhere/at/all'], 'A@b:1')).rejects.toMatchObject({ kind: 'invalid' });
+    const empty = await tempFolder('send-nothing');
+    running.push({ stop: empty.remove });
+    await expect(send([empty.path], 'A@b:1')).rejects.toMatchObject({
+      kind: 'invalid',
+      message: `there is no file in ${empty.path}`,
+    });
     await expect(send(['.'], 'A@b:1', { associations: 99 })).rejects.toMatchObject({ kind: 'invalid' });
   });
 });
