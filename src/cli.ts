@@ -21,13 +21,16 @@ enableCompileCache(process.env.NODE_COMPILE_CACHE);
 const USAGE = `isocenter: receives DICOM studies, keeps them, shows them, passes them on
 
   isocenter start                          start the archive (README.md lists its settings)
-  isocenter modality --ct 200 [--to AET@HOST:PORT]
+  isocenter modality --ct 200 [--to AET@HOST:PORT] [--from AET]
                                            make a synthetic CT of 200 slices and send it
   isocenter send PATH... --to AET@HOST:PORT [--from AET] [--associations N]
                                            send DICOM files and folders, byte for byte
-  isocenter echo AET@HOST:PORT             ask a DICOM node whether it is there (C-ECHO)
+  isocenter echo AET@HOST:PORT [--from AET]
+                                           ask a DICOM node whether it is there (C-ECHO)
   isocenter migrate                        bring the database up to date and stop
   isocenter reindex                        rebuild the index from the stored objects
+
+--from is the AE title to call as: ISOCENTER, of the synthetic CT PHANTOM_CT, unless you say another.
 `;
 
 const [asked, ...words] = process.argv.slice(2);

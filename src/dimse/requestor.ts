@@ -36,6 +36,7 @@ import {
   pdvIsCommand,
   pdvIsLast,
   pdvValueLimit,
+  rejectCode,
   rejectResult,
   rejectSentence,
 } from './pdu.ts';
@@ -71,6 +72,7 @@ export class Requestor implements OutboundAssociation {
   readonly #reader: PduReader;
   readonly #proposed: readonly ContextProposal[];
   readonly #contexts = new AcceptedContexts();
+  #callingAeTitle = '';
   #valueLimit = 0;
   #messageId = 0;
   #phase: 'associating' | 'open' | 'releasing' | 'over' = 'associating';
@@ -116,6 +118,7 @@ export class Requestor implements OutboundAssociation {
   }
 
   async associate(association: EngineAssociation): Promise<void> {
+    this.#callingAeTitle = association.getCallingAeTitle();
     const { associateMs } = this.#timeouts;
     const answered = new Promise<void>((resolve, reject) => {
       this.#associated = { resolve, reject };
@@ -330,7 +333,9 @@ export class Requestor implements OutboundAssociation {
 
   #rejected(reject: AssociationReject): void {
     const kind = reject.result === rejectResult.transient ? 'peer-unreachable' : 'peer-refused';
-    this.#over(new Failure(kind, `${this.#peer}: the association was ${rejectSentence(reject)}`));
+    // What the peer's administrator must know to let us in.
+    const as = rejectCode(reject) === 'calling-ae' ? ` (we called as ${this.#callingAeTitle})` : '';
+    this.#over(new Failure(kind, `${this.#peer}: the association was ${rejectSentence(reject)}${as}`));
   }
 
   #unreachable(why: string, cause?: unknown): Failure {

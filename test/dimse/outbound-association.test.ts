@@ -129,7 +129,7 @@ describe('openAssociation', () => {
       'peer-refused',
       'PACS at 127.0.0.1:PORT: the association was rejected permanently by the service user: called AE title not recognized',
     ],
-    [[0, 1, 1, 3], 'peer-refused', 'calling AE title not recognized'],
+    [[0, 1, 1, 3], 'peer-refused', 'calling AE title not recognized (we called as ISOCENTER)'],
     [
       [0, 2, 3, 1],
       'peer-unreachable',
