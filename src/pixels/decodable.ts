@@ -1,5 +1,6 @@
 /**
- * Which frames can be decoded, and how large they become: asked by the doors before they send anything to a worker.
+ * Which frames can be decoded, how large they become, and what the header of the decoded object has to say: asked by
+ * the doors before they send anything to a worker.
  * Apart from decode-frame.ts, because the codecs are loaded in the workers only.
  */
 import type { ImagePixel } from './image-pixel.ts';
@@ -31,6 +32,15 @@ export const CODECS: Readonly<Record<string, Codec>> = {
   '1.2.840.10008.1.2.4.203': 'htj2k',
 };
 
+const LOSSY_METHODS: Readonly<Record<string, string>> = {
+  '1.2.840.10008.1.2.4.50': 'ISO_10918_1',
+  '1.2.840.10008.1.2.4.51': 'ISO_10918_1',
+  '1.2.840.10008.1.2.4.81': 'ISO_14495_1',
+  '1.2.840.10008.1.2.4.91': 'ISO_15444_1',
+  '1.2.840.10008.1.2.4.112': 'ISO_18181_1',
+  '1.2.840.10008.1.2.4.203': 'ISO_15444_15',
+};
+
 /** Whether frames of this syntax can be decoded at all. */
 export function isDecodable(transferSyntaxUid: string): boolean {
   return transferSyntaxUid in CODECS;
@@ -39,4 +49,43 @@ export function isDecodable(transferSyntaxUid: string): boolean {
 /** Bytes of one frame once decoded. */
 export function decodedLength(pixel: ImagePixel): number {
   return Math.ceil((pixel.rows * pixel.columns * pixel.samplesPerPixel * pixel.bitsAllocated) / 8);
+}
+
+/**
+ * What the Image Pixel module says once the frames are decoded to little endian samples: the same, but that colour
+ * comes by pixel and as RGB where a decoder turns YCbCr back. All frames of an object come out alike, so its header can
+ * be written before the first is decoded. Values as they lie in native pixels stay as they are.
+ * Sources: PS3.5 8.2.1 to 8.2.4 (what each compression makes of Photometric Interpretation and Planar Configuration).
+ */
+export function decodedPixel(pixel: ImagePixel): ImagePixel {
+  const codec = CODECS[pixel.transferSyntaxUid];
+  if (!codec || codec === 'native' || pixel.samplesPerPixel !== 3) return pixel;
+  return {
+    ...pixel,
+    photometricInterpretation: colourAfter(codec, pixel),
+    planarConfiguration: codec === 'rle' ? pixel.planarConfiguration : 0,
+  };
+}
+
+function colourAfter(
+  codec: Codec,
+  { photometricInterpretation: before, transferSyntaxUid }: ImagePixel,
+): string {
+  const isTurnedBack =
+    codec === 'jpeg'
+      ? isLossyJpeg(transferSyntaxUid) && before.startsWith('YBR')
+      : /^YBR_(ICT|RCT)$/.test(before);
+  if (isTurnedBack) return 'RGB';
+  // Decoders give three samples for every pixel, whether two neighbours shared them or not.
+  return before === 'YBR_FULL_422' ? 'YBR_FULL' : before;
+}
+
+/** JPEG whose colour is turned back while it is decoded; lossless JPEG keeps what the header says, to the bit. */
+export function isLossyJpeg(transferSyntaxUid: string): boolean {
+  return transferSyntaxUid === '1.2.840.10008.1.2.4.50' || transferSyntaxUid === '1.2.840.10008.1.2.4.51';
+}
+
+/** The defined term of (0028,2114) LossyImageCompressionMethod (PS3.3 C.7.6.1.1.5.1); undefined for lossless syntaxes. */
+export function lossyMethod(transferSyntaxUid: string): string | undefined {
+  return LOSSY_METHODS[transferSyntaxUid];
 }

@@ -6,7 +6,14 @@
 import codecs from 'dcmjs-codecs';
 import { Failure } from '../failure.ts';
 import { type CodestreamSize, isYcbcrUnderRgb, jpeg2000Size, jpegSize } from './codestream.ts';
-import { CODECS, type Codec, decodedLength, MAX_DECODED_BYTES } from './decodable.ts';
+import {
+  CODECS,
+  type Codec,
+  decodedLength,
+  decodedPixel,
+  isLossyJpeg,
+  MAX_DECODED_BYTES,
+} from './decodable.ts';
 import type { ImagePixel } from './image-pixel.ts';
 import { decodeRle } from './rle.ts';
 
@@ -14,7 +21,7 @@ const { Context, NativeCodecs } = codecs;
 
 export interface DecodedFrame {
   readonly samples: Uint8Array;
-  /** What the samples are now: decoders give RGB for what JPEG and JPEG 2000 transform. */
+  /** What the samples are now, as decodedPixel says. */
   readonly photometricInterpretation: string;
   readonly planarConfiguration: 0 | 1;
 }
@@ -37,7 +44,7 @@ export function decodeFrame(pixel: ImagePixel, frame: Uint8Array): DecodedFrame 
       `Frames of transfer syntax ${pixel.transferSyntaxUid} cannot be decoded here`,
     );
   checkImagePixel(pixel);
-  const { photometricInterpretation, planarConfiguration } = pixel;
+  const { photometricInterpretation, planarConfiguration } = decodedPixel(pixel);
   if (codec === 'native') {
     checkNativeLength(pixel, frame);
     return { samples: frame, photometricInterpretation, planarConfiguration };
@@ -52,7 +59,7 @@ export function decodeFrame(pixel: ImagePixel, frame: Uint8Array): DecodedFrame 
       'invalid',
       `The frame decodes to ${samples.length} bytes where its dimensions need ${decodedLength(pixel)}`,
     );
-  return { samples, photometricInterpretation: colourAfter(codec, pixel, decoded), planarConfiguration: 0 };
+  return { samples, photometricInterpretation, planarConfiguration };
 }
 
 function checkImagePixel(pixel: ImagePixel): void {
@@ -126,14 +133,8 @@ function runCodec(codec: Codec, pixel: ImagePixel, frame: Uint8Array): InstanceT
   }
 }
 
+/** Lossless JPEG is never turned: its samples are what the header says, to the bit. */
 function isYcbcr(pixel: ImagePixel, frame: Uint8Array): boolean {
-  if (pixel.samplesPerPixel !== 3) return false;
+  if (pixel.samplesPerPixel !== 3 || !isLossyJpeg(pixel.transferSyntaxUid)) return false;
   return pixel.photometricInterpretation.startsWith('YBR') || isYcbcrUnderRgb(frame);
-}
-
-/** JPEG tells what it turned back; JPEG 2000 turns its own transforms back; JPEG-LS and RLE know none. */
-function colourAfter(codec: Codec, pixel: ImagePixel, decoded: InstanceType<typeof Context>): string {
-  const { photometricInterpretation: before } = pixel;
-  if (codec === 'jpeg') return decoded.getPhotometricInterpretation() ?? before;
-  return before === 'YBR_ICT' || before === 'YBR_RCT' ? 'RGB' : before;
 }
