@@ -166,8 +166,12 @@ async function storePart(
   try {
     const media = parseMediaType(part.headers.get('content-type') ?? DICOM);
     if (media?.type !== DICOM) throw new Failure('invalid', `A part is not ${DICOM} by its own Content-Type`);
-    meta = await readMeta(bytes);
-    const { transferSyntaxUid } = meta;
+    const read = await readMeta(bytes);
+    const { transferSyntaxUid } = read;
+    // It goes into headers and presentation contexts when the object leaves; a private one is kept (PS3.5 10.2).
+    if (!isUid(transferSyntaxUid))
+      throw noUid('(0002,0010) TransferSyntaxUID', 'The File Meta of a part has no UID');
+    meta = read;
     const { sopClassUid, sopInstanceUid } = await identityOf(bytes, meta);
     meta = { ...meta, ...(sopClassUid && { sopClassUid }), ...(sopInstanceUid && { sopInstanceUid }) };
     if (sopClassUid === undefined || !isUid(sopClassUid)) throw noUid('(0008,0016) SOPClassUID');
@@ -178,6 +182,7 @@ async function storePart(
       scan?.push(chunk);
       await object.write(chunk);
     }
+    checkLength(part.headers.get('content-length'), bytes.passed);
     if (scan && scanUid(scan.end(), STUDY_INSTANCE_UID) !== study)
       throw new Failure(
         'mismatch',
@@ -211,6 +216,7 @@ class PartBytes {
   readonly #source: AsyncIterator<Uint8Array>;
   #head: Buffer = Buffer.alloc(0);
   #done = false;
+  #passed = 0;
   /** The source threw: the request is broken, not the part. */
   failed = false;
 
@@ -231,6 +237,11 @@ class PartBytes {
     return this.#done;
   }
 
+  /** Bytes that have come. */
+  get passed(): number {
+    return this.#passed;
+  }
+
   /** Everything from `offset` on, once. */
   async *rest(offset: number): AsyncGenerator<Uint8Array> {
     const first = this.#head.subarray(offset);
@@ -245,7 +256,10 @@ class PartBytes {
   async #next(): Promise<Uint8Array | undefined> {
     try {
       const next = await this.#source.next();
-      if (!next.done) return next.value;
+      if (!next.done) {
+        this.#passed += next.value.length;
+        return next.value;
+      }
       this.#done = true;
       return undefined;
     } catch (thrown) {
@@ -296,14 +310,24 @@ function uidsIn(head: Buffer, meta: FileMeta) {
   };
 }
 
-function noUid(attribute: string): Failure {
-  return new Failure(
-    'invalid',
-    `Neither the File Meta nor the data set of a part has a UID in ${attribute}`,
-    {
-      attribute,
-    },
-  );
+/**
+ * The boundary says where a part ends, but bytes that look like one may stand in an object, and what lies before them
+ * may be an object too, a shorter one: a part that says it is longer is not whole. (Of one that says it is shorter
+ * nothing is missing.)
+ */
+function checkLength(declared: string | undefined, passed: number): void {
+  if (declared !== undefined && /^\d+$/.test(declared) && Number(declared) > passed)
+    throw new Failure(
+      'invalid',
+      `A part ends after ${passed} of the ${declared} bytes of its Content-Length`,
+    );
+}
+
+function noUid(
+  attribute: string,
+  sentence = 'Neither the File Meta nor the data set of a part has a UID',
+): Failure {
+  return new Failure('invalid', `${sentence} in ${attribute}`, { attribute });
 }
 
 function answer(

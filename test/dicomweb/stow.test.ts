@@ -137,6 +137,12 @@ describe('a part that cannot be stored', () => {
       '(0002,0010) TransferSyntaxUID',
       undefined,
     ],
+    [
+      'says a transfer syntax that would be a header line of its own',
+      madeObject({ instance: '3.1.9.10', transferSyntax: '1.2\r\nX-Mine: 1' }),
+      '(0002,0010) TransferSyntaxUID',
+      undefined,
+    ],
   ])('because it %s fails alone, with its reason', async (_what, bad, sentence, sopUid) => {
     const { status, json, headers } = await stow(house.url, [bad, good]);
     expect(status).toBe(202);
@@ -168,6 +174,18 @@ describe('a part that cannot be stored', () => {
     const { status, json } = await stow(house.url, [Buffer.from('no'), Buffer.from('neither')]);
     expect([status, items(json, '0008119A').length]).toEqual([409, 2]);
     expect(json).not.toHaveProperty('00081199');
+  });
+
+  it('is one that ends before its Content-Length, though what came is an object; more than it says is none', async () => {
+    const at = (instance: string, more: number) => {
+      const file = madeObject({ instance });
+      return stowBody([file], 'b', `application/dicom\r\nContent-Length: ${file.length + more}`);
+    };
+    const store = (body: Buffer) => fetch(`${house.url}/dicom-web/studies`, post(body, MULTIPART));
+    expect((await store(at('3.1.9.11', 2))).status).toBe(409);
+    await listedRefusal('part', 'of its Content-Length');
+    expect((await get(`${house.url}/api/instances/3.1.9.11/original`)).status).toBe(404);
+    for (const more of [0, -2]) expect((await store(at('3.1.9.12', more))).status).toBe(200);
   });
 
   it('is one that its own Content-Type calls something else', async () => {
