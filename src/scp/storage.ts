@@ -53,9 +53,12 @@ export function createStorage(reception: Reception, log: Log): StoreHandler {
       return {
         write: (chunk) => writer.write(chunk),
         finish() {
-          const object = writer.finish();
-          const waits = reception.acknowledged(object);
-          return waits ? waits.then(() => ({ status: status.success })) : { status: status.success };
+          const keep = (): StoreOutcome | Promise<StoreOutcome> => {
+            const object = writer.finish();
+            const waits = reception.acknowledged(object);
+            return waits ? waits.then(() => ({ status: status.success })) : { status: status.success };
+          };
+          return writer.inflated()?.then(keep) ?? keep();
         },
         abort: () => writer.abort(),
       };

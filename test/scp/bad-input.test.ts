@@ -4,6 +4,7 @@
  */
 import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
+import { deflateRawSync } from 'node:zlib';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { element } from '../dicom/elements.ts';
 import {
@@ -185,6 +186,22 @@ describe('an object', () => {
     await peer.closed;
     expect(await instances(object.sop)).toBe(0);
     await stored(await opened(), object);
+  });
+
+  it('deflated and cut far behind its beginning is refused in words, whole it is stored and found', async () => {
+    const object = anObject({ pixelBytes: 2_000_000 });
+    const deflated = deflateRawSync(object.dataSet);
+    const peer = await connectRaw(house.dicomPort);
+    const contexts = [{ id: 1, abstractSyntax: CT, transferSyntaxes: ['1.2.840.10008.1.2.1.99'] }];
+    peer.send(associateRequest({ contexts }));
+    await peer.next();
+    peer.send(message(object.sop, deflated.subarray(0, -200_000)));
+    const { status, comment } = await peer.response();
+    expect([status, comment]).toEqual([0xc000, expect.stringMatching(/its end is missing/)]);
+    peer.send(message(object.sop, deflated));
+    expect((await peer.response()).status).toBe(0);
+    await release(peer);
+    expect(await instances(object.sop)).toBe(1);
   });
 
   it('whose connection is lost in the middle leaves nothing', async () => {

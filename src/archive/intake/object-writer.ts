@@ -11,6 +11,7 @@ import { Failure } from '../../failure.ts';
 import { BodyWriter, isDiskFault } from './body-writer.ts';
 import type { JournalBudget } from './budget.ts';
 import { checkObject, type DeclaredObject, type ObjectIdentity } from './check-object.ts';
+import { DeflatedObject } from './deflated-object.ts';
 import type { Journal, Segment } from './journal.ts';
 import { encodeRecordHeader, type Provenance, type RecordHeader, recordSpan } from './record.ts';
 
@@ -22,8 +23,13 @@ export interface DurableObject extends ObjectIdentity {
 }
 
 export interface ObjectWriter {
-  /** Takes the next bytes of the data set; they are copied or written before it returns. @throws Failure 'no-space' */
-  write(chunk: Uint8Array): void;
+  /**
+   * Takes the next bytes of the data set; they may be reused when it returns, or when its promise resolves (which only
+   * those of a deflated object need). @throws Failure 'no-space'
+   */
+  write(chunk: Uint8Array): void | Promise<void>;
+  /** To be awaited before finish() where there is something to await: how all of a deflated object was inflated. */
+  inflated(): Promise<void> | undefined;
   /** @throws Failure 'invalid' | 'mismatch' when the object cannot be kept; nothing of it remains then */
   finish(): DurableObject;
   /** Nothing of the object is kept. */
@@ -51,6 +57,7 @@ class JournalObjectWriter implements ObjectWriter {
   readonly #scan: HeaderScan;
   readonly #body: BodyWriter;
   readonly #dataSetOffset: number;
+  readonly #deflated: DeflatedObject | undefined;
   #open = true;
   /** A write that failed has left a hole: nothing after it may make the object whole. */
   #fault: unknown;
@@ -69,10 +76,11 @@ class JournalObjectWriter implements ObjectWriter {
     this.#dataSetOffset = fileMeta.length;
     this.#scan = new HeaderScan(declared.transferSyntaxUid);
     this.#segment = journal.take();
+    this.#deflated = transferSyntax(declared.transferSyntaxUid).deflated ? new DeflatedObject() : undefined;
     this.#body = new BodyWriter(journal, budget, this.#segment, declared.transferSyntaxUid, fileMeta);
   }
 
-  write(chunk: Uint8Array): void {
+  write(chunk: Uint8Array): void | Promise<void> {
     this.#refuseWhenOver();
     try {
       this.#scan.push(chunk);
@@ -81,12 +89,19 @@ class JournalObjectWriter implements ObjectWriter {
       this.#fault = thrown;
       throw thrown;
     }
+    return this.#deflated?.push(chunk);
+  }
+
+  inflated(): Promise<void> | undefined {
+    return this.#deflated?.end();
   }
 
   finish(): DurableObject {
     try {
       this.#refuseWhenOver();
-      const scan = this.#scan.end();
+      const head = this.#scan.end();
+      const fault = head.fault ?? this.#deflated?.fault;
+      const scan = fault === undefined ? head : { ...head, fault };
       const identity = checkObject(this.#declared, scan);
       const { bodyLength, contentHash, external } = this.#body.end();
       const header: RecordHeader = {
@@ -130,6 +145,7 @@ class JournalObjectWriter implements ObjectWriter {
     if (!this.#open) return;
     this.#open = false;
     this.#body.drop();
+    this.#deflated?.drop();
     // segment.end has not moved: the next record overwrites what lies behind it. After a fault of the disk there is
     // none: what a sync that failed has left behind, no later sync tells.
     if (isDiskFault(this.#fault)) this.#journal.abandon(this.#segment);

@@ -197,6 +197,7 @@ export function createIntake(options: IntakeOptions): Intake {
       const points = new Map<string, JournalPoint>();
       let refusedObjects = 0;
       let announced = false;
+      let closed = false;
       const pending = (): JournalPoint[] => {
         for (const [id, point] of points) if (passed('indexed', point)) points.delete(id);
         return [...points.values()];
@@ -210,7 +211,13 @@ export function createIntake(options: IntakeOptions): Intake {
           return {
             write: (chunk) => writer.write(chunk),
             abort: () => writer.abort(),
+            inflated: () => writer.inflated(),
             finish() {
+              // Its sender went while it was inflated: nobody is answered, and the reception is counted.
+              if (closed) {
+                writer.abort();
+                throw new Failure('unavailable', 'the sender went before the object was whole');
+              }
               const object = writer.finish();
               points.set(object.segment, { path: object.segment, nonce: object.nonce, end: object.end });
               return object;
@@ -231,6 +238,7 @@ export function createIntake(options: IntakeOptions): Intake {
         indexed: (limitMs) =>
           wait('indexed', pending(), limitMs, 'the objects are stored, and the index will have them later'),
         close(outcome) {
+          closed = true;
           // One that never began an object has nothing to close.
           if (!announced) return;
           send({ type: 'reception-closed', from, outcome, refused: refusedObjects, after: pending() });

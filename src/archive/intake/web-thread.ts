@@ -64,10 +64,12 @@ async function answer(call: WebCall): Promise<unknown> {
       objects.set(call.object, reception.begin(call.declared));
       return undefined;
     case 'write':
-      writerOf(objects, call.object).write(call.chunk);
+      await writerOf(objects, call.object).write(call.chunk);
       return undefined;
     case 'finish': {
       const writer = writerOf(objects, call.object);
+      // It stays open meanwhile: a request that ends here drops it.
+      await writer.inflated();
       objects.delete(call.object);
       const object = writer.finish();
       await reception.acknowledged(object);
