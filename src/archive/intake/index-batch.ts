@@ -3,6 +3,7 @@
  * what turns out wrong after Success goes to quarantine with its reason. Called by settler.ts; what is indexed goes on
  * to the placer.
  */
+import path from 'node:path';
 import { asFailure, Failure } from '../../failure.ts';
 import type { Log } from '../../log.ts';
 import type { Database } from '../database/database.ts';
@@ -12,6 +13,7 @@ import { indexObjects } from '../study-index.ts';
 import { mayPass, type Patience } from './patience.ts';
 import { type Quarantine, quarantineGap, quarantineRecord } from './quarantine.ts';
 import { readIncoming } from './read-record.ts';
+import type { JournalGap } from './segment-reader.ts';
 import { isSettledSpill, type Work } from './settling-segment.ts';
 
 export type RecordWork = Extract<Work, { record: unknown }>;
@@ -68,9 +70,15 @@ export function createBatchIndexing(parts: BatchParts): BatchIndexing {
   /** Undefined when nothing is left to index: set aside, or settled before a crash. */
   const read = async (work: Work): Promise<Reading | undefined> => {
     if ('gap' in work) {
-      sawDamage ||= work.segment.found;
-      log.error({ ...work.gap }, 'a stretch of the journal is damaged and goes to quarantine');
-      await persistently('the quarantine', () => quarantineGap(quarantine, work.gap));
+      const end = work.unproven
+        ? await persistently('the index', () => indexedUpTo(parts, work.segment.nonce, work.gap))
+        : work.gap.end;
+      if (end !== undefined) {
+        const gap = { ...work.gap, end };
+        sawDamage ||= work.segment.found;
+        log.error({ ...gap }, 'a stretch of the journal is damaged and goes to quarantine');
+        await persistently('the quarantine', () => quarantineGap(quarantine, gap));
+      }
       done(work);
       return undefined;
     }
@@ -131,4 +139,22 @@ export function createBatchIndexing(parts: BatchParts): BatchIndexing {
       return sawDamage;
     },
   };
+}
+
+/**
+ * Where the last object ends that the index has in this use of the segment behind the gap's start: what is indexed was
+ * acknowledged, so nothing there is a write that was cut off. Undefined when it has none.
+ */
+async function indexedUpTo(
+  { database, nodeName, dataFolder }: BatchParts,
+  nonce: string,
+  { path: file, start }: JournalGap,
+): Promise<number | undefined> {
+  const { rows } = await database.query<{ end: number | null }>(
+    `select max((journal->>'offset')::bigint + length) as "end" from object
+     where location = 'journal' and node = $1 and journal->>'path' = $2 and journal->>'nonce' = $3
+       and (journal->>'offset')::bigint >= $4`,
+    [nodeName, path.relative(dataFolder, file), nonce, start],
+  );
+  return rows[0]?.end ?? undefined;
 }

@@ -4,6 +4,7 @@
  * Called by settler.ts at start, with the files that intake.ts listed before this run made any.
  */
 import fs from 'node:fs';
+import path from 'node:path';
 import type { Database } from '../database/database.ts';
 import type { JournalBudget } from './budget.ts';
 import type { Patience } from './patience.ts';
@@ -32,7 +33,12 @@ export function openLeftSegments(
 export async function clearLeftFiles(
   quarantine: Quarantine,
   { persistently }: Patience,
-  left: { damaged: readonly string[]; spills: readonly string[]; mayBeNamed: boolean },
+  left: {
+    damaged: readonly string[];
+    spills: readonly string[];
+    mayBeNamed: boolean;
+    isIndexed(spill: string): Promise<boolean>;
+  },
 ): Promise<void> {
   const setAside = (file: string, reason: string): Promise<void> =>
     persistently('the quarantine', () => quarantineFile(quarantine, file, reason));
@@ -41,7 +47,21 @@ export async function clearLeftFiles(
   for (const file of left.spills.filter((spill) => fs.existsSync(spill)))
     if (left.mayBeNamed)
       await setAside(file, 'a large object of the journal that no record names; some were damaged');
+    else if (await persistently('the index', () => left.isIndexed(file)))
+      await setAside(file, 'a large object of the journal whose record is damaged');
     else fs.rmSync(file, { force: true }); // never finished, so never acknowledged
+}
+
+/** Whether the index has an object in this spill file of the node: then it was acknowledged. */
+export async function isIndexedSpill(
+  { database, nodeName, dataFolder }: { database: Database; nodeName: string; dataFolder: string },
+  file: string,
+): Promise<boolean> {
+  const { rows } = await database.query(
+    `select 1 from object where location = 'journal' and node = $1 and journal->>'path' = $2 limit 1`,
+    [nodeName, path.relative(dataFolder, file)],
+  );
+  return rows.length > 0;
 }
 
 /** @param known receptions of this run */

@@ -21,7 +21,7 @@ import { type Away, createPatience, mayPass } from './patience.ts';
 import { createPlacer } from './placer.ts';
 import type { Quarantine } from './quarantine.ts';
 import { closeReception, createReceptionBook } from './reception-log.ts';
-import { clearLeftFiles, closeLeftReceptions, openLeftSegments } from './replay.ts';
+import { clearLeftFiles, closeLeftReceptions, isIndexedSpill, openLeftSegments } from './replay.ts';
 import { createSegmentShelf } from './segment-shelf.ts';
 import { SettlingSegment, type Work } from './settling-segment.ts';
 import { createSpillClaims } from './spill-claims.ts';
@@ -271,7 +271,13 @@ export function createSettler(parts: SettlerParts): Settler {
         wake();
       });
       const mayBeNamed = indexing.sawDamage || damaged.length > 0;
-      await clearLeftFiles(parts.quarantine, patience, { damaged, spills: spillFiles, mayBeNamed });
+      const isIndexed = (spill: string): Promise<boolean> => isIndexedSpill(parts, spill);
+      await clearLeftFiles(parts.quarantine, patience, {
+        damaged,
+        spills: spillFiles,
+        mayBeNamed,
+        isIndexed,
+      });
       await closeLeftReceptions(database, patience, nodeName, receptions.known);
     },
     state: () => ({

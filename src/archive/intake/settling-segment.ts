@@ -29,10 +29,13 @@ export interface SettlingSegmentParts {
   segmentBytes: number;
 }
 
-/** A record or a gap that is to be settled; `damaged` was acknowledged, and its bytes no longer hold. */
+/**
+ * A record or a gap that is to be settled; `damaged` was acknowledged, and its bytes no longer hold. What lies behind
+ * the last whole record an earlier run left is a gap only if the index has an object there (`unproven`).
+ */
 export type Work = { segment: SettlingSegment } & (
   | { record: JournalRecord; damaged: boolean }
-  | { gap: JournalGap }
+  | { gap: JournalGap; unproven: boolean }
 );
 
 export class SettlingSegment {
@@ -72,6 +75,10 @@ export class SettlingSegment {
 
   isOf(journal: string): boolean {
     return this.#owner?.name === journal;
+  }
+
+  get nonce(): string {
+    return this.#reader.nonce;
   }
 
   is(nonce: string): boolean {
@@ -144,16 +151,18 @@ export class SettlingSegment {
     if (work) return { work, start };
     this.#reader.at = start;
     this.#exhausted = true;
-    return undefined;
+    if (!this.#found) return undefined;
+    const gap = { path: this.#reader.path, start, end: start };
+    return { work: { segment: this, gap, unproven: true }, start };
   }
 
   /**
    * What a crash left of a record. Bytes that do not hold are a write that was never acknowledged, when nothing
-   * follows in the segment (undefined: the segment ends here); otherwise the disk has damaged what was acknowledged.
+   * follows in the segment (undefined: the segment ends here, unless the index knows better); otherwise the disk has damaged what was acknowledged.
    * A spill file was synced before its record was written, so there it is always damage.
    */
   #judge(finding: Finding): Work | undefined {
-    if ('gap' in finding) return { segment: this, gap: finding.gap };
+    if ('gap' in finding) return { segment: this, gap: finding.gap, unproven: false };
     const { record } = finding;
     const whole: Work = { segment: this, record, damaged: false };
     if (!this.#found || isSettledSpill(record)) return whole;

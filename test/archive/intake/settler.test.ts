@@ -1,5 +1,5 @@
 /** The settler and its replay over a real database and file store: nothing acknowledged is lost, doubled or stuck. */
-import { existsSync, readdirSync, rmSync, truncateSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, rmSync, truncateSync } from 'node:fs';
 import { open } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -62,6 +62,43 @@ async function storedDataSet(r: Rig, { sop }: AnObject): Promise<string | undefi
 async function expectStored(r: Rig, objects: AnObject[]): Promise<void> {
   for (const object of objects)
     expect((await storedDataSet(r, object)) === object.dataSet.toString('base64'), object.sop).toBe(true);
+}
+
+/** As a crash leaves them that comes between the index and the store. */
+async function indexedNotPlaced(
+  objects: AnObject[],
+): Promise<{ r: Rig; objects: AnObject[]; segment: string }> {
+  let away = true;
+  const refuse = (): void => {
+    if (away) throw new Failure('unavailable', 'away');
+  };
+  const r = await rig({
+    wrapStore: (files) => {
+      const { putSync, put } = files as FileStore;
+      return {
+        ...files,
+        putSync(...given: Parameters<typeof putSync>) {
+          refuse();
+          putSync(...given);
+        },
+        async put(...given: Parameters<typeof put>) {
+          refuse();
+          return put(...given);
+        },
+      } as ObjectStore;
+    },
+  });
+  const run = r.settle();
+  const journal = r.journal();
+  const reception = journal.open();
+  const durable = objects.map((object) => store(reception, object));
+  await reception.indexed(20_000);
+  journal.die();
+  await run.stop();
+  away = false;
+  // The budget is the process', which has gone.
+  r.budget.free(r.budget.held());
+  return { r, objects, segment: durable.at(-1)!.segment };
 }
 
 /** An object that only Postgres finds wrong, as nothing known does that a sender can make: the index refuses its row. */
@@ -339,6 +376,46 @@ describe('the replay after a crash', () => {
       expect(segmentsOf(r)).toEqual([]);
       expect(r.budget.held()).toBe(0);
     }
+  });
+
+  it.each([
+    ['its body', (start: number) => start + 700],
+    ['its header', (start: number) => start + 40],
+  ])(
+    'sets the last write aside that is damaged in %s, when the index has it: then it was acknowledged',
+    async (_where, at) => {
+      const { r, objects, segment } = await indexedNotPlaced(aSeries(3));
+      const last = recordsOf(segment).at(-1)!;
+      const before = readFileSync(segment);
+      await overwrite(segment, at(last.start), Buffer.alloc(64, 0xee));
+      const run = r.settle();
+      await run.replayed;
+      await expectStored(r, objects.slice(0, -1));
+      const [aside, ...others] = await r.quarantined();
+      expect([aside!.reason, others]).toEqual([
+        expect.stringMatching(/^a stretch of the journal is damaged/),
+        [],
+      ]);
+      const pixels = last.body.offset + last.body.length - 200;
+      expect(aside!.bytes.subarray(-200).equals(before.subarray(pixels, pixels + 200))).toBe(true);
+      await run.stop();
+      expect([segmentsOf(r), r.budget.held()]).toEqual([[], 0]);
+    },
+  );
+
+  it('never removes the file of a large object that the index has, though its record is damaged', async () => {
+    const { r, segment, objects } = await indexedNotPlaced([anObject({ pixelBytes: 300_000 })]);
+    const [spill] = spillsOf(r);
+    await overwrite(segment, recordsOf(segment)[0]!.start + 40, Buffer.alloc(64, 0xee));
+    const run = r.settle();
+    await run.replayed;
+    const [aside] = await r.quarantined();
+    expect(aside).toMatchObject({
+      path: basename(spill!),
+      reason: expect.stringContaining('record is damaged'),
+    });
+    expect(aside!.bytes.subarray(-objects[0]!.dataSet.length).equals(objects[0]!.dataSet)).toBe(true);
+    await run.stop();
   });
 
   it('sets a damaged body aside: what follows it proves that it was acknowledged', async () => {
