@@ -6,6 +6,7 @@ import { randomBytes, randomUUID } from 'node:crypto';
 import { link, mkdir, open, readdir, readFile, rename, rm, unlink, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { Failure } from '../failure.ts';
+import { makeFolder } from './make-folder.ts';
 import { isPresent, pidNamespace, showPresence } from './presence.ts';
 import { identifyProcess, isRunning, type ProcessIdentity } from './running-process.ts';
 
@@ -52,7 +53,7 @@ export async function openDataFolder(folder: string): Promise<DataFolder> {
   const inside = (name: string): string => path.join(root, name);
   let lock: Lock;
   try {
-    const made = await mkdir(root, { recursive: true, mode: 0o700 });
+    const made = await makeFolder(root, 0o700);
     if (made !== undefined) await syncNames(root, made);
     lock = await takeLock(root);
   } catch (error) {
@@ -269,6 +270,13 @@ function folderFailure(root: string, error: unknown): Failure {
         {
           cause: error,
         },
+      );
+    case 'ENOENT':
+      return new Failure(
+        'invalid',
+        `The data folder ${root} cannot be made: its disk may not be mounted, or a link in its path leads nowhere. ` +
+          `Mend that, ${elsewhere}.`,
+        { cause: error },
       );
     case 'ENOSPC':
     case 'EDQUOT':

@@ -1,6 +1,15 @@
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { chmodSync, chownSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  chownSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
@@ -190,6 +199,20 @@ test('a file in its place is named', async () => {
     kind: 'invalid',
     message: expect.stringContaining(`The data folder ${file} is not a folder`),
   });
+});
+
+test('a folder whose disk is away is named, and the start ends', async () => {
+  const link = path.join(home, 'link');
+  symlinkSync(path.join(home, 'not-mounted'), link);
+  // /proc answers as an automounter does whose disk is away; Node's own recursive mkdir never ends there.
+  for (const folder of [link, path.join(link, 'data'), '/proc/isocenter'])
+    await expect(openDataFolder(folder)).rejects.toMatchObject({
+      kind: 'invalid',
+      message: expect.stringContaining(`The data folder ${folder} cannot be made`),
+    });
+  const deep = path.join(home, 'a', 'b', 'c');
+  await (await openDataFolder(deep)).close();
+  expect(statSync(path.join(home, 'a')).mode & 0o777).toBe(0o700);
 });
 
 test('a folder that this user may not write is named, with what to do', async () => {
