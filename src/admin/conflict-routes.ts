@@ -151,5 +151,5 @@ function shown(element: DicomJsonElement | undefined): unknown {
   if (element.InlineBinary !== undefined)
     return `${Buffer.from(element.InlineBinary, 'base64').length} bytes`;
   const text = JSON.stringify(element.Value ?? []);
-  return text.length > MOST_SHOWN ? `${text.slice(0, MOST_SHOWN)}…` : element.Value;
+  return text.length > MOST_SHOWN ? `${text.slice(0, MOST_SHOWN)}…` : (element.Value ?? []);
 }

@@ -109,7 +109,8 @@ function StudyLine({ study }: { study: Study }) {
 function HeldStrip({ reason }: { reason: string }) {
   return (
     <p className="held-strip" role="alert">
-      <strong>To be checked by the PACS administrator:</strong> {reason}. Compare name and ID on each image.
+      <strong>Some of these images may not belong here.</strong> Compare name and ID on each image. The PACS
+      administrator must decide: {reason}.
     </p>
   );
 }
