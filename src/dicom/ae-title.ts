@@ -6,6 +6,7 @@
 import { Failure } from '../failure.ts';
 
 const MAX_LENGTH = 16;
+const MAX_PADDED = 256;
 
 /**
  * The title without its insignificant leading and trailing spaces.
@@ -13,7 +14,8 @@ const MAX_LENGTH = 16;
  * character or anything outside ASCII.
  */
 export function parseAeTitle(text: string): string {
-  const title = text.replace(/^ +/, '').replace(/[ \0]+$/, '');
+  // A field of PS3.8 or PS3.5 is padded to 16; what is much longer is no title, and not looked through for its end.
+  const title = text.length > MAX_PADDED ? text : text.replace(/^ +/, '').replace(/[ \0]+$/, '');
   if (title === '')
     throw new Failure('invalid', 'an AE title needs at least one character that is not a space');
   if (title.length > MAX_LENGTH) {

@@ -5,6 +5,7 @@
  */
 
 import { convertBytes } from 'dicom-character-set';
+import { trimTrailingSpaces } from './padding.ts';
 
 /** VRs whose text follows (0008,0005); every other text VR is in the default repertoire (PS3.5 6.2). */
 const LOCALISED_VRS = new Set(['SH', 'LO', 'ST', 'LT', 'UC', 'UT', 'PN']);
@@ -22,7 +23,7 @@ export function characterSetOf(value: Uint8Array | undefined): string[] | undefi
 export function decodeText(bytes: Uint8Array, characterSet: string[] | undefined, vr: string): string {
   const text =
     isAscii(bytes) || !LOCALISED_VRS.has(vr) ? latin1(bytes) : decodeLocalised(bytes, characterSet, vr);
-  return text.replaceAll('\0', '').replace(/ +$/, '');
+  return trimTrailingSpaces(text.replaceAll('\0', ''));
 }
 
 function decodeLocalised(bytes: Uint8Array, characterSet: string[] | undefined, vr: string): string {

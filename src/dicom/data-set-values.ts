@@ -5,6 +5,7 @@
 
 import { decodeText } from './charset.ts';
 import type { DataSet, Element } from './data-set.ts';
+import { trimSpaces } from './padding.ts';
 
 /** VRs whose value is one text even when it holds backslashes (PS3.5 6.2). */
 const SINGLE_TEXTS = new Set(['ST', 'LT', 'UT', 'UR']);
@@ -60,7 +61,7 @@ export function textValues(dataSet: DataSet, element: Element): string[] {
   if (element.value.length === 0) return [];
   const whole = decodeText(element.value, dataSet.characterSet, element.vr);
   if (SINGLE_TEXTS.has(element.vr)) return [whole];
-  return whole.split('\\').map((value) => value.replace(/^ +| +$/g, ''));
+  return whole.split('\\').map(trimSpaces);
 }
 
 /** The numbers of an element of a binary VR; bigint for SV and UV. An odd rest of bytes is left out. */
@@ -78,7 +79,7 @@ export function numberValues(dataSet: DataSet, element: Element): (number | bigi
 
 /** The finite number an IS or DS value writes (PS3.5 6.2); undefined for anything else. */
 export function decimal(value: string): number | undefined {
-  if (!/^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$/.test(value)) return undefined;
+  if (!/^[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?$/.test(value)) return undefined;
   const result = Number(value);
   return Number.isFinite(result) ? result : undefined;
 }

@@ -3,6 +3,7 @@
  * inbound-association.ts gives it the PDU; the request goes on to scp's admission, the checked PDU to the engine.
  * The engine renumbers contexts that do not come in rising order, so they are put in order here.
  */
+import { trimPadding } from '../dicom/padding.ts';
 import { Failure } from '../failure.ts';
 import {
   type AssociationReject,
@@ -205,7 +206,7 @@ function* items(bytes: Buffer): Generator<Item> {
 
 /** AE titles are padded with spaces, some peers pad UIDs with a NUL (PS3.8 F.1, Annex B). */
 function text(bytes: Buffer): string {
-  return bytes.toString('latin1').replace(/^[ \0]+|[ \0]+$/g, '');
+  return trimPadding(bytes.toString('latin1'));
 }
 
 function broken(what: string): Failure {

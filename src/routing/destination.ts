@@ -45,6 +45,12 @@ const OWN_HEADERS = new Set([
 const isBareRoot = (url: URL): boolean =>
   url.username === '' && url.password === '' && url.search === '' && url.hash === '';
 
+function withoutSlashes(text: string): string {
+  let end = text.length;
+  while (text[end - 1] === '/') end--;
+  return text.slice(0, end);
+}
+
 const stow = z.strictObject({
   kind: z.literal('stow'),
   url: z
@@ -56,7 +62,7 @@ const stow = z.strictObject({
       (text) => !URL.canParse(text) || isBareRoot(new URL(text)),
       'expected a URL without user, query and fragment; credentials go into headers',
     )
-    .transform((text) => text.replace(/\/+$/, '')),
+    .transform(withoutSlashes),
   headers: z
     .record(headerName, headerValue)
     .refine(

@@ -29,6 +29,16 @@ describe('an association request', () => {
     expect(reject?.sentence).toContain('16384 items');
   });
 
+  it('with long runs of spaces in its names is read at once: each took seconds, before anybody is let in', () => {
+    const name = `1.2${' '.repeat(60_000)}3`;
+    const ids = Array.from({ length: 100 }, (_, n) => 2 * n + 1);
+    const contexts = ids.map((id) => ({ id, abstractSyntax: '1.2', transferSyntaxes: [name] }));
+    const { request } = parseAssociationRequest(associateRequest({ contexts }));
+    expect(request.contexts.map(({ transferSyntaxes }) => transferSyntaxes[0]!.length)).toEqual(
+      ids.map(() => name.length),
+    );
+  });
+
   it('of ours says whose implementation it is (PS3.7 D.3.3.2)', async () => {
     const asked = Promise.withResolvers<Buffer>();
     const server = await startRawServer(async (peer) => {
