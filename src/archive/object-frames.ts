@@ -47,7 +47,7 @@ export async function readFrames({ reader }: FrameSource, object: StoredObject):
 
 /** @throws Failure 'invalid' when pixels and dimensions do not fit */
 export function framesOf(header: DataSet, place: PixelLocation, transferSyntaxUid: string): ImageFrames {
-  const pixel = imagePixelOf(header, transferSyntaxUid);
+  const pixel = imagePixelOf(header, transferSyntaxUid, place.tag);
   const offsets = header.elements.get('7FE00001')?.value;
   const lengths = header.elements.get('7FE00002')?.value;
   const frames = frameLocations({
@@ -90,7 +90,7 @@ export async function heldFrame(
   const first = ranges[0]!;
   if (bigEndian && !encapsulated) return swappedFrame({ reader }, object, first);
   const bytes = await held({ reader }, object, ranges);
-  return image.pixel.bitsAllocated === 1 && !encapsulated
+  return image.pixel.bitsAllocated % 8 !== 0 && !encapsulated
     ? alignedBits(bytes, first.bitOffset ?? 0, image.pixel)
     : bytes;
 }
@@ -121,9 +121,9 @@ async function swappedFrame(
   return swapWords(bytes, size).subarray(from - start, from - start + range.length);
 }
 
-/** Single-bit frames follow each other without padding (PS3.5 8.1.1): shifted to begin at a byte, the rest zero. */
+/** Frames of single bits, or of 12, follow each other without padding (PS3.5 8.1.1): shifted to begin at a byte, the rest zero. */
 function alignedBits(bytes: Buffer, bitOffset: number, pixel: ImagePixel): Buffer {
-  const bits = pixel.rows * pixel.columns * pixel.samplesPerPixel;
+  const bits = pixel.rows * pixel.columns * pixel.samplesPerPixel * pixel.bitsAllocated;
   const aligned = Buffer.alloc(Math.ceil(bits / 8));
   for (let at = 0; at < aligned.length; at++)
     aligned[at] = (bytes[at]! >> bitOffset) | ((bytes[at + 1] ?? 0) << (8 - bitOffset));

@@ -4,7 +4,7 @@
 import { Failure } from '../failure.ts';
 import { lookedUp, storedValues } from './grayscale.ts';
 import type { ImagePixel } from './image-pixel.ts';
-import type { LookupTable, Presentation } from './presentation.ts';
+import type { Presentation } from './presentation.ts';
 
 /** @throws Failure 'unsupported' for colour spaces that are not rendered */
 export function toRgb(samples: Uint8Array, pixel: ImagePixel, palette: Presentation['palette']): Buffer {
@@ -33,15 +33,14 @@ function fromPalette(
   { red, green, blue }: NonNullable<Presentation['palette']>,
 ): Buffer {
   const rgb = Buffer.allocUnsafe(values.length * 3);
-  const shiftOf = (table: LookupTable): number =>
-    // Some writers say 16 bits and fill eight: then nothing above a byte appears.
-    table.bits > 8 && table.entries.some((entry) => entry > 255) ? table.bits - 8 : 0;
-  const shifts = [shiftOf(red), shiftOf(green), shiftOf(blue)] as const;
+  // Some writers say 16 bits and fill eight: then nothing above a byte appears in any of the three.
+  const isWide = [red, green, blue].some(({ entries }) => entries.some((entry) => entry > 255));
+  const shift = isWide ? 8 : 0;
   for (let at = 0; at < values.length; at++) {
     const value = values[at]!;
-    rgb[at * 3] = lookedUp(red, value) >> shifts[0];
-    rgb[at * 3 + 1] = lookedUp(green, value) >> shifts[1];
-    rgb[at * 3 + 2] = lookedUp(blue, value) >> shifts[2];
+    rgb[at * 3] = lookedUp(red, value) >> shift;
+    rgb[at * 3 + 1] = lookedUp(green, value) >> shift;
+    rgb[at * 3 + 2] = lookedUp(blue, value) >> shift;
   }
   return rgb;
 }

@@ -43,7 +43,7 @@ export function decodeFrame(pixel: ImagePixel, frame: Uint8Array): DecodedFrame 
       'unsupported',
       `Frames of transfer syntax ${pixel.transferSyntaxUid} cannot be decoded here`,
     );
-  checkImagePixel(pixel);
+  checkImagePixel(pixel, codec);
   const { photometricInterpretation, planarConfiguration } = decodedPixel(pixel);
   if (codec === 'native') {
     checkNativeLength(pixel, frame);
@@ -62,13 +62,13 @@ export function decodeFrame(pixel: ImagePixel, frame: Uint8Array): DecodedFrame 
   return { samples, photometricInterpretation, planarConfiguration };
 }
 
-function checkImagePixel(pixel: ImagePixel): void {
+function checkImagePixel(pixel: ImagePixel, codec: Codec): void {
   const { rows, columns, samplesPerPixel, bitsAllocated, bitsStored } = pixel;
   const faults: [boolean, string][] = [
     [rows < 1 || rows > 65_535, '(0028,0010) Rows'],
     [columns < 1 || columns > 65_535, '(0028,0011) Columns'],
     [samplesPerPixel < 1 || samplesPerPixel > 4, '(0028,0002) SamplesPerPixel'],
-    [![1, 8, 16, 32, 64].includes(bitsAllocated), '(0028,0100) BitsAllocated'],
+    [!isAllocatable(pixel, codec), '(0028,0100) BitsAllocated'],
     [bitsStored < 1 || bitsStored > bitsAllocated, '(0028,0101) BitsStored'],
   ];
   const fault = faults.find(([bad]) => bad);
@@ -79,6 +79,13 @@ function checkImagePixel(pixel: ImagePixel): void {
       'too-large',
       `The frame has ${decodedLength(pixel)} bytes decoded; ${MAX_DECODED_BYTES} can be worked on`,
     );
+}
+
+/** Native samples may be packed (12 bits, in older objects); codecs know whole bytes, RLE also single bits. */
+function isAllocatable({ bitsAllocated: bits, isFloat }: ImagePixel, codec: Codec): boolean {
+  if (isFloat) return codec === 'native' && (bits === 32 || bits === 64);
+  if (codec === 'native') return bits >= 1 && bits <= 32;
+  return bits === 8 || bits === 16 || bits === 32 || (bits === 1 && codec === 'rle');
 }
 
 /** YBR_FULL_422 shares colour samples between two neighbours, so two samples a pixel are enough. */

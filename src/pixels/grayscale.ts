@@ -3,12 +3,14 @@
  * Called by render-frame.ts in a worker. Up to 16 bits the whole way is one table, made once a frame.
  */
 import type { ImagePixel } from './image-pixel.ts';
-import type { LookupTable, Presentation, Window } from './presentation.ts';
+import type { LookupTable } from './lookup-table.ts';
+import type { Presentation, Window } from './presentation.ts';
 
 /** Samples of one frame as numbers: masked to BitsStored and sign-extended (PS3.5 8.1.1). */
 export function storedValues(samples: Uint8Array, pixel: ImagePixel): Int32Array | Float64Array {
   const count = pixel.rows * pixel.columns * pixel.samplesPerPixel;
   const { bitsAllocated, bitsStored, highBit, signed } = pixel;
+  if (pixel.isFloat) return floatValues(samples, bitsAllocated, count);
   const view = new DataView(samples.buffer, samples.byteOffset, samples.byteLength);
   if (bitsAllocated === 32 && bitsStored === 32) {
     const wide = new Float64Array(count);
@@ -21,19 +23,48 @@ export function storedValues(samples: Uint8Array, pixel: ImagePixel): Int32Array
     for (let at = 0; at < count; at++) values[at] = (samples[at >> 3]! >> (at & 7)) & 1;
     return values;
   }
-  const shift = Math.max(0, highBit + 1 - bitsStored);
+  // A HighBit below the stored bits or above the allocated ones is a slip; then the stored bits are the lowest.
+  const shift = highBit < bitsAllocated ? Math.max(0, highBit + 1 - bitsStored) : 0;
+  const rawAt = rawValues(samples, view, bitsAllocated);
   // Shifting up and down again masks, and extends the sign where there is one.
   const up = 32 - bitsStored;
   for (let at = 0; at < count; at++) {
-    const raw =
-      bitsAllocated === 8
-        ? samples[at]!
-        : bitsAllocated === 16
-          ? view.getUint16(at * 2, true)
-          : view.getUint32(at * 4, true);
-    const raised = (raw >>> shift) << up;
+    const raised = (rawAt(at) >>> shift) << up;
     values[at] = signed ? raised >> up : raised >>> up;
   }
+  return values;
+}
+
+/** Samples as they are allocated: in whole bytes, or packed without gaps, lowest bits first (PS3.5 8.1.1, Annex D). */
+function rawValues(samples: Uint8Array, view: DataView, bitsAllocated: number): (at: number) => number {
+  switch (bitsAllocated) {
+    case 8:
+      return (at) => samples[at]!;
+    case 16:
+      return (at) => view.getUint16(at * 2, true);
+    case 32:
+      return (at) => view.getUint32(at * 4, true);
+    default:
+      return (at) => {
+        let value = 0;
+        let done = 0;
+        for (let bit = at * bitsAllocated; done < bitsAllocated; ) {
+          const take = Math.min(8 - (bit & 7), bitsAllocated - done);
+          const piece = (samples[bit >> 3]! >> (bit & 7)) & ((1 << take) - 1);
+          value |= piece << done;
+          done += take;
+          bit += take;
+        }
+        return value >>> 0;
+      };
+  }
+}
+
+function floatValues(samples: Uint8Array, bits: number, count: number): Float64Array {
+  const view = new DataView(samples.buffer, samples.byteOffset, samples.byteLength);
+  const values = new Float64Array(count);
+  for (let at = 0; at < count; at++)
+    values[at] = bits === 32 ? view.getFloat32(at * 4, true) : view.getFloat64(at * 8, true);
   return values;
 }
 
@@ -81,9 +112,11 @@ function voiOf(
     return (value) => eightBits((lookedUp(voiTable, Math.round(value)) / highest) * 255);
   }
   const { low, high } = extent(values, presentation.padding);
+  // Nothing stands out of a frame of one value: black, as an empty mask or a lost exposure is expected to be.
+  if (low === high) return () => 0;
   const ends = [modality(low), modality(high)];
   const [from, to] = [Math.min(...ends), Math.max(...ends)];
-  return windowing({ center: (from + to) / 2, width: Math.max(to - from, 1), shape: 'LINEAR_EXACT' });
+  return windowing({ center: (from + to) / 2, width: to - from || 1, shape: 'LINEAR_EXACT' });
 }
 
 /** PS3.3 C.11.2.1.2 and .3. */
@@ -100,7 +133,8 @@ function windowing({ center, width, shape }: Window): Transformation {
   }
 }
 
-const eightBits = (value: number): number => (value <= 0 ? 0 : value >= 255 ? 255 : Math.round(value));
+/** What is no number is shown as the lowest: there is nothing. */
+const eightBits = (value: number): number => (value >= 255 ? 255 : value > 0 ? Math.round(value) : 0);
 
 export function lookedUp({ first, entries }: LookupTable, value: number): number {
   const index = value - first;
@@ -114,6 +148,7 @@ function extent(
   let low = Number.POSITIVE_INFINITY;
   let high = Number.NEGATIVE_INFINITY;
   for (const value of values) {
+    if (!Number.isFinite(value)) continue;
     if (padding && value >= padding.from && value <= padding.to) continue;
     if (value < low) low = value;
     if (value > high) high = value;

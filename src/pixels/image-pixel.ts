@@ -18,13 +18,25 @@ export interface ImagePixel {
   /** 0: samples of a pixel stand together; 1: each sample has a plane. */
   readonly planarConfiguration: 0 | 1;
   readonly photometricInterpretation: string;
+  /** Float (7FE0,0008) or Double Float Pixel Data (7FE0,0009): 32 or 64 bits of IEEE 754 a sample. */
+  readonly isFloat?: true;
 }
 
-/** Missing numbers come as 0 where there is no sensible default; frameLocations and the decoder refuse them by name. */
-export function imagePixelOf(header: DataSet, transferSyntaxUid: string): ImagePixel {
+const FLOAT_BITS: Readonly<Record<string, number>> = { '7FE00008': 32, '7FE00009': 64 };
+
+/**
+ * Missing numbers come as 0 where there is no sensible default; frameLocations and the decoder refuse them by name.
+ * @param pixelTag the element that holds the pixels, as the header scan found it
+ */
+export function imagePixelOf(
+  header: DataSet,
+  transferSyntaxUid: string,
+  pixelTag: string = '7FE00010',
+): ImagePixel {
   const samplesPerPixel = int(header, '00280002') ?? 1;
-  const bitsAllocated = int(header, '00280100') ?? 0;
-  const bitsStored = int(header, '00280101') ?? bitsAllocated;
+  const floatBits = FLOAT_BITS[pixelTag];
+  const bitsAllocated = floatBits ?? int(header, '00280100') ?? 0;
+  const bitsStored = floatBits ?? int(header, '00280101') ?? bitsAllocated;
   return {
     transferSyntaxUid,
     numberOfFrames: int(header, '00280008') ?? 1,
@@ -33,10 +45,11 @@ export function imagePixelOf(header: DataSet, transferSyntaxUid: string): ImageP
     samplesPerPixel,
     bitsAllocated,
     bitsStored,
-    highBit: int(header, '00280102') ?? bitsStored - 1,
+    highBit: floatBits ? bitsStored - 1 : (int(header, '00280102') ?? bitsStored - 1),
     signed: int(header, '00280103') === 1,
     planarConfiguration: int(header, '00280006') === 1 ? 1 : 0,
     photometricInterpretation: text(header, '00280004') ?? (samplesPerPixel === 3 ? 'RGB' : 'MONOCHROME2'),
+    ...(floatBits && { isFloat: true }),
   };
 }
 

@@ -3,20 +3,15 @@
  * Read from the header by dicomweb/rendered.ts and handed to a worker with the frame.
  * Enhanced multi-frame objects say it per frame or shared (PS3.3 C.7.6.16); there the frame's own item goes first.
  */
-import { type DataSet, number, text, texts } from '../dicom/data-set.ts';
+import { type DataSet, int, number, text, texts } from '../dicom/data-set.ts';
 import { Failure } from '../failure.ts';
+import { type LookupTable, lookupTable } from './lookup-table.ts';
+import { type Overlay, overlaysOf } from './overlay.ts';
 
 export interface Window {
   readonly center: number;
   readonly width: number;
   readonly shape: 'LINEAR' | 'LINEAR_EXACT' | 'SIGMOID';
-}
-
-/** A lookup table (PS3.3 C.11.1.1): values below `first` take the first entry, those above the last. */
-export interface LookupTable {
-  readonly first: number;
-  readonly bits: number;
-  readonly entries: Uint16Array;
 }
 
 export interface Presentation {
@@ -29,8 +24,17 @@ export interface Presentation {
   readonly palette?: { readonly red: LookupTable; readonly green: LookupTable; readonly blue: LookupTable };
   /** Stored values that are no image (PixelPaddingValue), left out when the window is taken from the pixels. */
   readonly padding?: { readonly from: number; readonly to: number };
+  readonly overlays?: readonly Overlay[];
 }
 
+/** Of the items of the Modality and the VOI LUT Sequence. */
+const TABLE = { descriptor: '00283002', data: '00283006' };
+const RED = { descriptor: '00281101', data: '00281201', segments: '00281221' };
+const GREEN = { descriptor: '00281102', data: '00281202', segments: '00281222' };
+const BLUE = { descriptor: '00281103', data: '00281203', segments: '00281223' };
+
+/** A mask has its two values also where a frame of it has only one. */
+const BLACK_AND_WHITE: Window = { center: 0.5, width: 1, shape: 'LINEAR_EXACT' };
 const SHARED_GROUPS = '52009229';
 const PER_FRAME_GROUPS = '52009230';
 
@@ -39,22 +43,26 @@ export function presentationOf(header: DataSet, frame: number, signed: boolean):
   const transformation = functionalGroup(header, frame, '00289145') ?? header;
   const voi = functionalGroup(header, frame, '00289132') ?? header;
   const modalityTable = tableIn(header, '00283000', signed);
-  const voiTable = tableIn(voi, '00283010', signed);
-  const window = windowIn(voi);
-  const palette = paletteIn(header);
+  const rescale = {
+    slope: number(transformation, '00281053') ?? 1,
+    intercept: number(transformation, '00281052') ?? 0,
+  };
+  // What a modality table gives is never negative; rescaled values may be, and then the VOI table begins below zero.
+  const voiTable = tableIn(voi, '00283010', !modalityTable && (signed || rescale.intercept < 0));
+  const window = windowIn(voi) ?? (int(header, '00280101') === 1 && !voiTable ? BLACK_AND_WHITE : undefined);
+  const palette = paletteIn(header, signed);
+  const overlays = overlaysOf(header, frame);
   const padding = paddingIn(header);
   const shape = text(header, '20500020');
   return {
-    rescale: {
-      slope: number(transformation, '00281053') ?? 1,
-      intercept: number(transformation, '00281052') ?? 0,
-    },
+    rescale,
     inverse: shape === undefined ? text(header, '00280004') === 'MONOCHROME1' : shape === 'INVERSE',
     ...(modalityTable && { modalityTable }),
     ...(window && { window }),
     ...(voiTable && { voiTable }),
     ...(palette && { palette }),
     ...(padding && { padding }),
+    ...(overlays.length > 0 && { overlays }),
   };
 }
 
@@ -76,21 +84,18 @@ function windowIn(dataSet: DataSet): Window | undefined {
   return { center, width, shape: width < 1 ? 'LINEAR_EXACT' : 'LINEAR' };
 }
 
+/** The first item that holds a whole table: further ones are alternatives. */
 function tableIn(dataSet: DataSet, sequence: string, signed: boolean): LookupTable | undefined {
-  const item = dataSet.elements.get(sequence)?.items?.[0];
-  return item && table(item, '00283002', '00283006', signed);
+  for (const item of dataSet.elements.get(sequence)?.items ?? []) {
+    const table = lookupTable(item, TABLE, signed);
+    if (table) return table;
+  }
+  return undefined;
 }
 
-function paletteIn(header: DataSet): Presentation['palette'] {
+function paletteIn(header: DataSet, signed: boolean): Presentation['palette'] {
   if (text(header, '00280004') !== 'PALETTE COLOR') return undefined;
-  if (header.elements.has('00281221'))
-    throw new Failure(
-      'unsupported',
-      '(0028,1221) SegmentedRedPaletteColorLookupTableData cannot be rendered yet',
-    );
-  const red = table(header, '00281101', '00281201', false);
-  const green = table(header, '00281102', '00281202', false);
-  const blue = table(header, '00281103', '00281203', false);
+  const [red, green, blue] = [RED, GREEN, BLUE].map((tags) => lookupTable(header, tags, signed));
   if (!red || !green || !blue)
     throw new Failure(
       'invalid',
@@ -99,32 +104,13 @@ function paletteIn(header: DataSet): Presentation['palette'] {
   return { red, green, blue };
 }
 
-/** Descriptor: number of entries (0 is 65,536), first stored value mapped, bits an entry (PS3.3 C.11.1.1). */
-function table(dataSet: DataSet, descriptor: string, data: string, signed: boolean): LookupTable | undefined {
-  const described = dataSet.elements.get(descriptor)?.value;
-  const value = dataSet.elements.get(data)?.value;
-  if (!described || described.length < 6 || !value || value.length === 0) return undefined;
-  const view = new DataView(described.buffer, described.byteOffset, described.length);
-  const little = !dataSet.bigEndian;
-  const count = view.getUint16(0, little) || 65_536;
-  const first = signed ? view.getInt16(2, little) : view.getUint16(2, little);
-  const bits = view.getUint16(4, little);
-  const bytes = new DataView(value.buffer, value.byteOffset, value.length);
-  const entries = new Uint16Array(count);
-  // Eight-bit entries may be packed one a byte, whatever the VR.
-  const packed = value.length < count * 2;
-  const present = Math.min(count, packed ? value.length : value.length >> 1);
-  for (let index = 0; index < count; index++) {
-    const at = Math.min(index, present - 1);
-    entries[index] = packed ? bytes.getUint8(at) : bytes.getUint16(at * 2, little);
-  }
-  return { first, bits: bits >= 8 && bits <= 16 ? bits : 16, entries };
-}
-
+/** PixelPaddingValue and its range limit, or those of float pixels (PS3.3 C.7.5.1.1.2). */
 function paddingIn(header: DataSet): Presentation['padding'] {
-  const value = number(header, '00280120');
+  const first = (...tags: string[]): number | undefined =>
+    tags.map((tag) => number(header, tag)).find((value) => value !== undefined);
+  const value = first('00280120', '00280122', '00280123');
   if (value === undefined) return undefined;
-  const limit = number(header, '00280121') ?? value;
+  const limit = first('00280121', '00280124', '00280125') ?? value;
   return { from: Math.min(value, limit), to: Math.max(value, limit) };
 }
 

@@ -8,6 +8,7 @@ import { toRgb } from './colour.ts';
 import { decodeFrame } from './decode-frame.ts';
 import { storedValues, toGray } from './grayscale.ts';
 import type { ImagePixel } from './image-pixel.ts';
+import { drawOverlays } from './overlay.ts';
 import type { Presentation, Window } from './presentation.ts';
 
 export interface Viewport {
@@ -35,13 +36,24 @@ export interface PictureOptions {
 sharp.concurrency(1);
 sharp.cache(false);
 
-/** @throws Failure of decodeFrame, and 'unsupported' for pixels that are not shown */
-export async function renderFrame(
+export interface Picture {
+  /** Eight bits a channel, by pixel. */
+  readonly bytes: Buffer;
+  readonly width: number;
+  readonly height: number;
+  readonly channels: 1 | 3;
+}
+
+/**
+ * The frame as it is shown, at its own size: modality, VOI and presentation, or colour, then the overlays.
+ * @throws Failure of decodeFrame, and 'unsupported' for pixels that are not shown
+ */
+export function pictureOf(
   pixel: ImagePixel,
   frame: Uint8Array,
   presentation: Presentation,
-  options: PictureOptions,
-): Promise<Buffer> {
+  window?: Window,
+): Picture {
   const decoded = decodeFrame(pixel, frame);
   const now: ImagePixel = {
     ...pixel,
@@ -49,17 +61,27 @@ export async function renderFrame(
     planarConfiguration: decoded.planarConfiguration,
   };
   const isGray = now.photometricInterpretation.startsWith('MONOCHROME');
-  if (isGray && (now.samplesPerPixel !== 1 || now.bitsAllocated > 32))
-    throw new Failure('unsupported', 'Grey images are rendered with one sample a pixel, of up to 32 bits');
+  if (isGray && now.samplesPerPixel !== 1)
+    throw new Failure('unsupported', 'Grey images are rendered with one sample a pixel');
   const bytes = isGray
-    ? toGray(storedValues(decoded.samples, now), presentation, options.window)
+    ? toGray(storedValues(decoded.samples, now), presentation, window)
     : toRgb(decoded.samples, now, presentation.palette);
-  let picture = sharp(bytes, {
-    raw: { width: now.columns, height: now.rows, channels: isGray ? 1 : 3 },
-    limitInputPixels: false,
-  });
-  picture = inViewport(picture, now, options.viewport);
-  if (isGray) picture = picture.toColourspace('b-w');
+  const channels = isGray ? 1 : 3;
+  drawOverlays(bytes, channels, now, decoded.samples, presentation.overlays ?? []);
+  return { bytes, width: now.columns, height: now.rows, channels };
+}
+
+/** The picture file. @throws Failure of pictureOf */
+export async function renderFrame(
+  pixel: ImagePixel,
+  frame: Uint8Array,
+  presentation: Presentation,
+  options: PictureOptions,
+): Promise<Buffer> {
+  const { bytes, width, height, channels } = pictureOf(pixel, frame, presentation, options.window);
+  let picture = sharp(bytes, { raw: { width, height, channels }, limitInputPixels: false });
+  picture = inViewport(picture, pixel, options.viewport);
+  if (channels === 1) picture = picture.toColourspace('b-w');
   switch (options.type) {
     case 'image/png':
       return picture.png({ compressionLevel: 6 }).toBuffer();

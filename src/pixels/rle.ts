@@ -12,12 +12,17 @@ const MAX_SEGMENTS = 15;
 /** Samples by plane or by pixel, as PlanarConfiguration says. @throws Failure 'invalid' */
 export function decodeRle(frame: Uint8Array, pixel: ImagePixel): Buffer {
   const bytes = Buffer.from(frame.buffer, frame.byteOffset, frame.byteLength);
-  const pixels = pixel.rows * pixel.columns;
-  const bytesPerSample = pixel.bitsAllocated / 8;
+  // Single bits are packed eight to a byte before they are compressed (PS3.5 G.2).
+  const isPacked = pixel.bitsAllocated === 1;
+  const pixels = isPacked ? Math.ceil((pixel.rows * pixel.columns) / 8) : pixel.rows * pixel.columns;
+  const bytesPerSample = isPacked ? 1 : pixel.bitsAllocated / 8;
   const expected = pixel.samplesPerPixel * bytesPerSample;
   const segments = bytes.length < HEADER_BYTES ? 0 : bytes.readUInt32LE(0);
   if (segments !== expected || segments > MAX_SEGMENTS)
     throw new Failure('invalid', `The RLE frame has ${segments} segments where its pixels need ${expected}`);
+  // Two bytes make 128 at most: what claims more is refused before it has its memory.
+  if (pixels * expected > bytes.length * 64)
+    throw new Failure('invalid', `The RLE frame of ${bytes.length} bytes cannot hold ${pixels * expected}`);
   const decoded = Buffer.alloc(pixels * expected);
   for (let segment = 0; segment < segments; segment++) {
     const from = bytes.readUInt32LE(4 + segment * 4);

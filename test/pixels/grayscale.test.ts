@@ -80,7 +80,7 @@ describe('toGray', () => {
   it('spreads the values there are where nothing says how, padding left out', () => {
     expect(gray([100, 150, 200], {})).toEqual([0, 128, 255]);
     expect(gray([-2000, 100, 150, 200], { padding: { from: -2000, to: -2000 } })).toEqual([0, 0, 128, 255]);
-    expect(gray([7, 7], {})).toEqual([128, 128]);
+    expect(gray([7, 7], {})).toEqual([0, 0]);
   });
 
   it('gives the same for values too far apart for a table', () => {

@@ -3,7 +3,8 @@
  * picture. The comparison of corpus.test.ts asks here; a program that cannot read a file gives undefined.
  */
 import { execFile } from 'node:child_process';
-import { readFile, rm } from 'node:fs/promises';
+import { randomUUID } from 'node:crypto';
+import { readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 
@@ -13,7 +14,7 @@ const JPEG_LS = /^1\.2\.840\.10008\.1\.2\.4\.8[01]$/;
 const RLE = '1.2.840.10008.1.2.5';
 
 async function converted(folder: string, program: string, args: string[]): Promise<Buffer | undefined> {
-  const out = join(folder, `${process.pid}-${Math.random().toString(36).slice(2)}.out`);
+  const out = join(folder, randomUUID());
   try {
     await run(program, [...args, out], { timeout: 30_000 });
     return await readFile(out);
@@ -26,7 +27,7 @@ async function converted(folder: string, program: string, args: string[]): Promi
   }
 }
 
-/** The file decompressed by DCMTK (Explicit VR Little Endian, Part 10). */
+/** The file decompressed by DCMTK (Part 10, Explicit VR Little Endian). */
 export function byDcmtk(
   file: string,
   transferSyntaxUid: string,
@@ -43,21 +44,24 @@ export function byGdcm(file: string, folder: string): Promise<Buffer | undefined
   return converted(folder, 'gdcmconv', ['-w', file]);
 }
 
-export interface Picture {
+export interface OtherPicture {
   readonly width: number;
   readonly height: number;
   readonly channels: 1 | 3;
   readonly samples: Buffer;
 }
 
-/** Frame `number` (from 1) as DCMTK shows it in eight bits. */
+/** Frame `number` (from 1) of an uncompressed file as DCMTK shows it in eight bits. */
 export async function pictureByDcmtk(
-  file: string,
+  file: Uint8Array,
   number: number,
   args: string[],
   folder: string,
-): Promise<Picture | undefined> {
-  const bytes = await converted(folder, 'dcm2pnm', ['+op', '+F', String(number), ...args, file]);
+): Promise<OtherPicture | undefined> {
+  const input = join(folder, `${randomUUID()}.dcm`);
+  await writeFile(input, file);
+  const bytes = await converted(folder, 'dcm2pnm', ['+op', '+F', String(number), ...args, input]);
+  await rm(input);
   const head =
     bytes && /^P([56])\s(?:#[^\n]*\s)?(\d+)\s+(\d+)\s+(\d+)\s/.exec(bytes.toString('latin1', 0, 512));
   if (!head) return undefined;

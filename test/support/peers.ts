@@ -9,6 +9,7 @@ import { delimiter, join } from 'node:path';
 
 export type PeerName =
   | 'dcmtk'
+  | 'gdcm'
   | 'chromium'
   | 'redis-server'
   | 's3'
@@ -51,9 +52,14 @@ export const peers: Readonly<Record<PeerName, PeerEntry>> = {
         'dcmconv',
         'dcmcjpeg',
         'dcmcrle',
+        'dcmdjpeg',
+        'dcmdjpls',
+        'dcmdrle',
+        'dcm2pnm',
       ],
     ],
   },
+  gdcm: { debian: 'libgdcm-tools', programs: [['gdcmconv']] },
   chromium: { debian: 'chromium', programs: [['chromium'], ['chromium-browser'], ['google-chrome']] },
   'redis-server': { debian: 'redis-server', programs: [['redis-server']] },
   s3: {
