@@ -19,7 +19,7 @@ import { makeCurrent } from './instance-rows.ts';
 import { lockUids } from './known-index.ts';
 import { readHeader } from './read-header.ts';
 import type { ObjectReader } from './read-object.ts';
-import type { RemoveBytes } from './removal.ts';
+import { type RemoveBytes, removeVersion } from './removal.ts';
 import { findCurrent, findVersion, type StoredVersion } from './stored-object.ts';
 import { versionDifference } from './version-difference.ts';
 
@@ -286,11 +286,7 @@ function contentOf(version: StoredVersion, header: ReturnType<typeof toDicomJson
 async function refuse(tx: Queryable, version: StoredVersion): Promise<string> {
   if (version.location !== 'store')
     throw new Failure('unavailable', 'the version is on its way to the store', { retryAfterS: 1 });
-  await tx.query('delete from object where id = $1', [version.id]);
-  await tx.query(
-    `insert into removal (key, study_uid, sop_uid, dropped_by) values ($1, $2, $3, '${BY_POLICY}') on conflict do nothing`,
-    [version.key, version.studyUid, version.sopUid],
-  );
+  await removeVersion(tx, version, BY_POLICY);
   return version.key;
 }
 

@@ -1,6 +1,6 @@
 /**
  * Walks the stored objects of a study, series or instance, page by page, so that no list is held whole.
- * Called by WADO retrieval and series-metadata.ts.
+ * Called by WADO retrieval.
  */
 import type { Queryable } from './database/database.ts';
 import { findStoredObjects, type ObjectQuery, type StoredObject } from './stored-object.ts';
@@ -17,6 +17,21 @@ export async function* eachStoredObject(db: Queryable, where: ObjectQuery): Asyn
     after = page.at(-1);
     if (page.length < PAGE || !after) return;
   }
+}
+
+/** How many current instances there are, 0 when there is no such study, series or instance; and how many have no piece. */
+export async function countInstances(
+  db: Queryable,
+  where: Pick<ObjectQuery, 'studyUid' | 'seriesUid' | 'sopUid'>,
+): Promise<{ instances: number; withoutPiece: number }> {
+  const { rows } = await db.query<{ instances: number; withoutPiece: number }>(
+    `select count(*) as instances, count(*) filter (where o.pack is null) as "withoutPiece"
+     from instance i join object o on o.id = i.object join series e on e.id = i.series join study s on s.id = e.study
+     where ($1::text is null or s.study_uid = $1) and ($2::text is null or e.series_uid = $2)
+       and ($3::text is null or i.sop_uid = $3)`,
+    [where.studyUid ?? null, where.seriesUid ?? null, where.sopUid ?? null],
+  );
+  return rows[0]!;
 }
 
 /** How many current instances lie in which transfer syntax; empty when there is no such study, series or instance. */

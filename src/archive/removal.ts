@@ -5,9 +5,28 @@
  * Called by settle-conflict.ts and compare-versions.ts at once, and by archive.ts for what a crash left.
  */
 import type { Log } from '../log.ts';
-import type { Database } from './database/database.ts';
+import type { Database, Queryable } from './database/database.ts';
+import { dropPiece } from './header-pack-rows.ts';
 import { lockUids } from './known-index.ts';
 import type { ObjectStore } from './object-store/object-store.ts';
+
+/**
+ * In the transaction that decides it: the version's row goes, with what is kept of its header, and its bytes are noted
+ * for removal.
+ * @param by who says so
+ */
+export async function removeVersion(
+  tx: Queryable,
+  version: { id: number; key: string; studyUid: string; sopUid: string },
+  by: string,
+): Promise<void> {
+  await dropPiece(tx, version.id);
+  await tx.query('delete from object where id = $1', [version.id]);
+  await tx.query(
+    'insert into removal (key, study_uid, sop_uid, dropped_by) values ($1, $2, $3, $4) on conflict do nothing',
+    [version.key, version.studyUid, version.sopUid, by],
+  );
+}
 
 export type RemoveBytes = (key: string) => Promise<void>;
 

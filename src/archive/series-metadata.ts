@@ -1,50 +1,172 @@
 /**
- * The metadata of a study, series or instance as DICOM JSON (PS3.18 10.4.1.1.3), one instance after the other:
- * headers are read from the stored objects, a few at a time, and leave in order.
- * Called by the DICOMweb door, which streams the texts on.
+ * What /metadata says of the instances of a study or series: the kept pieces of their headers (header-piece.ts), page
+ * by page; for an object without one the header is read from the object, and its piece kept for the next who asks.
+ * Called by dicomweb/metadata.ts.
  */
-import { dicomJsonText, toDicomJson } from '../dicom/dicom-json.ts';
-import type { Queryable } from './database/database.ts';
-import { eachStoredObject } from './each-stored-object.ts';
+
+import type { Log } from '../log.ts';
+import type { Database, Queryable } from './database/database.ts';
+import { keepPieces, type NewPiece, type PackReader } from './header-pack-rows.ts';
+import { decodePiece, encodePiece, type Fragment, fragmentsOf } from './header-piece.ts';
 import { readHeader } from './read-header.ts';
 import type { ObjectReader } from './read-object.ts';
-import type { ObjectQuery, StoredObject } from './stored-object.ts';
-
-/** Headers being read at once; each is a few KB as a rule and 64 MB at the very most. */
-const AHEAD = 8;
+import { findStoredObjects, type ObjectQuery, type StoredObject } from './stored-object.ts';
 
 export interface MetadataParts {
-  database: Queryable;
+  database: Database;
   reader: ObjectReader;
-  /** Where a binary value that is too large to stand inline can be fetched. */
-  bulkDataUri(object: StoredObject, path: string): string;
+  packs: PackReader;
+  log: Log;
 }
 
-/** DICOM JSON texts of the instances, in the order of findStoredObjects. */
-export async function* seriesMetadata(parts: MetadataParts, where: ObjectQuery): AsyncGenerator<string> {
-  const pending: Promise<string>[] = [];
-  try {
-    for await (const object of eachStoredObject(parts.database, where)) {
-      const text = metadataOf(parts, object);
-      // Whoever awaits it sees the failure; until then it must not count as unhandled.
-      text.catch(() => undefined);
-      pending.push(text);
-      if (pending.length >= AHEAD) yield await pending.shift()!;
-    }
-    while (pending.length > 0) yield await pending.shift()!;
-  } finally {
-    await Promise.allSettled(pending);
+/** An instance where it stands now, and its text in fragments. */
+export interface DescribedInstance {
+  studyUid: string;
+  seriesUid: string;
+  sopUid: string;
+  fragments: Fragment[];
+}
+
+/** The pieces of a page are held in memory, at most 64 KB each and mostly 2. */
+const PAGE = 500;
+/** Headers that are read at once, of objects whose rows are; a row carries the places of up to 65,536 fragments. */
+const AHEAD = 4;
+const OBJECTS = 64;
+
+interface Row {
+  object: number;
+  studyUid: string;
+  seriesUid: string;
+  sopUid: string;
+  number: number;
+  pack: number | null;
+  at: number;
+  length: number;
+}
+
+/** In the order of findStoredObjects: series, instance number, id. */
+export async function* describeInstances(
+  parts: MetadataParts,
+  where: ObjectQuery,
+): AsyncGenerator<DescribedInstance> {
+  let after: Row | undefined;
+  for (;;) {
+    const rows = await findRows(parts.database, where, after);
+    yield* describePage(parts, rows);
+    after = rows.at(-1);
+    if (rows.length < PAGE || !after) return;
   }
 }
 
-async function metadataOf(parts: MetadataParts, object: StoredObject): Promise<string> {
-  const { dataSet, longValues } = await readHeader(parts.reader, object);
-  const json = toDicomJson(dataSet, {
-    bulkDataUri: (path) => parts.bulkDataUri(object, path),
-    ...(object.pixel && { pixelData: { tag: object.pixel.tag, vr: object.pixel.vr } }),
+async function* describePage(parts: MetadataParts, rows: readonly Row[]): AsyncGenerator<DescribedInstance> {
+  const pieces = await piecesOf(parts.packs, rows);
+  const lacking = rows.filter(({ object }) => !pieces.has(object)).map(({ object }) => object);
+  const made: (NewPiece & { object: number })[] = [];
+  const reading = readFragments(parts, lacking);
+  let read = await reading.next();
+  try {
+    for (const { object, studyUid, seriesUid, sopUid } of rows) {
+      const piece = pieces.get(object);
+      if (piece) {
+        yield { studyUid, seriesUid, sopUid, fragments: decodePiece(piece) };
+        continue;
+      }
+      // One whose row went between two questions is no longer there.
+      if (read.done || read.value.object !== object) continue;
+      const { fragments } = read.value;
+      const kept = encodePiece(fragments);
+      if (kept) made.push({ object, seriesUid, piece: kept });
+      yield { studyUid, seriesUid, sopUid, fragments };
+      read = await reading.next();
+    }
+  } finally {
+    await reading.return(undefined);
+  }
+  if (made.length > 0) await keep(parts, made);
+}
+
+/** Only the next answer's head start. */
+async function keep(
+  { database, log }: MetadataParts,
+  made: (NewPiece & { object: number })[],
+): Promise<void> {
+  try {
+    await database.transaction((tx) => keepPieces(tx, made));
+  } catch (err) {
+    log.warn({ err }, 'headers that were read could not be kept');
+  }
+}
+
+/** From the objects themselves, in the order asked for, a few ahead. */
+async function* readFragments(
+  { database, reader }: MetadataParts,
+  ids: readonly number[],
+): AsyncGenerator<{ object: number; fragments: Fragment[] }, undefined> {
+  const pending: { object: number; fragments: Promise<Fragment[]> }[] = [];
+  const first = async () => {
+    const { object, fragments } = pending.shift()!;
+    return { object, fragments: await fragments };
+  };
+  try {
+    for (let at = 0; at < ids.length; at += OBJECTS) {
+      const stored = await findStoredObjects(
+        database,
+        { objectIds: ids.slice(at, at + OBJECTS) },
+        { limit: OBJECTS },
+      );
+      for (const object of stored) {
+        const fragments = fragmentsOfObject(reader, object);
+        // Whoever awaits it sees the failure; until then it must not count as unhandled.
+        fragments.catch(() => undefined);
+        pending.push({ object: object.id, fragments });
+        if (pending.length >= AHEAD) yield await first();
+      }
+    }
+    while (pending.length > 0) yield await first();
+    return undefined;
+  } finally {
+    await Promise.allSettled(pending.map(({ fragments }) => fragments));
+  }
+}
+
+async function fragmentsOfObject(reader: ObjectReader, object: StoredObject): Promise<Fragment[]> {
+  const { dataSet, longValues } = await readHeader(reader, object);
+  return fragmentsOf({
+    dataSet,
+    longValues,
+    pixel: object.pixel,
+    transferSyntaxUid: object.transferSyntax,
   });
-  for (const [tag, { vr }] of longValues) json[tag] = { vr, BulkDataURI: parts.bulkDataUri(object, tag) };
-  // AvailableTransferSyntaxUID tells a viewer what the frames come in (PS3.18 10.4.1.1.2).
-  json['00083002'] = { vr: 'UI', Value: [object.transferSyntax] };
-  return dicomJsonText(json);
+}
+
+async function findRows(db: Queryable, where: ObjectQuery, after: Row | undefined): Promise<Row[]> {
+  const { rows } = await db.query<Row>(
+    `select o.id as object, s.study_uid as "studyUid", e.series_uid as "seriesUid", i.sop_uid as "sopUid",
+       coalesce(i.number, -1) as number, o.pack, o.pack_at as at, o.pack_length as length
+     from instance i join object o on o.id = i.object join series e on e.id = i.series join study s on s.id = e.study
+     where ($1::text is null or s.study_uid = $1) and ($2::text is null or e.series_uid = $2)
+       and ($3::text is null or i.sop_uid = $3)
+       and ($4::text is null or (e.series_uid, coalesce(i.number, -1), o.id) > ($4, $5, $6))
+     order by e.series_uid, coalesce(i.number, -1), o.id limit ${PAGE}`,
+    [
+      where.studyUid ?? null,
+      where.seriesUid ?? null,
+      where.sopUid ?? null,
+      after?.seriesUid ?? null,
+      after?.number ?? null,
+      after?.object ?? null,
+    ],
+  );
+  return rows;
+}
+
+/** By object; views of the packs. */
+async function piecesOf(reader: PackReader, rows: readonly Row[]): Promise<Map<number, Buffer>> {
+  const packs = await reader.read([...new Set(rows.flatMap(({ pack }) => pack ?? []))]);
+  const pieces = new Map<number, Buffer>();
+  for (const { object, pack, at, length } of rows) {
+    const bytes = pack === null ? undefined : packs.get(pack);
+    if (bytes) pieces.set(object, bytes.subarray(at, at + length));
+  }
+  return pieces;
 }

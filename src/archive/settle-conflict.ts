@@ -13,7 +13,7 @@ import { makeCurrent, removeInstance } from './instance-rows.ts';
 import { lockUids } from './known-index.ts';
 import { readHeader } from './read-header.ts';
 import type { ObjectReader } from './read-object.ts';
-import type { RemoveBytes } from './removal.ts';
+import { type RemoveBytes, removeVersion } from './removal.ts';
 import { findCurrent, findVersion, type StoredVersion } from './stored-object.ts';
 
 /**
@@ -286,11 +286,7 @@ async function drop(
     'update conflict set object = null where object = $1 returning id',
     [version.id],
   );
-  await tx.query('delete from object where id = $1', [version.id]);
-  await tx.query(
-    'insert into removal (key, study_uid, sop_uid, dropped_by) values ($1, $2, $3, $4) on conflict do nothing',
-    [version.key, version.studyUid, version.sopUid, actor],
-  );
+  await removeVersion(tx, version, actor);
   return { key: version.key, ids: [...new Set([conflict.id, ...rows.map(({ id }) => id)])] };
 }
 

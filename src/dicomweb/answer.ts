@@ -106,14 +106,23 @@ export async function disclose(
 export async function stream(
   ctx: Context,
   log: Log,
-  answer: { type: string; length?: number; bytes: AsyncIterable<Uint8Array> },
+  answer: {
+    type: string;
+    length?: number;
+    bytes: AsyncIterable<Uint8Array>;
+    /** Settles before the first byte leaves. */
+    disclosed?: Promise<void>;
+  },
 ): Promise<void> {
   ctx.status = 200;
   ctx.set('Content-Type', answer.type);
   if (answer.length !== undefined) ctx.length = answer.length;
-  if (ctx.method === 'HEAD') return;
+  if (ctx.method === 'HEAD') {
+    await answer.disclosed;
+    return;
+  }
   const iterator = answer.bytes[Symbol.asyncIterator]();
-  const first = await iterator.next();
+  const [first] = await Promise.all([iterator.next(), answer.disclosed]);
   const body = Readable.from(withFirst(first, iterator), { objectMode: false, highWaterMark: 256 * 1024 });
   body.on('error', (thrown) => {
     log.error({ err: thrown, route: ctx.routerPath }, 'an answer broke off after its first byte');

@@ -1,11 +1,10 @@
 /**
- * WADO-RS of whole instances and their metadata (PS3.18 10.4.1.1.1 and .3).
+ * WADO-RS of whole instances (PS3.18 10.4.1.1.1).
  * Instances leave as they are stored wherever the client takes that; what DICOMweb bars (Implicit VR, Big Endian) is
  * converted value for value by transform/explicit-little-endian.ts on its way out. Bytes come from archive/read-object.ts.
  */
 import type { Context } from 'koa';
 import { countByTransferSyntax, eachStoredObject } from '../archive/each-stored-object.ts';
-import { seriesMetadata } from '../archive/series-metadata.ts';
 import { findStoredObjects, type StoredObject } from '../archive/stored-object.ts';
 import { findStudy } from '../archive/study.ts';
 import { buildFileMeta } from '../dicom/part10.ts';
@@ -23,7 +22,7 @@ import {
   targetOf,
 } from './answer.ts';
 import { type OutgoingPart, writeMultipart } from './multipart-writer.ts';
-import { chooseDicom, chooseJson, type DicomForm, type InstanceWay, instanceWay } from './negotiate.ts';
+import { chooseDicom, type DicomForm, type InstanceWay, instanceWay } from './negotiate.ts';
 
 type Params = { params: Record<string, string | undefined> };
 
@@ -56,42 +55,6 @@ export function retrieveInstances(parts: RetrieveParts) {
   };
 }
 
-/** GET of …/metadata. */
-export function retrieveMetadata(parts: RetrieveParts) {
-  return async (ctx: Context & Params): Promise<void> => {
-    const target = targetOf(ctx);
-    const type = chooseJson(acceptedBy(ctx));
-    const counts = await countByTransferSyntax(parts.database, target);
-    if (counts.size === 0) throw notFound(target);
-    const base = serviceUrl(ctx, parts.publicUrl);
-    if (
-      isUnchanged(
-        ctx,
-        'equivalent',
-        'metadata',
-        await studyVersion(parts, target),
-        base,
-        JSON.stringify(target),
-        type,
-      )
-    )
-      return;
-    const instances = [...counts.values()].reduce((sum, count) => sum + count, 0);
-    await parts.reader.hasAll(target);
-    await disclose(ctx, parts.database, {
-      channel: 'wado',
-      ...target,
-      instances,
-      detail: { what: 'metadata' },
-    });
-    const texts = seriesMetadata(
-      { ...parts, bulkDataUri: (object, path) => `${instanceUrl(base, object)}/bulkdata/${path}` },
-      target,
-    );
-    await stream(ctx, parts.log, { type, bytes: jsonList(texts) });
-  };
-}
-
 /** The instance of a path. @throws Failure 'not-found' */
 export async function findOne(parts: RetrieveParts, target: Target): Promise<StoredObject> {
   const [object] = await findStoredObjects(parts.database, target, { limit: 1 });
@@ -99,7 +62,10 @@ export async function findOne(parts: RetrieveParts, target: Target): Promise<Sto
   return object;
 }
 
-export function instanceUrl(base: string, object: StoredObject): string {
+export function instanceUrl(
+  base: string,
+  object: Pick<StoredObject, 'studyUid' | 'seriesUid' | 'sopUid'>,
+): string {
   return `${base}/studies/${object.studyUid}/series/${object.seriesUid}/instances/${object.sopUid}`;
 }
 
@@ -127,7 +93,7 @@ function refuseUngivable(counts: ReadonlyMap<string, number>, form: DicomForm): 
 }
 
 /** A study's version moves with all that it holds. */
-async function studyVersion(parts: RetrieveParts, target: Target): Promise<string> {
+export async function studyVersion(parts: RetrieveParts, target: Target): Promise<string> {
   const study = await findStudy(parts.database, target.studyUid);
   if (!study) throw notFound(target);
   return `${study.firstReceivedAt.getTime()} ${study.version}`;
@@ -183,13 +149,4 @@ async function* fileOf(
   const range = { offset: object.dataSetOffset, length: object.length - object.dataSetOffset };
   for await (const chunk of parts.reader.read(object, range)) yield* conversion.push(chunk);
   yield* conversion.end();
-}
-
-async function* jsonList(texts: AsyncIterable<string>): AsyncGenerator<Uint8Array> {
-  let separator = '[';
-  for await (const text of texts) {
-    yield Buffer.from(separator + text);
-    separator = ',\n';
-  }
-  yield Buffer.from(']');
 }

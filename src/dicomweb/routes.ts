@@ -4,15 +4,17 @@
  */
 import Router from '@koa/router';
 import type { Archive } from '../archive/archive.ts';
+import { createPackReader } from '../archive/header-pack-rows.ts';
 import type { Log } from '../log.ts';
 import { createPixelWorkers, type PixelWorkers } from '../pixels/pixel-workers.ts';
 import { retrieveBulkData } from './bulk-data.ts';
 import { createByteBudget } from './byte-budget.ts';
 import { retrieveFrames } from './frames.ts';
+import { retrieveMetadata } from './metadata.ts';
 import { retrieveOriginal } from './original.ts';
 import { searchFor } from './qido.ts';
 import { retrieveRendered, retrieveThumbnail } from './rendered.ts';
-import { retrieveInstances, retrieveMetadata } from './retrieve.ts';
+import { retrieveInstances } from './retrieve.ts';
 import { answerFailures } from './status.ts';
 import { store } from './stow.ts';
 
@@ -31,6 +33,8 @@ export interface DicomwebDoor {
 
 /** Of all requests together; a single frame may be as large as frame-bytes.ts allows. */
 const HELD_FRAME_BYTES = 1024 ** 3;
+/** Of headers that were asked for last: some 10,000 instances. */
+const HELD_PACK_BYTES = 32 * 1024 * 1024;
 const STUDY = '/dicom-web/studies/:study';
 const SERIES = `${STUDY}/series/:series`;
 const INSTANCE = `${SERIES}/instances/:instance`;
@@ -39,6 +43,7 @@ export function createDicomwebRoutes({ archive, publicUrl, log }: DicomwebParts)
   const workers: PixelWorkers = createPixelWorkers();
   const { database, reader } = archive;
   const parts = { database, reader, publicUrl, log, workers, budget: createByteBudget(HELD_FRAME_BYTES) };
+  const packs = createPackReader(database, HELD_PACK_BYTES);
   const { openReception, refusals } = archive;
   const stowParts = { publicUrl, log, openReception, refusals };
   const router = new Router();
@@ -53,7 +58,7 @@ export function createDicomwebRoutes({ archive, publicUrl, log }: DicomwebParts)
 
   for (const resource of [STUDY, SERIES, INSTANCE]) {
     router.get(resource, retrieveInstances(parts));
-    router.get(`${resource}/metadata`, retrieveMetadata(parts));
+    router.get(`${resource}/metadata`, retrieveMetadata({ ...parts, packs }));
     router.get(`${resource}/thumbnail`, retrieveThumbnail(parts));
   }
   router.get(`${INSTANCE}/rendered`, retrieveRendered(parts));

@@ -9,8 +9,8 @@ import { asFailure, Failure } from '../../failure.ts';
 import { DatabaseFailure } from '../database/database-failure.ts';
 import type { FileStore } from '../object-store/file-store.ts';
 import { type Away, mayPass } from './patience.ts';
-import { markPlaced, type Placement, type Placer, type PlacerParts } from './placement.ts';
-import { keyOf, pieces } from './read-record.ts';
+import { markPlaced, type Placed, type Placement, type Placer, type PlacerParts } from './placement.ts';
+import { keyOf, pieces, readPiece } from './read-record.ts';
 import { bodyFault, type RecordBody, readBody } from './segment-reader.ts';
 
 /** One sync of the file system's journal serves all files of a batch. */
@@ -33,7 +33,7 @@ interface Unread {
 export function createFilePlacer(parts: PlacerParts & { store: FileStore }): Placer {
   const { store, log } = parts;
   let waiting: Placement[] = [];
-  let written: Placement[] = [];
+  let written: (Placement & Placed)[] = [];
   /** Tried again when nothing else is to do, so that the others go on. */
   let unread: Unread[] = [];
   let away: Away | undefined;
@@ -58,7 +58,7 @@ export function createFilePlacer(parts: PlacerParts & { store: FileStore }): Pla
   const take = async (placement: Placement, before?: Unread): Promise<void> => {
     try {
       await write(placement);
-      written.push(placement);
+      written.push({ ...placement, piece: readPiece(placement.record) });
     } catch (thrown) {
       const { header, body } = placement.record;
       const fault = isOfReading(thrown, body) ? bodyFault(body) : undefined;

@@ -5,6 +5,7 @@
 import type { Failure } from '../../failure.ts';
 import type { Log } from '../../log.ts';
 import type { Database } from '../database/database.ts';
+import { insertPacks, planPacks } from '../header-pack-rows.ts';
 import type { ObjectStore } from '../object-store/object-store.ts';
 import type { Away } from './patience.ts';
 import type { JournalRecord } from './segment-reader.ts';
@@ -40,19 +41,39 @@ export interface PlacerParts {
   log: Log;
 }
 
+/** A placement whose object is in the store. */
+export interface Placed {
+  record: JournalRecord;
+  /** For /metadata; undefined where none is kept. */
+  piece: Buffer | undefined;
+}
+
 /** The rows of placed objects; what another record of the same object has placed before stays as it is. */
 export async function markPlaced(
   { database, nodeName }: Pick<PlacerParts, 'database' | 'nodeName'>,
-  placed: readonly Placement[],
+  placed: readonly Placed[],
 ): Promise<void> {
-  await database.query(
-    `update object o set location = 'store', node = null, journal = null
-     from unnest($1::text[], $2::bytea[]) as p (sop_uid, content_hash)
-     where o.sop_uid = p.sop_uid and o.content_hash = p.content_hash and o.location = 'journal' and o.node = $3`,
-    [
-      placed.map(({ record }) => record.header.meta.sopInstanceUid),
-      placed.map(({ record }) => record.header.contentHash),
-      nodeName,
-    ],
-  );
+  await database.transaction(async (tx) => {
+    const plan = await planPacks(
+      tx,
+      placed.map(({ record, piece }) => piece && { seriesUid: record.header.meta.seriesInstanceUid, piece }),
+    );
+    const { rows } = await tx.query<{ pack: number | null }>(
+      `update object o set location = 'store', node = null, journal = null,
+         pack = p.pack, pack_at = p.at, pack_length = p.length
+       from unnest($1::text[], $2::bytea[], $3::bigint[], $4::int[], $5::int[])
+         as p (sop_uid, content_hash, pack, at, length)
+       where o.sop_uid = p.sop_uid and o.content_hash = p.content_hash and o.location = 'journal' and o.node = $6
+       returning o.pack`,
+      [
+        placed.map(({ record }) => record.header.meta.sopInstanceUid),
+        placed.map(({ record }) => record.header.contentHash),
+        plan.places.map((place) => place?.pack ?? null),
+        plan.places.map((place) => place?.at ?? null),
+        plan.places.map((place) => place?.length ?? null),
+        nodeName,
+      ],
+    );
+    await insertPacks(tx, plan, new Set(rows.flatMap(({ pack }) => pack ?? [])));
+  });
 }

@@ -4,10 +4,17 @@
  */
 import fs from 'node:fs';
 import path from 'node:path';
+import { parseDataSet } from '../../dicom/data-set.ts';
+import { HeaderScan } from '../../dicom/header-scan.ts';
+import { transferSyntax } from '../../dicom/transfer-syntax.ts';
+import { encodePiece, fragmentsOf } from '../header-piece.ts';
 import type { IncomingObject } from '../incoming-object.ts';
 import { objectKey } from '../object-key.ts';
 import { HeaderReading, MAX_HEADER_BYTES, parseHeader } from './prepare-object.ts';
 import { type JournalRecord, type RecordBody, readBody } from './segment-reader.ts';
+
+/** Of a longer header no piece is kept: it is read anew for whoever asks. */
+const MAX_KEPT_HEADER_BYTES = 256 * 1024;
 
 /**
  * What the index is to know of a record; its bytes can be read in the journal of this node until they are placed.
@@ -78,6 +85,36 @@ function readStart(body: RecordBody, offset: number, length: number): Buffer {
     fs.closeSync(fd);
   }
   return bytes;
+}
+
+/**
+ * What /metadata says of the object, to be kept (header-piece.ts); undefined for a header that is long or deflated, and
+ * for one that the index could read and that has more in it than can be told: then whoever asks is told why.
+ */
+export function readPiece({ header: { meta }, body }: JournalRecord): Buffer | undefined {
+  const { transferSyntaxUid, dataSetOffset } = meta;
+  if (transferSyntax(transferSyntaxUid).deflated) return undefined;
+  const whole = body.length - dataSetOffset;
+  const bytes = readStart(
+    body,
+    dataSetOffset,
+    Math.min(meta.pixel?.elementOffset ?? whole, whole, MAX_KEPT_HEADER_BYTES + 1),
+  );
+  let { pixel } = meta;
+  let end = pixel?.elementOffset;
+  if (!pixel) {
+    const scan = new HeaderScan(transferSyntaxUid);
+    scan.push(bytes);
+    end = scan.headerEnd ?? whole;
+    pixel = scan.end().pixelData;
+  }
+  if (end === undefined || end > MAX_KEPT_HEADER_BYTES) return undefined;
+  try {
+    const dataSet = parseDataSet(bytes.subarray(0, end), transferSyntaxUid, { stopAtPixelData: true });
+    return encodePiece(fragmentsOf({ dataSet, pixel, transferSyntaxUid }));
+  } catch {
+    return undefined;
+  }
 }
 
 /** Each piece its own buffer: an upload holds on to what it was given. */

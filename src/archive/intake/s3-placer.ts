@@ -4,7 +4,7 @@
  */
 import { createHash } from 'node:crypto';
 import { markPlaced, type Placer, type PlacerParts } from './placement.ts';
-import { keyOf, pieces } from './read-record.ts';
+import { keyOf, pieces, readPiece } from './read-record.ts';
 import type { RecordBody } from './segment-reader.ts';
 import { createUploadQueue } from './upload-queue.ts';
 
@@ -24,7 +24,7 @@ export function createS3Placer(parts: PlacerParts): Placer {
       uploads.add(async () => {
         const sha256 = await sha256Of(body);
         await store.put(keyOf(record), { length: body.length, sha256, open: () => pieces(body) });
-        await markPlaced(parts, [placement]);
+        await markPlaced(parts, [{ record, piece: readPiece(record) }]);
         placement.done();
       });
     },

@@ -1,0 +1,160 @@
+/**
+ * The rows of header packs (header-piece.ts): written by the placers in the transaction that tells where an object
+ * lies, and by series-metadata.ts for objects that had none; read by series-metadata.ts.
+ */
+import type { Queryable } from './database/database.ts';
+
+/** One pack holds at most this much, so that an instance's piece is cut out of little. */
+const MAX_PACK_BYTES = 1024 * 1024;
+
+export interface NewPiece {
+  /** Pieces of one series stand together. */
+  seriesUid: string;
+  piece: Buffer;
+}
+
+/** Where each piece is to lie, in the order given; undefined where there is none. */
+export interface PackPlan {
+  places: readonly (PackPlace | undefined)[];
+  packs: ReadonlyMap<number, Buffer>;
+}
+
+export interface PackPlace {
+  pack: number;
+  at: number;
+  length: number;
+}
+
+/** Gives each piece its place; the packs become rows by insertPacks. */
+export async function planPacks(db: Queryable, pieces: readonly (NewPiece | undefined)[]): Promise<PackPlan> {
+  const open = new Map<string, { parts: Buffer[]; length: number; members: number[] }>();
+  const closed: { parts: Buffer[]; members: number[] }[] = [];
+  for (const [n, one] of pieces.entries()) {
+    if (!one) continue;
+    let pack = open.get(one.seriesUid);
+    if (!pack || pack.length + one.piece.length > MAX_PACK_BYTES) {
+      pack = { parts: [], length: 0, members: [] };
+      open.set(one.seriesUid, pack);
+      closed.push(pack);
+    }
+    pack.parts.push(one.piece);
+    pack.members.push(n);
+    pack.length += one.piece.length;
+  }
+  const places: (PackPlace | undefined)[] = pieces.map(() => undefined);
+  const packs = new Map<number, Buffer>();
+  if (closed.length === 0) return { places, packs };
+  const { rows } = await db.query<{ id: number }>(
+    `select nextval(pg_get_serial_sequence('header_pack', 'id')) as id from generate_series(1, $1)`,
+    [closed.length],
+  );
+  for (const [n, { parts, members }] of closed.entries()) {
+    const { id } = rows[n]!;
+    let at = 0;
+    for (const [m, member] of members.entries()) {
+      const { length } = parts[m]!;
+      places[member] = { pack: id, at, length };
+      at += length;
+    }
+    packs.set(id, Buffer.concat(parts, at));
+  }
+  return { places, packs };
+}
+
+/** Those of the packs that an object was given a place in. */
+export async function insertPacks(
+  tx: Queryable,
+  { packs }: PackPlan,
+  used: ReadonlySet<number>,
+): Promise<void> {
+  const wanted = [...packs].filter(([id]) => used.has(id));
+  if (wanted.length === 0) return;
+  await tx.query(
+    `insert into header_pack (id, bytes) overriding system value
+     select * from unnest($1::bigint[], $2::bytea[])`,
+    [wanted.map(([id]) => id), wanted.map(([, bytes]) => bytes)],
+  );
+}
+
+/** For objects that have no piece yet. */
+export async function keepPieces(
+  tx: Queryable,
+  pieces: readonly (NewPiece & { object: number })[],
+): Promise<void> {
+  const plan = await planPacks(tx, pieces);
+  const { rows } = await tx.query<{ pack: number }>(
+    `update object o set pack = p.pack, pack_at = p.at, pack_length = p.length
+     from unnest($1::bigint[], $2::bigint[], $3::int[], $4::int[]) as p (id, pack, at, length)
+     where o.id = p.id and o.pack is null returning o.pack`,
+    [
+      pieces.map(({ object }) => object),
+      plan.places.map((place) => place?.pack),
+      plan.places.map((place) => place?.at),
+      plan.places.map((place) => place?.length),
+    ],
+  );
+  await insertPacks(tx, plan, new Set(rows.map(({ pack }) => pack)));
+}
+
+export interface PackReader {
+  /** Whole packs, by id. */
+  read(ids: readonly number[]): Promise<Map<number, Buffer>>;
+}
+
+/**
+ * Reads packs, and keeps those asked for last, up to so many bytes. A pack never changes while an object has a place in
+ * it, so what is kept is never wrong.
+ */
+export function createPackReader(db: Queryable, keptBytes: number): PackReader {
+  /** In the order in which they were asked for, the last at the end. */
+  const kept = new Map<number, Buffer>();
+  let held = 0;
+  const keep = (id: number, bytes: Buffer): void => {
+    kept.set(id, bytes);
+    held += bytes.length;
+    for (const [oldest, { length }] of kept) {
+      if (held <= keptBytes) return;
+      kept.delete(oldest);
+      held -= length;
+    }
+  };
+  return {
+    async read(ids) {
+      const found = new Map<number, Buffer>();
+      for (const id of ids) {
+        const bytes = kept.get(id);
+        if (!bytes) continue;
+        kept.delete(id);
+        kept.set(id, bytes);
+        found.set(id, bytes);
+      }
+      const missing = ids.filter((id) => !found.has(id));
+      if (missing.length === 0) return found;
+      const { rows } = await db.query<{ id: number; bytes: Buffer }>(
+        'select id, bytes from header_pack where id = any($1)',
+        [missing],
+      );
+      for (const { id, bytes } of rows) {
+        found.set(id, bytes);
+        if (!kept.has(id)) keep(id, bytes);
+      }
+      return found;
+    },
+  };
+}
+
+/**
+ * Before an object's row is removed: nothing that it said of a patient stays. Its bytes in the pack become zeros; a
+ * pack in which no other object has a piece goes.
+ */
+export async function dropPiece(tx: Queryable, object: number): Promise<void> {
+  await tx.query(
+    `with gone as (select pack, pack_at, pack_length from object where id = $1 and pack is not null),
+       others as (select 1 from object o join gone g on g.pack = o.pack where o.id <> $1 limit 1),
+       emptied as (delete from header_pack h using gone g where h.id = g.pack and not exists (select from others))
+     update header_pack h
+       set bytes = overlay(h.bytes placing decode(repeat('00', g.pack_length), 'hex') from g.pack_at + 1)
+     from gone g where h.id = g.pack and exists (select from others)`,
+    [object],
+  );
+}

@@ -1,0 +1,93 @@
+/**
+ * WADO-RS metadata of a study, series or instance (PS3.18 10.4.1.1.3) as DICOM JSON. The texts are kept deflated
+ * (archive/series-metadata.ts): a client that takes gzip gets them as they lie, with its own addresses put between.
+ */
+import type { Context } from 'koa';
+import { countInstances } from '../archive/each-stored-object.ts';
+import type { PackReader } from '../archive/header-pack-rows.ts';
+import { type DescribedInstance, describeInstances } from '../archive/series-metadata.ts';
+import {
+  acceptedBy,
+  disclose,
+  isUnchanged,
+  type RetrieveParts,
+  serviceUrl,
+  stream,
+  targetOf,
+} from './answer.ts';
+import { GzipStream, inflateBlocks } from './gzip-stream.ts';
+import { chooseJson } from './negotiate.ts';
+import { instanceUrl, notFound, studyVersion } from './retrieve.ts';
+
+const OPENING = Buffer.from('[');
+const SEPARATOR = Buffer.from(',\n');
+const CLOSING = Buffer.from(']');
+/** Sent, or inflated, at once: some hundred kilobytes deflated. */
+const BATCH = 200;
+
+/** GET of …/metadata. */
+export function retrieveMetadata(parts: RetrieveParts & { readonly packs: PackReader }) {
+  return async (ctx: Context & { params: Record<string, string | undefined> }): Promise<void> => {
+    const target = targetOf(ctx);
+    const type = chooseJson(acceptedBy(ctx));
+    const [{ instances, withoutPiece }, version] = await Promise.all([
+      countInstances(parts.database, target),
+      studyVersion(parts, target),
+    ]);
+    if (instances === 0) throw notFound(target);
+    const base = serviceUrl(ctx, parts.publicUrl);
+    ctx.vary('Accept-Encoding');
+    const gzip = ctx.acceptsEncodings('gzip', 'identity') === 'gzip';
+    if (isUnchanged(ctx, 'equivalent', 'metadata', version, base, JSON.stringify(target), type)) return;
+    if (withoutPiece > 0) await parts.reader.hasAll(target);
+    const disclosed = disclose(ctx, parts.database, {
+      channel: 'wado',
+      ...target,
+      instances,
+      detail: { what: 'metadata' },
+    });
+    if (gzip) ctx.set('Content-Encoding', 'gzip');
+    const described = describeInstances(parts, target);
+    const bytes = gzip ? gzipped(described, base) : plain(described, base);
+    await stream(ctx, parts.log, { type, bytes, disclosed });
+  };
+}
+
+async function* gzipped(
+  described: AsyncIterable<DescribedInstance>,
+  base: string,
+): AsyncGenerator<Uint8Array> {
+  const out = new GzipStream();
+  yield out.header;
+  for await (const blocks of batches(described, base, out)) yield Buffer.concat(blocks);
+  yield out.end();
+}
+
+async function* plain(described: AsyncIterable<DescribedInstance>, base: string): AsyncGenerator<Uint8Array> {
+  for await (const blocks of batches(described, base, new GzipStream())) yield await inflateBlocks(blocks);
+}
+
+/** The whole list as deflate blocks, so many instances at a time. */
+async function* batches(
+  described: AsyncIterable<DescribedInstance>,
+  base: string,
+  out: GzipStream,
+): AsyncGenerator<Uint8Array[]> {
+  let blocks: Uint8Array[] = [];
+  let count = 0;
+  for await (const instance of described) {
+    blocks.push(out.text(count === 0 ? OPENING : SEPARATOR));
+    const address = Buffer.from(instanceUrl(base, instance));
+    for (const [n, fragment] of instance.fragments.entries()) {
+      if (n > 0) blocks.push(out.text(address));
+      blocks.push(out.fragment(fragment));
+    }
+    if (++count % BATCH === 0) {
+      yield blocks;
+      blocks = [];
+    }
+  }
+  if (count === 0) blocks.push(out.text(OPENING));
+  blocks.push(out.text(CLOSING));
+  yield blocks;
+}

@@ -1,0 +1,115 @@
+/**
+ * What /metadata is made of: pieces kept when objects are placed, or read from the objects and kept then; and nothing
+ * kept of what is dropped.
+ */
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { createPackReader } from '../../src/archive/header-pack-rows.ts';
+import { createObjectReader, type ObjectReader } from '../../src/archive/read-object.ts';
+import { removeVersion } from '../../src/archive/removal.ts';
+import { describeInstances } from '../../src/archive/series-metadata.ts';
+import { Failure } from '../../src/failure.ts';
+import { createLog } from '../../src/log.ts';
+import { type AnObject, aSeries } from '../support/an-object.ts';
+import { eventually } from '../support/house.ts';
+import { NODE, openRig, type Rig, store } from './intake/rig.ts';
+
+let r: Rig;
+let reader: ObjectReader;
+beforeEach(async () => {
+  r = await openRig();
+  r.settle();
+  reader = createObjectReader({
+    store: r.store,
+    database: r.db.database,
+    nodeName: NODE,
+    dataFolder: r.folder,
+  });
+});
+afterEach(() => r.close());
+
+const log = createLog('silent', 'test');
+const noReader = { read: () => fail(), readRange: () => fail(), hasAll: () => fail() } as ObjectReader;
+function fail(): never {
+  throw new Failure('internal', 'the objects are not to be read');
+}
+
+async function placed(objects: readonly AnObject[]): Promise<void> {
+  const reception = r.journal().open();
+  for (const object of objects) store(reception, object);
+  await eventually(async () => {
+    const { rows } = await r.db.database.query<{ left: number }>(
+      "select $1 - count(*) as left from object where location = 'store'",
+      [objects.length],
+    );
+    return rows[0]!.left === 0 ? true : undefined;
+  }, 'all objects to be placed');
+}
+
+async function described(series: string, from = noReader): Promise<{ sop: string; deflated: string }[]> {
+  const packs = createPackReader(r.db.database, 1024);
+  const found: { sop: string; deflated: string }[] = [];
+  const parts = { database: r.db.database, reader: from, packs, log };
+  for await (const { sopUid, fragments } of describeInstances(parts, { seriesUid: series }))
+    found.push({
+      sop: sopUid,
+      deflated: fragments.map(({ deflated }) => Buffer.from(deflated).toString('hex')).join(),
+    });
+  return found;
+}
+const sops = (objects: readonly AnObject[]): string[] => objects.map(({ sop }) => sop);
+const packRows = async (): Promise<{ id: number; bytes: Buffer }[]> =>
+  (await r.db.database.query<{ id: number; bytes: Buffer }>('select id, bytes from header_pack order by id'))
+    .rows;
+
+describe('the metadata of placed objects', () => {
+  it('come from what was kept, no object being read, each series with packs of its own', async () => {
+    const [one, other] = [aSeries(30), aSeries(20)];
+    await placed(one.flatMap((object, n) => [object, ...(other[n] ? [other[n]] : [])]));
+    expect((await described(one[0]!.series)).map(({ sop }) => sop)).toEqual(sops(one));
+    expect((await described(other[0]!.series)).map(({ sop }) => sop)).toEqual(sops(other));
+    const { rows } = await r.db.database.query<{ series: number }>(
+      'select count(distinct o.series_uid) as series from object o group by o.pack',
+    );
+    expect(rows.every(({ series }) => series === 1)).toBe(true);
+  });
+
+  it('are the same when nothing was kept, and kept then', async () => {
+    const series = aSeries(150);
+    await placed(series);
+    const before = await described(series[0]!.series);
+    await r.db.database.query('update object set pack = null where id % 2 = 0');
+    await r.db.database.query('delete from header_pack');
+    expect(await described(series[0]!.series, reader)).toEqual(before);
+    // Where the pack had gone, the row still says that there is one: it is read each time, and never left out.
+    await r.db.database.query('update object set pack = null');
+    expect(await described(series[0]!.series, reader)).toEqual(before);
+    expect(await described(series[0]!.series)).toEqual(before);
+  });
+
+  it('leave nothing behind of an object that is dropped, and those beside it stay', async () => {
+    const series = aSeries(3);
+    await placed(series);
+    const before = await described(series[0]!.series);
+    const drop = async (sop: string): Promise<{ pack: number; at: number; length: number }> => {
+      const { rows } = await r.db.database.query<{
+        id: number;
+        key: string;
+        pack: number;
+        at: number;
+        length: number;
+      }>('select id, key, pack, pack_at as at, pack_length as length from object where sop_uid = $1', [sop]);
+      await r.db.database.transaction(async (tx) => {
+        await tx.query('delete from instance where sop_uid = $1', [sop]);
+        await removeVersion(tx, { ...rows[0]!, studyUid: series[0]!.study, sopUid: sop }, 'test');
+      });
+      return rows[0]!;
+    };
+    const { pack, at, length } = await drop(series[1]!.sop);
+    expect(await described(series[0]!.series)).toEqual([before[0], before[2]]);
+    const bytes = (await packRows()).find(({ id }) => id === pack)!.bytes;
+    expect(bytes.subarray(at, at + length).every((byte) => byte === 0)).toBe(true);
+    await drop(series[0]!.sop);
+    await drop(series[2]!.sop);
+    expect(await packRows()).toEqual([]);
+  });
+});
