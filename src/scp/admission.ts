@@ -96,8 +96,8 @@ export function overLimit(
       code: 'limit',
       sentence:
         which === 'total'
-          ? `${limit} associations are open, which is the limit (MAX_ASSOCIATIONS)`
-          : `${callingAeTitle} has ${limit} associations open, which is its limit (maxAssociations at /api/aes, MAX_ASSOCIATIONS_PER_AE)`,
+          ? `${limit === 1 ? '1 association is' : `${limit} associations are`} open, which is the limit (MAX_ASSOCIATIONS)`
+          : `${callingAeTitle} has ${limit} ${limit === 1 ? 'association' : 'associations'} open, which is its limit (maxAssociations at /api/aes, MAX_ASSOCIATIONS_PER_AE)`,
     },
   };
 }
