@@ -61,6 +61,8 @@ export interface IntakeThreads {
   stop(limitMs: number): Promise<void>;
 }
 
+/** Of JOURNAL_LIMIT, for objects that come by STOW and may take their time: modalities must not find it full of them. */
+const WEB_PART = 1 / 4;
 /** A thread that fails at once is not started in a tight loop; until then a STOW is answered 503. */
 const RESTART_MS = 1000;
 
@@ -147,6 +149,7 @@ export function startIntake(parts: IntakeParts): IntakeThreads {
     };
   };
 
+  const webObjects = Math.max(1, Math.floor((parts.limitBytes * WEB_PART) / segmentBytes));
   const webFolder = path.join(parts.journalFolder, 'web');
   folders.add(webFolder);
   /** Started by the first STOW: many archives never get one, and the thread weighs 25 MB. */
@@ -161,7 +164,7 @@ export function startIntake(parts: IntakeParts): IntakeThreads {
       workerData: data,
       transferList: [settlerPort, port2],
     });
-    const door = createWebDoor(port1);
+    const door = createWebDoor(port1, webObjects);
     web = door;
     thread.on('error', (err) => log.error({ err }, 'the web intake failed and is started anew'));
     webEnded = new Promise((resolve) => {

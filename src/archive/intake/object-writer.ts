@@ -150,6 +150,8 @@ class JournalObjectWriter implements ObjectWriter {
     // none: what a sync that failed has left behind, no later sync tells.
     if (isDiskFault(this.#fault)) this.#journal.abandon(this.#segment);
     else this.#journal.giveBack(this.#segment);
+    // Nothing is placed for it, which would bring back the room of what many at once have opened.
+    this.#journal.trim();
   }
 
   /** The segment may by then be another object's. */

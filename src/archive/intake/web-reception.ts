@@ -47,7 +47,38 @@ export interface WebDoor {
 /** How long a STOW waits for the index (DESIGN promise 1). */
 const INDEX_LIMIT_MS = 5000;
 
-export function createWebDoor(port: MessagePort): WebDoor {
+/** An object waits so long for its turn. */
+const TURN_LIMIT_MS = 10_000;
+
+/** @param mostObjects at once: each holds a segment of the journal from its first bytes to its last, however slow it is */
+export function createWebDoor(port: MessagePort, mostObjects: number): WebDoor {
+  let underWay = 0;
+  const line: (() => void)[] = [];
+  /** @throws Failure 'unavailable' when no turn comes in time */
+  const turn = (): Promise<void> | undefined => {
+    if (underWay < mostObjects) {
+      underWay++;
+      return undefined;
+    }
+    const { promise, resolve, reject } = Promise.withResolvers<void>();
+    const come = (): void => {
+      clearTimeout(timer);
+      resolve();
+    };
+    const timer = setTimeout(() => {
+      line.splice(line.indexOf(come), 1);
+      const sentence = `${mostObjects} objects come by STOW already, as many as the journal has room for`;
+      reject(new Failure('unavailable', sentence, { retryAfterS: 5 }));
+    }, TURN_LIMIT_MS);
+    line.push(come);
+    return promise;
+  };
+  const leave = (): void => {
+    const next = line.shift();
+    if (next) next();
+    else underWay--;
+  };
+
   let calls = 0;
   let gone = false;
   const pending = new Map<
@@ -95,8 +126,19 @@ export function createWebDoor(port: MessagePort): WebDoor {
       return {
         id: reception,
         async begin(declared) {
+          await turn();
           const object = ++objects;
-          await call({ call: 'begin', reception, object, declared });
+          let over = false;
+          const end = (): void => {
+            if (!over) leave();
+            over = true;
+          };
+          try {
+            await call({ call: 'begin', reception, object, declared });
+          } catch (thrown) {
+            end();
+            throw thrown;
+          }
           return {
             async write(chunk) {
               await call({ call: 'write', reception, object, chunk });
@@ -111,10 +153,16 @@ export function createWebDoor(port: MessagePort): WebDoor {
               } catch (thrown) {
                 refused++;
                 throw thrown;
+              } finally {
+                end();
               }
             },
             async abort() {
-              await call({ call: 'abort', reception, object });
+              try {
+                await call({ call: 'abort', reception, object });
+              } finally {
+                end();
+              }
             },
           };
         },

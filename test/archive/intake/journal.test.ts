@@ -9,7 +9,7 @@ import { createJournal, type Journal, type JournalNews } from '../../../src/arch
 import { beginObject, type ObjectWriter } from '../../../src/archive/intake/object-writer.ts';
 import { contentHash, type Provenance } from '../../../src/archive/intake/record.ts';
 import { type JournalRecord, readBody, SegmentReader } from '../../../src/archive/intake/segment-reader.ts';
-import { type AnObject, anObject } from '../../support/an-object.ts';
+import { type AnObject, anObject, aSeries } from '../../support/an-object.ts';
 
 const from: Provenance = { reception: 'r', kind: 'dimse', callingAe: 'CT', openedAt: '2026-01-01T00:00:00Z' };
 const STEP = 32 * 1024 * 1024;
@@ -245,13 +245,24 @@ describe('the room', () => {
 
   it('of segments that many objects at once left open comes back once they are settled', () => {
     const { journal: j } = journal();
+    const begun = aSeries(6).map((object) => {
+      const writer = beginObject(j, createNoBudget(), object.declared, from);
+      write(writer, object);
+      return writer;
+    });
+    for (const writer of begun) writer.finish();
+    const before = news.filter((told) => told.sealed).length;
+    j.trim();
+    expect(before).toBe(0);
+    expect(news.filter((told) => told.sealed)).toHaveLength(4);
+  });
+
+  it('of segments that objects opened which were dropped comes back at once', () => {
+    const { journal: j } = journal();
     const writers = Array.from({ length: 6 }, () =>
       beginObject(j, createNoBudget(), anObject().declared, from),
     );
     for (const writer of writers) writer.abort();
-    const before = news.filter((told) => told.sealed).length;
-    j.trim();
-    expect(before).toBe(0);
     expect(news.filter((told) => told.sealed)).toHaveLength(4);
   });
 

@@ -1,15 +1,17 @@
 /** A sender faster than the store goes at the store's pace; one whose store is away is told so at the limit. */
 import { execFile } from 'node:child_process';
 import { writeFile } from 'node:fs/promises';
+import http from 'node:http';
 import { join } from 'node:path';
 import { setImmediate as turn } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { describe, expect, it } from 'vitest';
 import type { ObjectStore } from '../../../src/archive/object-store/object-store.ts';
 import { Failure } from '../../../src/failure.ts';
+import { stow } from '../../dicomweb/door.ts';
 import { type AnObject, anObject, aSeries } from '../../support/an-object.ts';
 import { eventually, openHouse } from '../../support/house.ts';
-import { fileOf } from '../../support/modality.ts';
+import { fileOf, sendObjects } from '../../support/modality.ts';
 import { peer } from '../../support/peers.ts';
 import { indexRows, type Rig, rigsOfTests, store } from './rig.ts';
 
@@ -145,4 +147,36 @@ describe.skipIf(!dcmtk)('three storescu, each as fast as it can (dcmtk)', () => 
       await house.close();
     }
   }, 60_000);
+});
+
+it('objects that come slowly by STOW never take the room of a modality, and give theirs back when they are cut', async () => {
+  const house = await openHouse({ RECEIVERS: '1', JOURNAL_LIMIT: '256MB', DRAIN_S: '1' });
+  try {
+    const held = async (): Promise<number> => {
+      const ready = (await (await fetch(`${house.url}/health/ready`)).json()) as {
+        journal: { heldBytes: number };
+      };
+      return ready.journal.heldBytes;
+    };
+    const slow = Array.from({ length: 12 }, () => {
+      const request = http.request(`${house.url}/dicom-web/studies`, {
+        method: 'POST',
+        headers: { 'Content-Type': 'application/dicom', 'Content-Length': 1_000_000 },
+      });
+      request.on('error', () => undefined);
+      request.write(fileOf(anObject({ pixelBytes: 900_000 })).subarray(0, 20_000));
+      return request;
+    });
+    // A quarter of the limit, which two segments are; a third is the modality's.
+    await eventually(async () => ((await held()) >= 64 * 1024 ** 2 ? true : undefined), 'the slow objects');
+    const answers = await sendObjects(house, 'CT_1', aSeries(20, { pixelBytes: 100_000 }));
+    expect(new Set(answers.map(({ status }) => status))).toEqual(new Set([0]));
+    expect(await held()).toBeLessThanOrEqual(4 * 32 * 1024 ** 2);
+    for (const request of slow) request.destroy();
+    // Whose turn had not come is not waited for.
+    const after = await stow(house.url, [fileOf(anObject())]);
+    expect(after.status).toBe(200);
+  } finally {
+    await house.close();
+  }
 });
