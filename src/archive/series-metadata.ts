@@ -27,8 +27,10 @@ export interface DescribedInstance {
   fragments: Fragment[];
 }
 
-/** The pieces of a page are held in memory, at most 64 KB each and mostly 2. */
-const PAGE = 500;
+/** Rows asked for at once. */
+const PAGE = 2000;
+/** Pieces held at once: at most 64 KB each, and mostly 4. */
+const PIECES_BYTES = 8 * 1024 * 1024;
 /** Headers that are read at once, of objects whose rows are; a row carries the places of up to 65,536 fragments. */
 const AHEAD = 4;
 const OBJECTS = 64;
@@ -40,8 +42,8 @@ interface Row {
   sopUid: string;
   number: number;
   pack: number | null;
-  at: number;
-  length: number;
+  at: number | null;
+  length: number | null;
 }
 
 /** In the order of findStoredObjects: series, instance number, id. */
@@ -52,13 +54,26 @@ export async function* describeInstances(
   let after: Row | undefined;
   for (;;) {
     const rows = await findRows(parts.database, where, after);
-    yield* describePage(parts, rows);
+    for (const slice of slices(rows)) yield* describeSlice(parts, slice);
     after = rows.at(-1);
     if (rows.length < PAGE || !after) return;
   }
 }
 
-async function* describePage(parts: MetadataParts, rows: readonly Row[]): AsyncGenerator<DescribedInstance> {
+function* slices(rows: readonly Row[]): Generator<readonly Row[]> {
+  let from = 0;
+  let bytes = 0;
+  for (const [n, { length }] of rows.entries()) {
+    bytes += length ?? 0;
+    if (bytes <= PIECES_BYTES) continue;
+    yield rows.slice(from, n + 1);
+    from = n + 1;
+    bytes = 0;
+  }
+  if (from < rows.length) yield rows.slice(from);
+}
+
+async function* describeSlice(parts: MetadataParts, rows: readonly Row[]): AsyncGenerator<DescribedInstance> {
   const pieces = await piecesOf(parts.packs, rows);
   const lacking = rows.filter(({ object }) => !pieces.has(object)).map(({ object }) => object);
   const made: (NewPiece & { object: number })[] = [];
@@ -166,7 +181,7 @@ async function piecesOf(reader: PackReader, rows: readonly Row[]): Promise<Map<n
   const pieces = new Map<number, Buffer>();
   for (const { object, pack, at, length } of rows) {
     const bytes = pack === null ? undefined : packs.get(pack);
-    if (bytes) pieces.set(object, bytes.subarray(at, at + length));
+    if (bytes && at !== null && length !== null) pieces.set(object, bytes.subarray(at, at + length));
   }
   return pieces;
 }
