@@ -15,6 +15,7 @@ import {
   MAX_DECODED_BYTES,
 } from './decodable.ts';
 import type { ImagePixel } from './image-pixel.ts';
+import { decodeJpegLs } from './jpeg-ls.ts';
 import { decodeRle } from './rle.ts';
 
 const { Context, NativeCodecs } = codecs;
@@ -52,6 +53,8 @@ export function decodeFrame(pixel: ImagePixel, frame: Uint8Array): DecodedFrame 
   if (codec === 'rle')
     return { samples: decodeRle(frame, pixel), photometricInterpretation, planarConfiguration };
   checkSize(codec, pixel, frame);
+  if (codec === 'jpeg-ls')
+    return { samples: decodeJpegLs(frame, pixel), photometricInterpretation, planarConfiguration };
   const decoded = runCodec(codec, pixel, frame);
   const samples = decoded.getDecodedBuffer() ?? new Uint8Array(0);
   if (samples.length !== decodedLength(pixel))
@@ -124,8 +127,6 @@ function runCodec(codec: Codec, pixel: ImagePixel, frame: Uint8Array): InstanceT
   switch (codec) {
     case 'jpeg':
       return NativeCodecs.decodeJpeg(context, { convertColorspaceToRgb: isYcbcr(pixel, frame) });
-    case 'jpeg-ls':
-      return NativeCodecs.decodeJpegLs(context);
     case 'jpeg-2000':
       return NativeCodecs.decodeJpeg2000(context);
     case 'htj2k':

@@ -44,7 +44,7 @@ describe('the pixel workers', () => {
       { transferSyntaxUid: '1.2.840.10008.1.2.4.102' },
       'cannot be decoded here',
     ],
-    ['that is no JPEG-LS', { transferSyntaxUid: JPEG_LS }, 'codec found it broken'],
+    ['that is no JPEG-LS', { transferSyntaxUid: JPEG_LS }, 'The JPEG-LS frame is broken'],
   ])('refuse a frame %s, and go on', async (_what, wrong, sentence) => {
     const pixel = pixelOf({
       rows: 8,

@@ -53,6 +53,7 @@ export const peers: Readonly<Record<PeerName, PeerEntry>> = {
         'dcmcjpeg',
         'dcmcrle',
         'dcmdjpeg',
+        'dcmcjpls',
         'dcmdjpls',
         'dcmdrle',
         'dcm2pnm',
