@@ -28,21 +28,48 @@ export async function removeVersion(
   );
 }
 
+export interface PlacedBytes {
+  key: string;
+  studyUid: string;
+  sopUid: string;
+  contentHash: Buffer;
+}
+
+/**
+ * Bytes that came into the store after their version was dropped: the same object had come once more before that, and
+ * waited for the store. They are noted for removal, or the drop would not hold, and a reindex bring the version back.
+ */
+export async function noteDropped(tx: Queryable, placed: readonly PlacedBytes[]): Promise<void> {
+  await tx.query(
+    `insert into removal (key, study_uid, sop_uid, dropped_by)
+     select p.key, p.study_uid, p.sop_uid, 'CAME_AGAIN'
+     from unnest($1::text[], $2::text[], $3::text[], $4::bytea[]) as p (key, study_uid, sop_uid, content_hash)
+     where not exists (select 1 from object o where o.sop_uid = p.sop_uid and o.content_hash = p.content_hash)
+     on conflict do nothing`,
+    [
+      placed.map(({ key }) => key),
+      placed.map(({ studyUid }) => studyUid),
+      placed.map(({ sopUid }) => sopUid),
+      placed.map(({ contentHash }) => contentHash),
+    ],
+  );
+}
+
 export type RemoveBytes = (key: string) => Promise<void>;
 
 const BATCH = 100;
 
 /** An object that comes again is placed only once its row is committed (intake/placer.ts), so nothing is lost. */
 export async function removeBytes(database: Database, store: ObjectStore, key: string): Promise<void> {
-  const { rows } = await database.query<{ study_uid: string }>(
-    'select study_uid from removal where key = $1',
+  const { rows } = await database.query<{ study_uid: string; sop_uid: string }>(
+    'select study_uid, sop_uid from removal where key = $1',
     [key],
   );
   if (!rows[0]) return;
-  const studyUid = rows[0].study_uid;
+  const { study_uid: studyUid, sop_uid: sopUid } = rows[0];
   await database.transaction(async (tx) => {
     await lockUids(tx, [studyUid]);
-    const known = await tx.query('select 1 from object where key = $1', [key]);
+    const known = await tx.query('select 1 from object where sop_uid = $1 and key = $2', [sopUid, key]);
     if (known.rows.length === 0) await store.remove(key);
     await tx.query('delete from removal where key = $1', [key]);
   });

@@ -7,7 +7,9 @@ import type { Log } from '../../log.ts';
 import type { Database } from '../database/database.ts';
 import { insertPacks, planPacks } from '../header-pack-rows.ts';
 import type { ObjectStore } from '../object-store/object-store.ts';
+import { noteDropped } from '../removal.ts';
 import type { Away } from './patience.ts';
+import { keyOf } from './read-record.ts';
 import type { JournalRecord } from './segment-reader.ts';
 
 /** An indexed record on its way into the store. */
@@ -75,5 +77,14 @@ export async function markPlaced(
       ],
     );
     await insertPacks(tx, plan, new Set(rows.flatMap(({ pack }) => pack ?? [])));
+    if (rows.length === placed.length) return;
+    await noteDropped(
+      tx,
+      placed.map(({ record }) => {
+        const { meta, contentHash } = record.header;
+        const { studyInstanceUid: studyUid, sopInstanceUid: sopUid } = meta;
+        return { key: keyOf(record), studyUid, sopUid, contentHash };
+      }),
+    );
   });
 }

@@ -9,12 +9,16 @@ import { type JournalRecord, SegmentReader } from '../../../src/archive/intake/s
 import type { FileStore } from '../../../src/archive/object-store/file-store.ts';
 import type { ObjectStore } from '../../../src/archive/object-store/object-store.ts';
 import { createObjectReader } from '../../../src/archive/read-object.ts';
+import { removeBytes, removeLeftOver } from '../../../src/archive/removal.ts';
+import { settleConflict } from '../../../src/archive/settle-conflict.ts';
 import { findStoredObjects } from '../../../src/archive/stored-object.ts';
 import { Failure } from '../../../src/failure.ts';
+import { createLog } from '../../../src/log.ts';
 import { element } from '../../dicom/elements.ts';
 import { type AnObject, anObject, aSeries } from '../../support/an-object.ts';
 import { eventually } from '../../support/house.ts';
 import { collect } from '../../support/object-source.ts';
+import { bareArchive } from '../bare-archive.ts';
 import { indexRows, NODE, type Rig, type RigOptions, rigsOfTests, store, wrongCounts } from './rig.ts';
 
 const rig = rigsOfTests();
@@ -609,6 +613,49 @@ describe('an indexed object whose bytes the disk no longer gives back', () => {
     expect(rows).toEqual([]);
     await expectStored(r, [first, other, later, lost, large]);
     expect([segmentsOf(r), spillsOf(r), r.budget.held()]).toEqual([[], [], 0]);
+  });
+});
+
+describe('a version that is dropped while the same object waits for the store once more', () => {
+  it('leaves no bytes there', async () => {
+    let away = false;
+    const r = await rig({
+      wrapStore(files) {
+        const { putSync } = files as FileStore;
+        return {
+          ...files,
+          putSync(...put: Parameters<typeof putSync>) {
+            if (away) throw new Failure('unavailable', 'away');
+            putSync(...put);
+          },
+        } as ObjectStore;
+      },
+    });
+    const run = r.settle();
+    const journal = r.journal();
+    const reception = journal.open();
+    const first = anObject();
+    const second = anObject({ ...first, pixels: 1 });
+    for (const object of [first, second]) store(reception, object);
+    const ask = async (text: string) => (await r.db.database.query(text)).rows;
+    const placed = async () =>
+      (await ask("select 1 from object where location = 'store'")).length === 2 ? true : undefined;
+    await eventually(placed, 'both in the store');
+    away = true;
+    store(reception, second);
+    await reception.indexed(20_000);
+    const [conflict] = await ask('select id from conflict');
+    const remove = (key: string): Promise<void> => removeBytes(r.db.database, r.store, key);
+    const parts = { ...bareArchive(r.db.database), removeBytes: remove };
+    await settleConflict(parts, Number(conflict!.id), { action: 'drop', actor: 'anna' });
+    away = false;
+    journal.close();
+    await run.stop();
+    await removeLeftOver(r.db.database, r.store, createLog('silent', 'test'));
+    const keys: string[] = [];
+    for await (const { key } of r.store.list()) keys.push(key);
+    expect(keys).toEqual([expect.stringContaining(first.contentHash.slice(0, 32))]);
+    expect(await ask('select 1 from removal')).toEqual([]);
   });
 });
 
