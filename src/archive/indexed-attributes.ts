@@ -5,7 +5,7 @@
 import { createHash } from 'node:crypto';
 import { attribute } from '../dicom/attributes.ts';
 import type { DicomJson } from '../dicom/dicom-json.ts';
-import { foldPersonName } from '../dicom/person-name.ts';
+import { foldPersonName, foldRepresentations, nameWords } from '../dicom/person-name.ts';
 
 const tags = (keywords: string): ReadonlySet<string> =>
   new Set(
@@ -59,6 +59,7 @@ export interface StudyColumns {
   patient_id: string;
   issuer: string;
   patient_name: string;
+  name_words: string[];
   birth_date: string;
   accession_number: string;
   study_date: string;
@@ -79,17 +80,19 @@ export function pick(header: DicomJson, level: ReadonlySet<string>): DicomJson {
 }
 
 export function studyColumns(attributes: DicomJson): StudyColumns {
+  const name = personName(attributes, '00100010');
   return {
     patient_id: text(attributes, '00100020'),
     issuer: text(attributes, '00100021'),
-    patient_name: foldPersonName(personName(attributes, '00100010')),
+    patient_name: foldRepresentations(name),
+    name_words: nameWords(name),
     birth_date: text(attributes, '00100030'),
     accession_number: text(attributes, '00080050'),
     study_date: text(attributes, '00080020'),
     study_time: text(attributes, '00080030'),
     study_id: text(attributes, '00200010'),
     description: foldPersonName(text(attributes, '00081030')),
-    referrer: foldPersonName(personName(attributes, '00080090')),
+    referrer: foldRepresentations(personName(attributes, '00080090')),
   };
 }
 

@@ -3,17 +3,21 @@
  * the counts, attributes and versions of series and study that follow.
  * Called by study-index.ts, compare-versions.ts and settle-conflict.ts in a transaction that holds the study's lock.
  */
+import type { DicomJson } from '../dicom/dicom-json.ts';
 import type { NewChange } from './change-feed.ts';
 import type { Queryable } from './database/database.ts';
 import type { InstanceContent } from './incoming-object.ts';
-import { INSTANCE_LEVEL, integer, pick } from './indexed-attributes.ts';
+import { INSTANCE_LEVEL, integer, pick, text } from './indexed-attributes.ts';
 import {
   type AddedInstance,
   overrideSeries,
   overrideStudy,
+  recountModalities,
   upsertSeries,
   upsertStudy,
 } from './study-rows.ts';
+
+const MODALITY = '00080060';
 
 export async function addInstances<Item extends AddedInstance>(
   tx: Queryable,
@@ -30,11 +34,11 @@ export async function addInstances<Item extends AddedInstance>(
     [
       JSON.stringify(
         added.map(({ object }) => ({
-          series: series.get(object.seriesInstanceUid),
+          series: series.get(object.seriesInstanceUid)!.id,
           sop_uid: object.sopInstanceUid,
           sop_class: object.sopClassUid,
           number: integer(object.header, '00200013'),
-          attributes: pick(object.header, INSTANCE_LEVEL),
+          attributes: instanceAttributes(object, series.get(object.seriesInstanceUid)!.modality),
           object: idOf(object),
         })),
       ),
@@ -47,6 +51,14 @@ export async function addInstances<Item extends AddedInstance>(
     sopUid: object.sopInstanceUid,
     studyVersion: study.version,
   }));
+}
+
+/** A Modality (0008,0060) other than its series' is kept with the instance: such series are against PS3.3 C.7.3.1. */
+function instanceAttributes({ header }: InstanceContent, modality: string): DicomJson {
+  const attributes = pick(header, INSTANCE_LEVEL);
+  const own = header[MODALITY];
+  if (own !== undefined && !['', modality].includes(text(header, MODALITY))) attributes[MODALITY] = own;
+  return attributes;
 }
 
 interface Place {
@@ -102,20 +114,22 @@ export async function makeCurrent(
     );
     await overrideSeries(tx, studyUid, seriesUid, header);
     await overrideStudy(tx, studyUid, header);
+    await recountModalities(tx, studyUid);
     return [...removed, ...added];
   }
+  const modality = await overrideSeries(tx, studyUid, seriesUid, header);
   await tx.query(
     'update instance set sop_class = $2, number = $3, attributes = $4, object = $5, stored_at = now() where id = $1',
     [
       place.instance,
       version.sopClassUid,
       integer(header, '00200013'),
-      JSON.stringify(pick(header, INSTANCE_LEVEL)),
+      JSON.stringify(instanceAttributes(version, modality)),
       object,
     ],
   );
-  await overrideSeries(tx, studyUid, seriesUid, header);
   await overrideStudy(tx, studyUid, header);
+  await recountModalities(tx, studyUid);
   return [{ kind: 'instance-replaced', studyUid, seriesUid, sopUid, studyVersion: await touch(tx, place) }];
 }
 
@@ -124,7 +138,10 @@ export async function removeInstance(tx: Queryable, sopUid: string): Promise<New
   const place = await placeOf(tx, sopUid);
   if (!place) return [];
   const { studyUid, seriesUid } = place;
-  await tx.query('delete from instance where id = $1', [place.instance]);
+  const gone = await tx.query<{ own: boolean }>(
+    `delete from instance where id = $1 returning attributes ? '${MODALITY}' as own`,
+    [place.instance],
+  );
   await tx.query(
     `with fewer as (update series set instance_count = instance_count - 1 where id = $1 returning instance_count),
        study as (update study set instance_count = instance_count - 1,
@@ -133,7 +150,8 @@ export async function removeInstance(tx: Queryable, sopUid: string): Promise<New
     [place.series, place.study],
   );
   const studyVersion = await touch(tx, place);
-  await tx.query('delete from series where id = $1 and instance_count = 0', [place.series]);
+  const emptied = await tx.query('delete from series where id = $1 and instance_count = 0', [place.series]);
+  if (emptied.rowCount > 0 || gone.rows[0]?.own) await recountModalities(tx, studyUid);
   return [{ kind: 'instance-removed', studyUid, seriesUid, sopUid, studyVersion }];
 }
 

@@ -119,43 +119,53 @@ async function hasInstanceOf(
   return rows.length > 0;
 }
 
+/**
+ * What a version that became current says of its series goes before what was known; but its Modality does only for a
+ * series that has no other instance.
+ * @returns the Modality of the series
+ */
 export async function overrideSeries(
   tx: Queryable,
   studyUid: string,
   seriesUid: string,
   header: DicomJson,
-): Promise<void> {
+): Promise<string> {
   const given = pick(header, SERIES_LEVEL);
-  await tx.query(
-    `update series e set attributes = e.attributes || $3::jsonb,
-       modality = coalesce(nullif($4, ''), modality), number = coalesce($5, e.number)
-     from study s where s.id = e.study and s.study_uid = $1 and e.series_uid = $2`,
+  const { rows } = await tx.query<{ modality: string }>(
+    `update series e set
+       attributes = e.attributes || case when e.instance_count > 1 then $3::jsonb - '00080060' else $3::jsonb end,
+       modality = case when e.instance_count > 1 then modality else coalesce(nullif($4, ''), modality) end,
+       number = coalesce($5, e.number)
+     from study s where s.id = e.study and s.study_uid = $1 and e.series_uid = $2 returning e.modality`,
     [studyUid, seriesUid, JSON.stringify(given), text(given, '00080060'), integer(given, '00200011')],
   );
+  return rows[0]?.modality ?? '';
 }
 
 export async function upsertSeries(
   tx: Queryable,
   studyId: number,
   added: readonly AddedInstance[],
-): Promise<Map<string, number>> {
+): Promise<Map<string, { id: number; modality: string }>> {
   const groups = new Map<string, AddedInstance[]>();
   for (const item of added) {
     const uid = item.object.seriesInstanceUid;
     groups.set(uid, [...(groups.get(uid) ?? []), item]);
   }
-  const ids = new Map<string, number>();
+  const rows = new Map<string, { id: number; modality: string }>();
   let made = 0;
   for (const [seriesUid, members] of groups) {
     const attributes = mergeMissing(members.map(({ object }) => pick(object.header, SERIES_LEVEL)));
-    const row = await tx.query<{ id: number; created: boolean }>(
+    const row = await tx.query<{ id: number; modality: string; created: boolean }>(
       `insert into series (study, series_uid, modality, number, attributes, instance_count)
        values ($1, $2, $3, $4, $5, $6)
        on conflict (study, series_uid) do update set
          attributes = excluded.attributes || series.attributes,
+         modality = coalesce(nullif(series.modality, ''), excluded.modality),
+         number = coalesce(series.number, excluded.number),
          instance_count = series.instance_count + excluded.instance_count,
          version = series.version + 1
-       returning id, version = 1 as created`,
+       returning id, modality, version = 1 as created`,
       [
         studyId,
         seriesUid,
@@ -165,12 +175,25 @@ export async function upsertSeries(
         members.length,
       ],
     );
-    ids.set(seriesUid, row.rows[0]!.id);
-    if (row.rows[0]!.created) made++;
+    const { id, modality, created } = row.rows[0]!;
+    rows.set(seriesUid, { id, modality });
+    if (created) made++;
   }
   if (made > 0)
     await tx.query('update study set series_count = series_count + $2 where id = $1', [studyId, made]);
-  return ids;
+  return rows;
+}
+
+/** ModalitiesInStudy (0008,0061) from what the study has now; what is added only adds to it (upsertStudy). */
+export async function recountModalities(tx: Queryable, studyUid: string): Promise<void> {
+  await tx.query(
+    `update study s set modalities = array(
+       select e.modality from series e where e.study = s.id and e.modality <> ''
+       union select i.attributes #>> '{00080060,Value,0}' from series e join instance i on i.series = e.id
+         where e.study = s.id and i.attributes ? '00080060'
+       order by 1) where s.study_uid = $1`,
+    [studyUid],
+  );
 }
 
 function mergeMissing(sources: DicomJson[]): DicomJson {

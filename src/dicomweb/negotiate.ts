@@ -42,6 +42,27 @@ export function chooseJson(accepted: readonly AcceptedType[]): 'application/dico
   throw new Failure('not-acceptable', `This resource is given as ${DICOM_JSON} or application/json`);
 }
 
+export const DICOM_XML = 'application/dicom+xml';
+
+/**
+ * The results of a search (PS3.18 10.6.4): DICOM JSON as above, or Native DICOM Model XML, one part a result. Among
+ * equally wanted forms the one named first.
+ */
+export function chooseResults(
+  accepted: readonly AcceptedType[],
+): 'application/dicom+json' | 'application/json' | typeof DICOM_XML {
+  for (const range of accepted) {
+    if (covers(range, DICOM_JSON)) return DICOM_JSON;
+    if (range.type === 'application/json') return 'application/json';
+    const inner = range.type === MULTIPART ? (range.parameters.get('type') ?? DICOM_XML).toLowerCase() : '';
+    if (inner === DICOM_XML || range.type === 'multipart/*') return DICOM_XML;
+  }
+  throw new Failure(
+    'not-acceptable',
+    `Search results are given as ${DICOM_JSON}, application/json or ${MULTIPART}; type="${DICOM_XML}"`,
+  );
+}
+
 export interface DicomForm {
   readonly multipart: boolean;
   /** Transfer syntaxes the client takes, or any. */

@@ -3,21 +3,21 @@
  * Called by qido.ts; the search goes to archive/find-studies.ts, the rest says what each result shows.
  * Every fault is a sentence that names the parameter and never repeats its value, which may be a patient's.
  */
-import {
-  type Criterion,
-  type Level,
-  levelOfAttribute,
-  type Match,
-  type StudySearch,
-} from '../archive/find-studies.ts';
+import type { Criterion, Level, StudySearch } from '../archive/find-studies.ts';
+import { levelOfAttribute } from '../archive/match-sql.ts';
 import { attribute, attributePath, label } from '../dicom/attributes.ts';
-import { isUid } from '../dicom/uid.ts';
 import { Failure } from '../failure.ts';
+import { checkUid, type Key, parseMatch } from './qido-match.ts';
+import { parseZone } from './qido-range.ts';
+
+export { checkUid };
 
 export interface QidoQuery {
   readonly search: StudySearch;
   /** Root tags the results show beside the defaults of their level. */
   readonly include: ReadonlySet<string> | 'all';
+  /** Attributes, as sentences call them, that are not kept and therefore were not matched (PS3.4 C.2.2.1.3). */
+  readonly unmatched: readonly string[];
 }
 
 /** Which of the six search resources of PS3.18 table 10.6.1-1. */
@@ -33,20 +33,18 @@ const DEFAULT_LIMIT = 1000;
 export const MAX_LIMIT = 50_000;
 const MAX_OFFSET = 10_000_000;
 const MAX_PARAMETERS = 200;
-const LEVELS: readonly Level[] = ['study', 'series', 'instance'];
-const TEXT_VRS = new Set(['AE', 'AS', 'CS', 'LO', 'LT', 'SH', 'ST', 'UC', 'UR', 'UT']);
-const NUMBER_VRS = new Set(['DS', 'FD', 'FL', 'IS', 'SL', 'SS', 'SV', 'UL', 'US', 'UV']);
-const FORMS: Readonly<Record<string, { one: RegExp; words: string }>> = {
-  DA: { one: /^\d{8}$/, words: 'a date YYYYMMDD or a range of two with a hyphen' },
-  TM: {
-    one: /^\d{2}(\d{2}(\d{2}(\.\d{1,6})?)?)?$/,
-    words: 'a time HHMMSS.FFFFFF or a range of two with a hyphen',
-  },
-  DT: {
-    one: /^\d{4,14}(\.\d{1,6})?$/,
-    words: 'a date and time YYYYMMDDHHMMSS.FFFFFF without offset, or a range of two with a hyphen',
-  },
-};
+const TIMEZONE_OFFSET = '00080201';
+const SPECIFIC_CHARACTER_SET = '00080005';
+const NOT_KEYS: ReadonlySet<string> = new Set([
+  'limit',
+  'offset',
+  'fuzzymatching',
+  'emptyvaluematching',
+  'multiplevaluematching',
+  'includefield',
+  'accept',
+  'charset',
+]);
 
 /** @throws Failure 'invalid' naming the parameter at fault */
 export function parseQidoQuery(scope: QidoScope, parameters: URLSearchParams): QidoQuery {
@@ -55,114 +53,91 @@ export function parseQidoQuery(scope: QidoScope, parameters: URLSearchParams): Q
   const entries = [...parameters];
   if (entries.length > MAX_PARAMETERS)
     throw new Failure('invalid', `The query has more than ${MAX_PARAMETERS} parameters`);
-  const fuzzy = flag(parameters, 'fuzzymatching');
-  const criteria: Criterion[] = [];
-  const include = new Set<string>();
-  let all = false;
-  for (const [name, value] of entries) {
-    // PostgreSQL knows no NUL in a text, and neither does DICOM.
+  // PostgreSQL knows no NUL in a text, and neither does DICOM.
+  for (const [name, value] of entries)
     if (value.includes('\0')) throw new Failure('invalid', `${shown(name)} holds a NUL character`);
-    switch (name) {
-      case 'limit':
-      case 'offset':
-      case 'fuzzymatching':
-      case 'emptyvaluematching':
-      case 'multiplevaluematching':
-      case 'accept':
-        break;
-      case 'includefield':
-        for (const field of value.split(',').map((text) => text.trim())) {
-          if (field === '') continue;
-          if (field === 'all') all = true;
-          else include.add(includedTag(field));
-        }
-        break;
-      default: {
-        const key = matchingKey(name, scope.level);
-        include.add(key.path[0]!);
-        const match = parseMatch(key, value.trim(), fuzzy);
-        if (match) criteria.push({ path: key.path, vr: key.vr, match });
-      }
+  flag(parameters, 'multiplevaluematching');
+  const keys = entries
+    .filter(([name]) => !NOT_KEYS.has(name))
+    .map(([name, value]) => ({ ...keyOf(name), value }));
+  const zoneKey = keys.find(({ path }) => path[0] === TIMEZONE_OFFSET);
+  const zone = zoneKey && parseZone(zoneKey.label, zoneKey.value);
+  const ways = {
+    fuzzy: flag(parameters, 'fuzzymatching'),
+    empty: flag(parameters, 'emptyvaluematching'),
+    zone,
+  };
+  const criteria: Criterion[] = [];
+  const unmatched = new Set<string>();
+  for (const key of keys) {
+    const [root = ''] = key.path;
+    // Neither is matched: they say how the query's values are meant (PS3.4 C.2.2.2, PS3.4 C.2.2.2.5).
+    if (root === TIMEZONE_OFFSET || root === SPECIFIC_CHARACTER_SET) continue;
+    if (levelOfAttribute(root) === undefined) {
+      if (!/^\**$/.test(key.value.trim())) unmatched.add(key.label);
+      continue;
     }
+    const match = parseMatch(key, key.value, ways);
+    if (match) addCriterion(criteria, { path: key.path, vr: key.vr, match });
   }
   const within = scope.studyUid !== undefined;
   return {
     search: {
       ...scope,
       criteria,
+      ...(zone !== undefined && { zone }),
       limit: count(parameters, 'limit', within ? MAX_LIMIT : DEFAULT_LIMIT, MAX_LIMIT),
       offset: count(parameters, 'offset', 0, MAX_OFFSET),
     },
-    include: all ? 'all' : include,
+    include: included(
+      parameters,
+      keys.map(({ path }) => path[0]!),
+    ),
+    unmatched: [...unmatched],
   };
 }
 
-interface Key {
-  path: string[];
-  vr: string;
-  label: string;
+/** A key that comes again with further values is one list of them, as clients write lists that know no comma. */
+function addCriterion(criteria: Criterion[], added: Criterion): void {
+  const at = criteria.findIndex(({ path }) => path.join('.') === added.path.join('.'));
+  const known = criteria[at]?.match;
+  if (known?.kind === 'one-of' && added.match.kind === 'one-of')
+    criteria[at] = { ...added, match: { kind: 'one-of', values: [...known.values, ...added.match.values] } };
+  else criteria.push(added);
 }
 
-function matchingKey(name: string, level: Level): Key {
+function keyOf(name: string): Key {
   const path = attributePath(name);
   const last = path?.at(-1);
-  const vr = last === undefined ? undefined : attribute(last)?.vr;
-  if (path === undefined || last === undefined || vr === undefined)
+  // A private attribute is one, though nobody here knows it (PS3.5 7.8).
+  const vr = last === undefined ? undefined : (attribute(last)?.vr ?? (isPrivate(last) ? 'UN' : undefined));
+  if (path === undefined || vr === undefined)
     throw new Failure(
       'invalid',
-      `${shown(name)} is no query parameter of this resource: neither an attribute by keyword or tag nor one of limit, offset, includefield, fuzzymatching`,
+      `${shown(name)} is no query parameter of this resource: neither an attribute by keyword, tag or path nor one of ${[...NOT_KEYS].join(', ')}`,
     );
-  const words = path.map(label).join('.');
-  const kept = levelOfAttribute(path[0]!);
-  if (kept === undefined)
-    throw new Failure('invalid', `${words} is not kept in the index, so nothing can be searched by it`);
-  if (LEVELS.indexOf(kept) > LEVELS.indexOf(level)) {
-    const hint = path[0] === '00080060' ? ': use ModalitiesInStudy' : '';
-    throw new Failure(
-      'invalid',
-      `${words} is kept at ${kept} level, so no ${level} can be searched by it${hint}`,
-    );
-  }
-  return { path, vr, label: words };
+  return { path, vr, label: path.map(label).join('.') };
 }
 
-/** undefined for universal matching (PS3.4 C.2.2.2.3). */
-function parseMatch(key: Key, value: string, fuzzy: boolean): Match | undefined {
-  if (/^\**$/.test(value)) return undefined;
-  if (key.vr === 'UI') {
-    const values = value.split(/[,\\]/).map((uid) => uid.trim());
-    for (const uid of values) checkUid(uid, key.path.at(-1)!);
-    return { kind: 'one-of', values };
-  }
-  if (key.vr === 'PN') return { kind: 'name', pattern: value, fuzzy };
-  if (key.vr === 'CS') return { kind: 'one-of', values: value.split(/[,\\]/).map((code) => code.trim()) };
-  const form = FORMS[key.vr];
-  if (form) return parseRange(key, value, form);
-  if (NUMBER_VRS.has(key.vr)) {
-    const number = Number(value);
-    if (!Number.isFinite(number)) throw new Failure('invalid', `${key.label} must be a number`);
-    return { kind: 'number', value: number };
-  }
-  if (TEXT_VRS.has(key.vr)) return { kind: 'text', pattern: value };
-  throw new Failure('invalid', `${key.label} has VR ${key.vr}, by which nothing can be searched`);
-}
+const isPrivate = (tag: string): boolean => Number.parseInt(tag.slice(0, 4), 16) % 2 === 1;
 
-function parseRange(key: Key, value: string, form: { one: RegExp; words: string }): Match {
-  const ends = value.split('-').map((end) => end.trim());
-  const [from = '', to = from] = ends;
-  const good =
-    ends.length <= 2 &&
-    (from !== '' || to !== '') &&
-    [from, to].every((end) => end === '' || form.one.test(end));
-  if (!good) throw new Failure('invalid', `${key.label} must be ${form.words}`);
-  return { kind: 'range', from, to };
-}
-
-function includedTag(field: string): string {
-  const path = attributePath(field);
-  if (path === undefined)
-    throw new Failure('invalid', `includefield: ${shown(field)} is no attribute by keyword, tag or path`);
-  return path[0]!;
+/** PS3.18 8.3.4.3: lists, repeated, or `all`; every matching key is shown as well (PS3.18 10.6.3.3). */
+function included(parameters: URLSearchParams, keys: readonly string[]): ReadonlySet<string> | 'all' {
+  const include = new Set(keys);
+  let all = false;
+  for (const field of parameters.getAll('includefield').flatMap((list) => list.split(','))) {
+    const name = field.trim();
+    if (name === '') continue;
+    if (name === 'all') {
+      all = true;
+      continue;
+    }
+    const path = attributePath(name);
+    if (path === undefined)
+      throw new Failure('invalid', `includefield: ${shown(name)} is no attribute by keyword, tag or path`);
+    include.add(path[0]!);
+  }
+  return all ? 'all' : include;
 }
 
 function count(parameters: URLSearchParams, name: string, absent: number, most: number): number {
@@ -179,18 +154,6 @@ function flag(parameters: URLSearchParams, name: string): boolean {
   if (text !== null && text !== 'true' && text !== 'false')
     throw new Failure('invalid', `${name} must be true or false`);
   return text === 'true';
-}
-
-/** @throws Failure 'invalid' naming the attribute whose value is no UID */
-export function checkUid(text: string, tag: string): void {
-  if (!isUid(text))
-    throw new Failure(
-      'invalid',
-      `${label(tag)} must be a UID: digits and dots, at most 64 characters (PS3.5 9.1)`,
-      {
-        attribute: label(tag),
-      },
-    );
 }
 
 /** A parameter's name as it may stand in a sentence: it is the client's, so only what a keyword or path is made of. */

@@ -1,20 +1,30 @@
 /**
  * QIDO-RS (PS3.18 10.6): searches for studies, series and instances.
- * The query is read by qido-query.ts and asked of archive/find-studies.ts; results leave page by page as DICOM JSON.
- * No result is 200 with an empty list: 204, which the Standard also allows, breaks clients that parse what they get.
+ * The query is read by qido-query.ts and asked of archive/find-studies.ts; results leave page by page as DICOM JSON, or
+ * as Native DICOM Model XML in one part each. What is not in the answer stands in Warning headers (PS3.18 8.3.4).
  */
 import type { Context } from 'koa';
-import { type Found, findMatches, HELD, HELD_BY, type Level, readFound } from '../archive/find-studies.ts';
+import { COUNTED, countRemaining, findMatches, type Level, newestId } from '../archive/find-studies.ts';
+import { type Extras, type Found, HELD, HELD_BY, readFound } from '../archive/found-attributes.ts';
 import { attribute } from '../dicom/attributes.ts';
 import { type DicomJson, dicomJsonText } from '../dicom/dicom-json.ts';
-import { acceptedBy, disclose, type RetrieveParts, serviceUrl, stream } from './answer.ts';
-import { chooseJson } from './negotiate.ts';
+import { dicomXmlText } from '../dicom/dicom-xml.ts';
+import { acceptedBy, disclose, isUnchanged, type RetrieveParts, serviceUrl, stream } from './answer.ts';
+import { type OutgoingPart, writeMultipart } from './multipart-writer.ts';
+import { chooseResults, DICOM_XML } from './negotiate.ts';
+import type { SearchPages } from './qido-pages.ts';
 import { parseQidoQuery, type QidoQuery } from './qido-query.ts';
 
 type Params = { params: Record<string, string | undefined> };
 
+export interface SearchParts extends RetrieveParts {
+  readonly pages: SearchPages;
+}
+
 const PAGE = 200;
 const SOP_CLASSES_IN_STUDY = '00080062';
+/** NumberOfPatientRelatedStudies, -Series, -Instances */
+const PATIENT_COUNTS = ['00201200', '00201202', '00201204'];
 
 /** PS3.18 tables 10.6.3-3 to -5, the descriptions that every study list shows, and whether a study is held. */
 const DEFAULTS: Readonly<Record<Level, readonly string[]>> = {
@@ -40,55 +50,123 @@ const ALWAYS: Readonly<Record<Level, readonly string[]>> = {
   instance: tags('InstanceNumber'),
 };
 
-export function searchFor(parts: RetrieveParts, level: Level) {
+export function searchFor(parts: SearchParts, level: Level) {
   return async (ctx: Context & Params): Promise<void> => {
     const { study, series } = ctx.params;
-    const query = parseQidoQuery(
+    const parameters = new URLSearchParams(ctx.querystring);
+    const asked = parseQidoQuery(
       {
         level,
         ...(study !== undefined && { studyUid: study }),
         ...(series !== undefined && { seriesUid: series }),
       },
-      new URLSearchParams(ctx.querystring),
+      parameters,
     );
-    const type = chooseJson(acceptedBy(ctx));
+    const type = chooseResults(acceptedBy(ctx));
     ctx.vary('Accept');
     ctx.set('Cache-Control', 'private, no-cache');
-    const { ids, more } = await findMatches(parts.database, query.search);
-    if (more)
-      ctx.set(
-        'Warning',
-        `299 isocenter "There are more results than the ${ids.length} given here; ask for them with offset=${query.search.offset + ids.length}"`,
-      );
-    await disclose(ctx, parts.database, {
-      channel: 'qido',
-      ...(study !== undefined && { studyUid: study }),
-      ...(series !== undefined && { seriesUid: series }),
-      detail: { level, results: ids.length },
-    });
-    await stream(ctx, parts.log, {
-      type,
-      bytes: results(parts, query, ids, serviceUrl(ctx, parts.publicUrl)),
-    });
+    const { database } = parts;
+    const upTo = await parts.pages.boundOf(searchOf(ctx, parameters), asked.search.offset, () =>
+      newestId(database, level),
+    );
+    const query = { ...asked, search: { ...asked.search, upTo } };
+    const { ids, more } = await findMatches(database, query.search);
+    const base = serviceUrl(ctx, parts.publicUrl);
+    const first = ids.slice(0, PAGE);
+    const [remaining, firstPage] = await Promise.all([
+      more ? countRemaining(database, query.search) : 0,
+      first.length > 0 ? page(parts, query, first, base) : [],
+      disclose(ctx, database, {
+        channel: 'qido',
+        ...(study !== undefined && { studyUid: study }),
+        ...(series !== undefined && { seriesUid: series }),
+        detail: { level, results: ids.length },
+      }),
+    ]);
+    for (const warning of warningsOf(remaining, query)) ctx.append('Warning', `299 ${base}: ${warning}`);
+    if (ids.length === 0) {
+      // PS3.18 8.3.4.4.1: no results, with limit=0 too, are no content.
+      ctx.status = 204;
+      return;
+    }
+    const pages = pagesOf(parts, query, ids, base, firstPage);
+    if (type === DICOM_XML) {
+      const { contentType, body } = writeMultipart(DICOM_XML, xmlParts(pages));
+      await stream(ctx, parts.log, { type: contentType, bytes: body });
+      return;
+    }
+    if (ids.length > PAGE) {
+      await stream(ctx, parts.log, { type, bytes: jsonList(pages) });
+      return;
+    }
+    const text = `[${firstPage.map(dicomJsonText).join(',')}]`;
+    if (isUnchanged(ctx, 'same', type, text, remaining)) return;
+    ctx.set('Content-Type', type);
+    ctx.body = text;
   };
 }
 
-async function* results(
-  parts: RetrieveParts,
+/** What the pages of one search by one client have in common. */
+function searchOf(ctx: Context, parameters: URLSearchParams): string {
+  const actor = ctx.state.actor as { name: string } | undefined;
+  const others = [...parameters].filter(([name]) => name !== 'offset' && name !== 'limit');
+  return JSON.stringify([actor?.name ?? '', ctx.ip, ctx.path, others]);
+}
+
+function warningsOf(remaining: number, { unmatched }: QidoQuery): string[] {
+  const warnings: string[] = [];
+  if (remaining > 0) {
+    const many = remaining > COUNTED ? `more than ${COUNTED}` : String(remaining);
+    warnings.push(`There are ${many} additional results that can be requested`);
+  }
+  if (unmatched.length > 0)
+    warnings.push(`Not kept in the index, and therefore not matched, but ignored: ${unmatched.join(', ')}`);
+  return warnings;
+}
+
+async function page(
+  { database }: SearchParts,
   { search, include }: QidoQuery,
   ids: readonly number[],
   base: string,
-): AsyncGenerator<Uint8Array> {
-  const wants = { sopClassesInStudy: include === 'all' || include.has(SOP_CLASSES_IN_STUDY) };
+): Promise<DicomJson[]> {
+  const wants: Extras = {
+    sopClassesInStudy: include === 'all' || include.has(SOP_CLASSES_IN_STUDY),
+    patientCounts: include === 'all' || PATIENT_COUNTS.some((tag) => include.has(tag)),
+  };
+  const found = await readFound(database, search.level, ids, wants);
+  return found.map((one) => resultOf(one, search, include, base));
+}
+
+async function* pagesOf(
+  parts: SearchParts,
+  query: QidoQuery,
+  ids: readonly number[],
+  base: string,
+  first: DicomJson[],
+): AsyncGenerator<DicomJson[]> {
+  yield first;
+  for (let at = PAGE; at < ids.length; at += PAGE) yield page(parts, query, ids.slice(at, at + PAGE), base);
+}
+
+async function* jsonList(pages: AsyncIterable<DicomJson[]>): AsyncGenerator<Uint8Array> {
   let separator = '[';
-  for (let at = 0; at < ids.length; at += PAGE) {
-    const page = await readFound(parts.database, search.level, ids.slice(at, at + PAGE), wants);
-    const texts = page.map((found) => dicomJsonText(resultOf(found, search, include, base)));
-    if (texts.length === 0) continue;
-    yield Buffer.from(separator + texts.join(','));
+  for await (const results of pages) {
+    if (results.length === 0) continue;
+    yield Buffer.from(separator + results.map(dicomJsonText).join(','));
     separator = ',';
   }
   yield Buffer.from(separator === '[' ? '[]' : ']');
+}
+
+/** PS3.18 10.6.4: one part per result. */
+async function* xmlParts(pages: AsyncIterable<DicomJson[]>): AsyncGenerator<OutgoingPart> {
+  for await (const results of pages)
+    for (const result of results) yield { contentType: DICOM_XML, body: once(dicomXmlText(result)) };
+}
+
+async function* once(text: string): AsyncGenerator<Uint8Array> {
+  yield Buffer.from(text);
 }
 
 /** One result with the attributes of PS3.18 10.6.3.3; those of a level that the URL names are not repeated. */

@@ -13,6 +13,7 @@ import { retrieveFrames } from './frames.ts';
 import { retrieveMetadata } from './metadata.ts';
 import { retrieveOriginal } from './original.ts';
 import { searchFor } from './qido.ts';
+import { createSearchPages } from './qido-pages.ts';
 import { retrieveRendered, retrieveThumbnail } from './rendered.ts';
 import { retrieveInstances } from './retrieve.ts';
 import { answerFailures } from './status.ts';
@@ -44,17 +45,18 @@ export function createDicomwebRoutes({ archive, publicUrl, log }: DicomwebParts)
   const { database, reader } = archive;
   const parts = { database, reader, publicUrl, log, workers, budget: createByteBudget(HELD_FRAME_BYTES) };
   const packs = createPackReader(database, HELD_PACK_BYTES);
+  const searchParts = { ...parts, pages: createSearchPages() };
   const { openReception, refusals } = archive;
   const stowParts = { publicUrl, log, openReception, refusals };
   const router = new Router();
   router.use(answerFailures(log));
 
-  router.get('/dicom-web/studies', searchFor(parts, 'study'));
-  router.get('/dicom-web/series', searchFor(parts, 'series'));
-  router.get('/dicom-web/instances', searchFor(parts, 'instance'));
-  router.get(`${STUDY}/series`, searchFor(parts, 'series'));
-  router.get(`${STUDY}/instances`, searchFor(parts, 'instance'));
-  router.get(`${SERIES}/instances`, searchFor(parts, 'instance'));
+  router.get('/dicom-web/studies', searchFor(searchParts, 'study'));
+  router.get('/dicom-web/series', searchFor(searchParts, 'series'));
+  router.get('/dicom-web/instances', searchFor(searchParts, 'instance'));
+  router.get(`${STUDY}/series`, searchFor(searchParts, 'series'));
+  router.get(`${STUDY}/instances`, searchFor(searchParts, 'instance'));
+  router.get(`${SERIES}/instances`, searchFor(searchParts, 'instance'));
 
   for (const resource of [STUDY, SERIES, INSTANCE]) {
     router.get(resource, retrieveInstances(parts));

@@ -37,7 +37,9 @@ export async function stow(
 
 export async function getJson(url: string): Promise<{ status: number; headers: Headers; json: Json[] }> {
   const response = await fetch(url);
-  return { status: response.status, headers: response.headers, json: (await response.json()) as Json[] };
+  // A search without results has no body (PS3.18 8.3.4.4.1).
+  const json = response.status === 204 ? [] : ((await response.json()) as Json[]);
+  return { status: response.status, headers: response.headers, json };
 }
 
 /** Status and sentence of an error answer. */
