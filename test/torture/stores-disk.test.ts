@@ -244,7 +244,7 @@ describe.skipIf(!peer('loop-mount'))('a disk (loop-mount)', () => {
       () => disks.all!.fill(190 * MB),
       async () => {
         // Refused, and everything else works.
-        expect((await ask(program, '/dicom-web/studies')).status).toBe(200);
+        expect((await ask(program, '/dicom-web/studies')).status).toBeLessThan(300);
         await disks.all!.free();
       },
       aSeries(40, { pixelBytes: 2 * MB }),
