@@ -3,6 +3,7 @@
  * Called by the DICOMweb resources before their first byte; a form nobody can give is 'not-acceptable' with a
  * sentence that says what there is.
  */
+import { canBeDecoded } from '../archive/decoded-object.ts';
 import { EXPLICIT_BE, EXPLICIT_LE, IMPLICIT_LE, transferSyntax } from '../dicom/transfer-syntax.ts';
 import { Failure } from '../failure.ts';
 import { type AcceptedType, covers } from './media-type.ts';
@@ -65,8 +66,8 @@ export function chooseResults(
 
 export interface DicomForm {
   readonly multipart: boolean;
-  /** Transfer syntaxes the client takes, or any. */
-  readonly syntaxes: ReadonlySet<string> | 'any';
+  /** Transfer syntaxes the client takes and how much it wants each, 0 to 1; `*` for any. */
+  readonly syntaxes: ReadonlyMap<string, number>;
 }
 
 /**
@@ -75,7 +76,7 @@ export interface DicomForm {
  * @param single the resource is one instance, so that it can come without multipart
  */
 export function chooseDicom(accepted: readonly AcceptedType[], single: boolean): DicomForm {
-  const syntaxes = new Set<string>();
+  const syntaxes = new Map<string, number>();
   let multipart: boolean | undefined;
   for (const range of accepted) {
     const inner =
@@ -85,30 +86,35 @@ export function chooseDicom(accepted: readonly AcceptedType[], single: boolean):
     multipart ??= isMultipart;
     if (isMultipart !== multipart) continue;
     const named = inner === DICOM;
-    syntaxes.add(range.parameters.get('transfer-syntax') ?? (named ? EXPLICIT_LE : '*'));
+    const syntax = range.parameters.get('transfer-syntax') ?? (named ? EXPLICIT_LE : '*');
+    // Most wanted first: of one that is named twice, the first counts.
+    if (!syntaxes.has(syntax)) syntaxes.set(syntax, range.q);
   }
   if (multipart === undefined)
     throw new Failure(
       'not-acceptable',
       `Instances are given as ${MULTIPART}; type="${DICOM}"${single ? ` or ${DICOM}` : ''}`,
     );
-  return { multipart, syntaxes: syntaxes.has('*') ? 'any' : syntaxes };
+  return { multipart, syntaxes };
 }
 
-export type InstanceWay = 'as-stored' | 'to-explicit-little-endian';
+export type InstanceWay = 'as-stored' | 'to-explicit-little-endian' | 'decoded';
 
 /**
  * How an object of this stored syntax reaches a client that takes these; undefined when it cannot.
  * DICOMweb knows no Implicit VR and no Big Endian (PS3.18 8.7.3.5.2), so those are converted even for "any".
+ * As stored wins among equally wanted forms.
  */
 export function instanceWay(stored: string, syntaxes: DicomForm['syntaxes']): InstanceWay | undefined {
   const { encapsulated, deflated } = transferSyntax(stored);
   const barred = stored === IMPLICIT_LE || stored === EXPLICIT_BE;
-  if (syntaxes !== 'any' && syntaxes.has(stored) && !barred) return 'as-stored';
-  if (syntaxes === 'any' && !barred && !deflated) return 'as-stored';
-  if (!encapsulated && (syntaxes === 'any' || syntaxes.has(EXPLICIT_LE)))
-    return stored === EXPLICIT_LE ? 'as-stored' : 'to-explicit-little-endian';
-  return undefined;
+  const any = syntaxes.get('*') ?? 0;
+  const asStored = barred ? 0 : (syntaxes.get(stored) ?? (deflated ? 0 : any));
+  const explicit = syntaxes.get(EXPLICIT_LE) ?? (encapsulated ? 0 : any);
+  if (asStored > 0 && asStored >= explicit) return 'as-stored';
+  if (explicit > 0 && !encapsulated) return 'to-explicit-little-endian';
+  if (explicit > 0 && canBeDecoded(stored)) return 'decoded';
+  return asStored > 0 ? 'as-stored' : undefined;
 }
 
 export interface FrameForm {

@@ -1,9 +1,11 @@
 /**
  * WADO-RS of whole instances (PS3.18 10.4.1.1.1).
  * Instances leave as they are stored wherever the client takes that; what DICOMweb bars (Implicit VR, Big Endian) is
- * converted value for value by transform/explicit-little-endian.ts on its way out. Bytes come from archive/read-object.ts.
+ * converted value for value by transform/explicit-little-endian.ts on its way out, and compressed pixels are decoded by
+ * archive/decoded-object.ts for who asks for Explicit VR Little Endian. Bytes come from archive/read-object.ts.
  */
 import type { Context } from 'koa';
+import { canBeDecoded, decodedObject } from '../archive/decoded-object.ts';
 import { countByTransferSyntax, eachStoredObject } from '../archive/each-stored-object.ts';
 import { findStoredObjects, type StoredObject } from '../archive/stored-object.ts';
 import { findStudy } from '../archive/study.ts';
@@ -21,13 +23,14 @@ import {
   type Target,
   targetOf,
 } from './answer.ts';
+import { type FrameParts, ofObject } from './frame-bytes.ts';
 import { type OutgoingPart, writeMultipart } from './multipart-writer.ts';
 import { chooseDicom, type DicomForm, type InstanceWay, instanceWay } from './negotiate.ts';
 
 type Params = { params: Record<string, string | undefined> };
 
 /** GET of a study, series or instance as DICOM. */
-export function retrieveInstances(parts: RetrieveParts) {
+export function retrieveInstances(parts: FrameParts) {
   return async (ctx: Context & Params): Promise<void> => {
     const target = targetOf(ctx);
     const form = chooseDicom(acceptedBy(ctx), target.sopUid !== undefined);
@@ -79,7 +82,7 @@ export function notFound(target: Target): Failure {
 }
 
 function formKey(target: Target, { multipart, syntaxes }: DicomForm): string {
-  return JSON.stringify([target, multipart, syntaxes === 'any' ? syntaxes : [...syntaxes].sort()]);
+  return JSON.stringify([target, multipart, [...syntaxes].sort()]);
 }
 
 function refuseUngivable(counts: ReadonlyMap<string, number>, form: DicomForm): void {
@@ -87,8 +90,9 @@ function refuseUngivable(counts: ReadonlyMap<string, number>, form: DicomForm): 
   if (ungivable.length === 0) return;
   throw new Failure(
     'not-acceptable',
-    `What is asked for is stored with transfer syntax ${ungivable.join(', ')} and is not given with another: ` +
-      'ask for application/dicom with that transfer-syntax or with transfer-syntax=*',
+    `What is asked for is stored with transfer syntax ${ungivable.join(', ')} and is given with that` +
+      `${ungivable.every(canBeDecoded) ? ` or with ${EXPLICIT_LE}` : ''}: ` +
+      'ask for application/dicom with such a transfer-syntax or with transfer-syntax=*',
   );
 }
 
@@ -100,7 +104,7 @@ export async function studyVersion(parts: RetrieveParts, target: Target): Promis
 }
 
 async function* partsOf(
-  parts: RetrieveParts,
+  parts: FrameParts,
   target: Target,
   form: DicomForm,
   base: string,
@@ -131,12 +135,16 @@ function contentTypeOf(object: StoredObject, way: InstanceWay): string {
 }
 
 async function* fileOf(
-  parts: RetrieveParts,
+  parts: FrameParts,
   object: StoredObject,
   way: InstanceWay,
 ): AsyncGenerator<Uint8Array> {
   if (way === 'as-stored') {
     yield* parts.reader.read(object);
+    return;
+  }
+  if (way === 'decoded') {
+    yield* ofObjectBytes(decodedObject(parts, object));
     return;
   }
   yield buildFileMeta({
@@ -149,4 +157,17 @@ async function* fileOf(
   const range = { offset: object.dataSetOffset, length: object.length - object.dataSetOffset };
   for await (const chunk of parts.reader.read(object, range)) yield* conversion.push(chunk);
   yield* conversion.end();
+}
+
+/** As ofObject, for bytes that are still being made. */
+async function* ofObjectBytes(bytes: AsyncGenerator<Uint8Array>): AsyncGenerator<Uint8Array> {
+  try {
+    for (;;) {
+      const next = await ofObject(() => bytes.next());
+      if (next.done) return;
+      yield next.value;
+    }
+  } finally {
+    await bytes.return(undefined);
+  }
 }

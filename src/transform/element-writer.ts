@@ -12,9 +12,12 @@ export class ElementWriter {
   #parts: Uint8Array[] = [];
   #small = Buffer.allocUnsafe(SMALL);
   #used = 0;
+  /** While it is, everything written is dropped: an element that is left out with all it holds. */
+  muted = false;
 
   /** An element's header in Explicit VR Little Endian; `vr` 0 for items and delimiters. */
   header(tag: number, vr: number, length: number): void {
+    if (this.muted) return;
     this.#reserve(12);
     const small = this.#small;
     small.writeUInt16LE(tag >>> 16, this.#used);
@@ -33,6 +36,7 @@ export class ElementWriter {
   }
 
   value(bytes: Uint8Array): void {
+    if (this.muted) return;
     if (bytes.length > SMALL / 4) {
       this.#flush();
       this.#parts.push(bytes);

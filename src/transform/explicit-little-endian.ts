@@ -3,6 +3,7 @@
  * PS3.18 8.7.3 bars Implicit VR and Big Endian from DICOMweb: WADO sends what those were through here, and
  * everything else as it is stored. Sequences and items leave with undefined lengths, because their lengths change;
  * group lengths (retired) would be wrong and are left out, and so are zeros that pad the end.
+ * The header of an object whose pixels are decoded (archive/decoded-object.ts) passes with edits of root elements.
  */
 
 import { attribute, label } from '../dicom/attributes.ts';
@@ -43,6 +44,13 @@ interface Container {
   readonly bigEndian: boolean;
 }
 
+/** Changes of root elements on the way; a replaced one is left out and inserted. */
+export interface RootEdits {
+  readonly leaveOut: ReadonlySet<string>;
+  /** In the order of their tags; values of even length. */
+  readonly insert: readonly { readonly tag: string; readonly vr: string; readonly value: Uint8Array }[];
+}
+
 const SQ = vrCode('SQ');
 const UN = vrCode('UN');
 const PIXEL_REPRESENTATION = tagNumber('00280103');
@@ -68,9 +76,13 @@ export class ExplicitLittleEndianConversion {
   #leaveOut = false;
   #padding = false;
   #signed = false;
+  readonly #toLeaveOut: ReadonlySet<string>;
+  readonly #toInsert: RootEdits['insert'][number][];
 
   /** Failure 'unsupported' for encapsulated transfer syntaxes: to give those in Explicit VR LE is to decode them. */
-  constructor(transferSyntaxUid: string) {
+  constructor(transferSyntaxUid: string, edits: RootEdits = { leaveOut: new Set(), insert: [] }) {
+    this.#toLeaveOut = edits.leaveOut;
+    this.#toInsert = [...edits.insert];
     const syntax = transferSyntax(transferSyntaxUid);
     if (syntax.encapsulated) {
       throw new Failure('unsupported', `${syntax.name} cannot be rewritten without decoding its pixels`);
@@ -117,6 +129,7 @@ export class ExplicitLittleEndianConversion {
     if (this.#remaining > 0 || this.#stack.length > 1 || !isPadding) {
       throw new Failure('invalid', `the data set is cut short behind ${label(tagText(this.#tag))}`);
     }
+    this.#insertBefore(UNDEFINED_LENGTH);
     return this.#out.take();
   }
 
@@ -162,6 +175,11 @@ export class ExplicitLittleEndianConversion {
   /** `vr` as the source writes it, 0 in Implicit VR. */
   #element(tag: number, vr: number, length: number, here: Container): void {
     this.#tag = tag;
+    if (this.#stack.length === 1) {
+      this.#insertBefore(tag >>> 0);
+      // Its value and all it holds; what comes next at the root is written again.
+      this.#out.muted = this.#toLeaveOut.has(tagText(tag));
+    }
     const known = vr === 0 ? this.#implicitVr(tag) : isKnownVr(vr) ? vr : UN;
     if (length === UNDEFINED_LENGTH) {
       if (tag === PIXEL_DATA || mayBeFragments(vr)) {
@@ -261,6 +279,16 @@ export class ExplicitLittleEndianConversion {
   #turn(words: Uint8Array): void {
     this.#out.value(swapWords(Buffer.from(words), this.#wordSize));
     this.#wordBytes = 0;
+  }
+
+  /** Those whose place is before an element of the root. */
+  #insertBefore(tag: number): void {
+    this.#out.muted = false;
+    while (this.#toInsert[0] && Number.parseInt(this.#toInsert[0].tag, 16) < tag) {
+      const { tag: inserted, vr, value } = this.#toInsert.shift()!;
+      this.#out.header(tagNumber(inserted), vrCode(vr), value.length);
+      this.#out.value(value);
+    }
   }
 
   /** Ends the containers of known length whose last byte has passed. */

@@ -10,9 +10,10 @@ import dicomParser from 'dicom-parser';
 import sharp from 'sharp';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { uint16 } from '../dicom/elements.ts';
-import { corpusFolder, corpusIndex } from '../support/corpus.ts';
+import { corpusFolder } from '../support/corpus.ts';
 import { type House, openHouse } from '../support/house.ts';
 import { peer } from '../support/peers.ts';
+import { corpusKinds } from './corpus-kinds.ts';
 import { corpusFile, dicomwebClient, get, getParts, refusal, stow } from './door.ts';
 import { EXPLICIT_BE, EXPLICIT_LE, madeObject, RAMP } from './made-object.ts';
 
@@ -239,20 +240,6 @@ describe('pictures', () => {
     });
   });
 });
-
-/** One readable file for each kind of pixels the corpus has. */
-function corpusKinds(): Record<string, string>[] {
-  const kinds = new Map<string, Record<string, string>>();
-  for (const row of corpusIndex()) {
-    if (row.file!.startsWith('fuzz-corpus/') || row.file!.startsWith('synth/malformed/')) continue;
-    if (!row.rows || row.dcmdump_rc !== '0' || row.sop_uid_shared_by !== '1') continue;
-    const kind = [row.ts_uid, row.spp, row.bits, row.photometric, Number(row.frames || 1) > 1].join(' ');
-    // dicom-parser, which slices the source, wants a preamble.
-    if (!kinds.has(kind) && corpusFile(row.file!).toString('latin1', 128, 132) === 'DICM')
-      kinds.set(kind, row);
-  }
-  return [...kinds.values()];
-}
 
 describe.skipIf(!corpusFolder)('frames of real objects (corpus)', () => {
   it('are bit for bit those of the source, whatever the transfer syntax', async () => {

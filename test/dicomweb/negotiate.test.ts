@@ -73,7 +73,19 @@ describe('chooseDicom and instanceWay', () => {
     [`${multipart}; transfer-syntax=${DEFLATED}`, DEFLATED, 'multipart as-stored'],
     [multipart, EXPLICIT, 'multipart as-stored'],
     [multipart, BIG_ENDIAN, 'multipart to-explicit-little-endian'],
-    [multipart, JLS, 'multipart none'],
+    [multipart, JLS, 'multipart decoded'],
+    [multipart, VIDEO, 'multipart none'],
+    [`${multipart}; transfer-syntax=${EXPLICIT}`, JLS, 'multipart decoded'],
+    [
+      `${multipart}; transfer-syntax=*;q=0.5, ${multipart}; transfer-syntax=${EXPLICIT}`,
+      JLS,
+      'multipart decoded',
+    ],
+    [
+      `${multipart}; transfer-syntax=*;q=0.5, ${multipart}; transfer-syntax=${EXPLICIT}`,
+      VIDEO,
+      'multipart as-stored',
+    ],
     [
       `${multipart}; transfer-syntax=${JLS}, ${multipart}; transfer-syntax=${EXPLICIT}`,
       JLS,
@@ -83,7 +95,7 @@ describe('chooseDicom and instanceWay', () => {
     ['application/dicom; transfer-syntax=*', JLS, 'single as-stored'],
     ['application/dicom', IMPLICIT, 'single to-explicit-little-endian'],
     ['*/*', JLS, 'multipart as-stored'],
-    ['multipart/related', JLS, 'multipart none'],
+    ['multipart/related', JLS, 'multipart decoded'],
   ])('%s for %s → %s', (accept, stored, expected) => {
     expect(way(accept, stored)).toBe(expected);
   });
