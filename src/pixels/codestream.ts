@@ -2,7 +2,7 @@
  * The size a compressed frame says it has, read from the first markers of its codestream.
  * Called by decode-frame.ts before a codec allocates anything: an image that claims more than its object does, or
  * something else, is refused at the cost of a few bytes read.
- * Sources: JPEG ITU-T T.81 B.2.2, JPEG-LS T.87 C.2.2, JPEG 2000 T.800 A.5.1.
+ * Sources: JPEG ITU-T T.81 B.2.2, JPEG-LS T.87 C.2.2, JPEG 2000 T.800 A.5.1, JPEG XL ISO/IEC 18181-1 (SizeHeader).
  */
 
 export interface CodestreamSize {
@@ -68,4 +68,37 @@ export function jpeg2000Size(bytes: Uint8Array): CodestreamSize | undefined {
     height: head.readUInt32BE(siz + 8) - head.readUInt32BE(siz + 16),
     components: head.readUInt16BE(siz + 36),
   };
+}
+
+/** Bits of a height or width in the long form, chosen by two bits. */
+const JXL_BITS = [9, 13, 18, 30] as const;
+/** Width by height, where the ratio says it. */
+const JXL_RATIOS = [
+  [1, 1],
+  [12, 10],
+  [4, 3],
+  [3, 2],
+  [16, 9],
+  [5, 4],
+  [2, 1],
+] as const;
+
+/** Of JPEG XL, bare or in its container; undefined when it begins with neither. */
+export function jpegXlSize(bytes: Uint8Array): Omit<CodestreamSize, 'components'> | undefined {
+  const head = Buffer.from(bytes.buffer, bytes.byteOffset, Math.min(bytes.byteLength, 4096));
+  const box = head.indexOf('jxlc');
+  const start =
+    head.length > 2 && head.readUInt16BE(0) === 0xff0a ? 0 : box < 0 ? head.indexOf('jxlp') + 8 : box + 4;
+  if (start === 7 || start + 12 > head.length || head.readUInt16BE(start) !== 0xff0a) return undefined;
+  let ahead = head.readBigUInt64LE(start + 2);
+  const read = (count: number): number => {
+    const value = Number(ahead & ((1n << BigInt(count)) - 1n));
+    ahead >>= BigInt(count);
+    return value;
+  };
+  const isSmall = read(1) === 1;
+  const side = (): number => (isSmall ? (read(5) + 1) * 8 : read(JXL_BITS[read(2)]!) + 1);
+  const height = side();
+  const ratio = JXL_RATIOS[read(3) - 1];
+  return { height, width: ratio ? Math.floor((height * ratio[0]) / ratio[1]) : side() };
 }

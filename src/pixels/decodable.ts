@@ -6,7 +6,7 @@
 import type { ImagePixel } from './image-pixel.ts';
 
 /** More than this is not decoded: a frame of a whole-slide image has 1 MB, the largest mammogram 60 MB. */
-export const MAX_DECODED_BYTES = 512 * 1024 * 1024;
+export const MAX_DECODED_BYTES = 256 * 1024 * 1024;
 
 export type Codec = 'native' | 'rle' | 'jpeg' | 'jpeg-ls' | 'jpeg-2000' | 'htj2k' | 'jpeg-xl';
 

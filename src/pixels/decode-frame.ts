@@ -5,7 +5,7 @@
  */
 import codecs from 'dcmjs-codecs';
 import { Failure } from '../failure.ts';
-import { type CodestreamSize, isYcbcrUnderRgb, jpeg2000Size, jpegSize } from './codestream.ts';
+import { type CodestreamSize, isYcbcrUnderRgb, jpeg2000Size, jpegSize, jpegXlSize } from './codestream.ts';
 import {
   CODECS,
   type Codec,
@@ -100,9 +100,7 @@ function checkNativeLength(pixel: ImagePixel, frame: Uint8Array): void {
 }
 
 function checkSize(codec: Codec, pixel: ImagePixel, frame: Uint8Array): void {
-  if (codec === 'jpeg-xl') return;
-  const size: CodestreamSize | undefined =
-    codec === 'jpeg' || codec === 'jpeg-ls' ? jpegSize(frame) : jpeg2000Size(frame);
+  const size = codestreamSize(codec, pixel, frame);
   if (!size) throw new Failure('invalid', 'The frame is no codestream of its transfer syntax');
   if (size.width !== pixel.columns || size.height !== pixel.rows || size.components !== pixel.samplesPerPixel)
     throw new Failure(
@@ -110,6 +108,23 @@ function checkSize(codec: Codec, pixel: ImagePixel, frame: Uint8Array): void {
       `The frame's codestream has ${size.width} columns, ${size.height} rows and ${size.components} components, ` +
         `but the object says ${pixel.columns}, ${pixel.rows} and ${pixel.samplesPerPixel}`,
     );
+  // A block of eight by eight takes a bit at least: what claims more is refused before it has its memory.
+  if (codec === 'jpeg' && frame.length * 512 < pixel.rows * pixel.columns)
+    throw new Failure('invalid', `The frame has ${frame.length} bytes, too few for its rows and columns`);
+}
+
+function codestreamSize(codec: Codec, pixel: ImagePixel, frame: Uint8Array): CodestreamSize | undefined {
+  switch (codec) {
+    case 'jpeg':
+    case 'jpeg-ls':
+      return jpegSize(frame);
+    case 'jpeg-xl': {
+      const size = jpegXlSize(frame);
+      return size && { ...size, components: pixel.samplesPerPixel };
+    }
+    default:
+      return jpeg2000Size(frame);
+  }
 }
 
 function runCodec(codec: Codec, pixel: ImagePixel, frame: Uint8Array): InstanceType<typeof Context> {

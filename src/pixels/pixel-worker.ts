@@ -3,6 +3,7 @@
  */
 import { parentPort } from 'node:worker_threads';
 import { asFailure } from '../failure.ts';
+import { decodedLength } from './decodable.ts';
 import { decodeFrame, loadCodecs } from './decode-frame.ts';
 import type { ImagePixel } from './image-pixel.ts';
 import type { Presentation } from './presentation.ts';
@@ -21,14 +22,14 @@ export type PixelTask =
       options: PictureOptions;
     };
 
-export type PixelAnswer =
-  | { bytes: Uint8Array }
-  /** `broken`: the codec left its memory in an unknown state, the thread must not work again. */
-  | { failure: { kind: string; message: string }; broken: boolean };
+export type PixelAnswer = { bytes: Uint8Array } | { failure: { kind: string; message: string } };
 
 const port = parentPort;
 if (!port) throw new Error('pixel-worker.ts is started by pixel-workers.ts');
-const loaded = loadCodecs();
+let loaded = loadCodecs();
+
+/** A codec's memory grows to what its largest frame took and never shrinks: after one of more than this it is let go. */
+const LARGE_FRAME_BYTES = 64 * 1024 * 1024;
 
 function work(task: PixelTask): Uint8Array | Promise<Uint8Array> {
   switch (task.kind) {
@@ -48,14 +49,16 @@ port.on('message', async (task: PixelTask) => {
     // A copy of its own length: what is transferred is gone here, and pooled memory cannot go.
     const own = new Uint8Array(bytes);
     port.postMessage({ bytes: own } satisfies PixelAnswer, [own.buffer]);
+    if (decodedLength(task.pixel) > LARGE_FRAME_BYTES) loaded = loadCodecs();
   } catch (thrown) {
     const failure = asFailure(thrown);
-    const broken = failure.kind === 'internal';
+    // A codec that gave up has left its memory in an unknown state: it begins anew, with new memory.
+    const isBroken = failure.kind === 'internal';
+    if (isBroken) loaded = loadCodecs();
     port.postMessage({
-      failure: broken
+      failure: isBroken
         ? { kind: 'invalid', message: 'The frame cannot be decoded: its codec found it broken' }
         : { kind: failure.kind, message: failure.message },
-      broken,
     } satisfies PixelAnswer);
   }
 });

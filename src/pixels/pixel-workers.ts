@@ -1,6 +1,6 @@
 /**
  * The threads that decode and render, so that no frame holds up HTTP: a few workers, a bounded queue, a time limit.
- * Made by dicomweb's routes, and by the archive to compare versions. A worker whose codec failed or that ran too long is replaced; its memory goes with it.
+ * Made by dicomweb's routes, and by the archive to compare versions. A worker that ran too long or out of memory is replaced; its memory goes with it.
  */
 import { availableParallelism } from 'node:os';
 import type { Worker } from 'node:worker_threads';
@@ -76,6 +76,13 @@ export function createPixelWorkers(options: PixelWorkersOptions = {}): PixelWork
       resourceLimits: { maxOldGenerationSizeMb: 1024 },
     });
     worker.unref();
+    // Whoever has a job there hears of its end too; one that ends between two jobs must not end the process.
+    worker.on('error', () => undefined);
+    worker.on('exit', () => {
+      all.delete(worker);
+      const at = idle.indexOf(worker);
+      if (at >= 0) idle.splice(at, 1);
+    });
     all.add(worker);
     return worker;
   }
@@ -92,7 +99,7 @@ export function createPixelWorkers(options: PixelWorkersOptions = {}): PixelWork
     const onMessage = (answer: PixelAnswer): void => {
       if ('bytes' in answer) settle(true, () => job.resolve(answer.bytes));
       else
-        settle(!answer.broken, () =>
+        settle(true, () =>
           job.reject(new Failure(answer.failure.kind as FailureKind, answer.failure.message)),
         );
     };
@@ -125,8 +132,6 @@ export function createPixelWorkers(options: PixelWorkersOptions = {}): PixelWork
 
   function discard(worker: Worker): void {
     all.delete(worker);
-    // Late errors of a thread that is ending have nobody waiting for them.
-    worker.on('error', () => undefined);
     void worker.terminate();
   }
 
