@@ -123,6 +123,14 @@ export async function stream(
   }
   const iterator = answer.bytes[Symbol.asyncIterator]();
   const [first] = await Promise.all([iterator.next(), answer.disclosed]);
+  if (!first.done && first.value.length === answer.length) {
+    // The whole answer in one piece: no stream is needed.
+    await iterator.return?.();
+    const { buffer, byteOffset, byteLength } = first.value;
+    ctx.body = Buffer.from(buffer, byteOffset, byteLength);
+    ctx.set('Content-Type', answer.type);
+    return;
+  }
   const body = Readable.from(withFirst(first, iterator), { objectMode: false, highWaterMark: 256 * 1024 });
   body.on('error', (thrown) => {
     log.error({ err: thrown, route: ctx.routerPath }, 'an answer broke off after its first byte');

@@ -3,23 +3,27 @@
  * The path is the one toDicomJson gives: tags and item numbers, "54000100/0/54001010". Values leave little endian.
  */
 import type { Context } from 'koa';
-import { readDataSet, readHeader } from '../archive/read-header.ts';
+import { type LongValue, readDataSet, readHeader } from '../archive/read-header.ts';
+import { littleEndianWords } from '../archive/same-streams.ts';
 import type { StoredObject } from '../archive/stored-object.ts';
 import { swapWords, wordSize } from '../dicom/byte-order.ts';
 import { elementAt } from '../dicom/data-set.ts';
 import type { PixelLocation } from '../dicom/header-scan.ts';
 import { EXPLICIT_LE, transferSyntax } from '../dicom/transfer-syntax.ts';
 import { Failure } from '../failure.ts';
-import { acceptedBy, disclose, isUnchanged, serviceUrl, stream, targetOf } from './answer.ts';
-import { type FrameParts, locateFrames, readImage } from './frame-bytes.ts';
-import { framesAsParts } from './frames.ts';
-import { type AcceptedType, covers } from './media-type.ts';
+import { acceptedBy, disclose, isUnchanged, stream, targetOf } from './answer.ts';
+import { answerByRange, clipped, type RangedAnswer, within } from './byte-range.ts';
+import { type FrameParts, locateFrames } from './frame-bytes.ts';
+import { answerFrames, imageFor } from './frames.ts';
+import { covers } from './media-type.ts';
 import { writeMultipart } from './multipart-writer.ts';
 import { chooseFrames } from './negotiate.ts';
-import { findOne, instanceUrl } from './retrieve.ts';
+import { findOne } from './retrieve.ts';
 
 const PATH = /^[0-9A-Fa-f]{8}(\/\d{1,6}\/[0-9A-Fa-f]{8}){0,32}$/;
 const OCTET_STREAM = 'application/octet-stream';
+/** Of the disclosure record. */
+const DETAIL = { what: 'bulkdata' };
 
 /** GET of …/bulkdata/{path}. */
 export function retrieveBulkData(parts: FrameParts) {
@@ -33,7 +37,12 @@ export function retrieveBulkData(parts: FrameParts) {
     const syntax = transferSyntax(object.transferSyntax);
     const isPixels = path === object.pixel?.tag;
     if (isPixels && syntax.encapsulated && !isVideo(object.transferSyntax)) {
-      await answerFrames(ctx, parts, object, accepted);
+      // Encapsulated pixels are given as their frames, each a part, as from …/frames.
+      const { length } = (await locateFrames(parts, object)).frames;
+      const form = chooseFrames(object.transferSyntax, accepted, length === 1);
+      const image = await imageFor(parts, object, form);
+      const numbers = image.frames.map((_, index) => index + 1);
+      await answerFrames(ctx, parts, { object, image, numbers, form, detail: DETAIL });
       return;
     }
     const range = accepted.find((one) => isOctetStream(one.type, one.parameters.get('type')));
@@ -42,75 +51,55 @@ export function retrieveBulkData(parts: FrameParts) {
         'not-acceptable',
         `Bulk data is given as ${OCTET_STREAM}, alone or in multipart/related`,
       );
-    const bytes = isPixels
+    const value = isPixels
       ? pixelValue(parts, object, object.pixel!)
       : await headerValue(parts, object, path);
-    if (isUnchanged(ctx, 'equivalent', 'bulk', object.contentHash, path, range.type)) return;
-    await discloseBulkData(ctx, parts, object);
+    const isMultipart = range.type.startsWith('multipart/');
+    const sameness = isMultipart ? 'equivalent' : 'same';
+    if (isUnchanged(ctx, sameness, 'bulk', object.contentHash, path, String(isMultipart))) return;
+    const { studyUid, seriesUid, sopUid } = object;
+    const disclosure = {
+      channel: 'wado',
+      studyUid,
+      seriesUid,
+      sopUid,
+      instances: 1,
+      detail: DETAIL,
+    } as const;
     const type = `${OCTET_STREAM}; transfer-syntax=${isPixels && syntax.encapsulated ? object.transferSyntax : EXPLICIT_LE}`;
-    if (!range.type.startsWith('multipart/')) {
-      await stream(ctx, parts.log, { type, bytes });
+    if (!isMultipart) {
+      await answerByRange(ctx, parts, { type, ...value, disclosure });
       return;
     }
+    const disclosed = disclose(ctx, parts.database, disclosure);
     async function* one() {
-      yield { contentType: type, body: bytes };
+      yield { contentType: type, body: value.bytes() };
     }
     const { contentType, body } = writeMultipart(OCTET_STREAM, one());
-    await stream(ctx, parts.log, { type: contentType, bytes: body });
+    await stream(ctx, parts.log, { type: contentType, bytes: body, disclosed });
   };
 }
 
-/** Encapsulated Pixel Data: each frame a part, as from …/frames. */
-async function answerFrames(
-  ctx: Context,
-  parts: FrameParts,
-  object: StoredObject,
-  accepted: readonly AcceptedType[],
-): Promise<void> {
-  const base = serviceUrl(ctx, parts.publicUrl);
-  const form = chooseFrames(object.transferSyntax, accepted, false);
-  const image = await (form.bytes === 'decoded' ? readImage(parts, object) : locateFrames(parts, object));
-  if (isUnchanged(ctx, 'equivalent', 'bulk', object.contentHash, base, JSON.stringify(form))) return;
-  await discloseBulkData(ctx, parts, object);
-  const numbers = image.frames.map((_, index) => index + 1);
-  const url = `${instanceUrl(base, object)}/frames`;
-  const { contentType, body } = writeMultipart(
-    form.mediaType,
-    framesAsParts(parts, object, image, numbers, form, url),
-  );
-  await stream(ctx, parts.log, { type: contentType, bytes: body });
-}
-
-function discloseBulkData(ctx: Context, parts: FrameParts, object: StoredObject): Promise<void> {
-  const { studyUid, seriesUid, sopUid } = object;
-  return disclose(ctx, parts.database, {
-    channel: 'wado',
-    studyUid,
-    seriesUid,
-    sopUid,
-    instances: 1,
-    detail: { what: 'bulkdata' },
-  });
-}
+/** A value that can be read whole or by range. */
+type Value = Pick<RangedAnswer, 'length' | 'bytes'>;
 
 /** MPEG, H.264 and HEVC (PS3.5 A.4.5 to A.4.9): one stream over all frames, so it is given whole. */
 const isVideo = (transferSyntaxUid: string): boolean =>
   /^1\.2\.840\.10008\.1\.2\.4\.10\d(\.\d)?$/.test(transferSyntaxUid);
 
 /** Native Pixel Data, or the fragments of an encapsulated stream without their headers. */
-async function* pixelValue(
-  parts: FrameParts,
-  object: StoredObject,
-  pixel: PixelLocation,
-): AsyncGenerator<Uint8Array> {
-  if (!pixel.encapsulated) {
-    yield* littleEndian(parts, object, pixel);
-    return;
-  }
+function pixelValue(parts: FrameParts, object: StoredObject, pixel: PixelLocation): Value {
+  if (!pixel.encapsulated) return littleEndian(parts, object, { ...pixel, length: pixel.length ?? 0 });
   if (!pixel.fragments)
     throw new Failure('unsupported', 'The stream has more fragments than are kept in mind');
-  for (const [index, offset] of pixel.fragments.offsets.entries())
-    yield* readDataSet(parts.reader, object, { offset, length: pixel.fragments.lengths[index]! });
+  const { offsets, lengths } = pixel.fragments;
+  const ranges = offsets.map((offset, index) => ({ offset, length: lengths[index]! }));
+  return {
+    length: lengths.reduce((sum, length) => sum + length, 0),
+    async *bytes(part) {
+      for (const range of clipped(ranges, part)) yield* readDataSet(parts.reader, object, range);
+    },
+  };
 }
 
 function isOctetStream(type: string, inner: string | undefined): boolean {
@@ -119,32 +108,22 @@ function isOctetStream(type: string, inner: string | undefined): boolean {
 }
 
 /** A value of any size, its words turned round piece by piece where they are big endian. */
-async function* littleEndian(
-  parts: FrameParts,
-  object: StoredObject,
-  { vr, offset, length = 0 }: { vr: string; offset: number; length: number | undefined },
-): AsyncGenerator<Uint8Array> {
+function littleEndian(parts: FrameParts, object: StoredObject, value: LongValue): Value {
   const { bigEndian } = transferSyntax(object.transferSyntax);
-  const size = wordSize(vr);
-  let rest: Buffer = Buffer.alloc(0);
-  for await (const piece of readDataSet(parts.reader, object, { offset, length })) {
-    if (!bigEndian) {
-      yield piece;
-      continue;
-    }
-    const bytes = Buffer.concat([rest, piece]);
-    const whole = bytes.length - (bytes.length % size);
-    rest = bytes.subarray(whole);
-    yield swapWords(bytes.subarray(0, whole), size);
-  }
-  if (rest.length > 0) yield rest;
+  const { vr, offset, length } = value;
+  return {
+    length,
+    bytes: (part) =>
+      bigEndian
+        ? within(littleEndianWords(readDataSet(parts.reader, object, value), vr, true), part)
+        : readDataSet(parts.reader, object, {
+            offset: offset + (part?.offset ?? 0),
+            length: part?.length ?? length,
+          }),
+  };
 }
 
-async function headerValue(
-  parts: FrameParts,
-  object: StoredObject,
-  path: string,
-): Promise<AsyncIterable<Uint8Array>> {
+async function headerValue(parts: FrameParts, object: StoredObject, path: string): Promise<Value> {
   const { dataSet, longValues } = await readHeader(parts.reader, object);
   const long = longValues.get(path);
   if (long) return littleEndian(parts, object, long);
@@ -153,7 +132,10 @@ async function headerValue(
     throw new Failure('not-found', `${object.sopUid} has no binary value at that path`);
   const { value, vr } = found.element;
   const bytes = found.within.bigEndian ? swapWords(Buffer.from(value), wordSize(vr)) : value;
-  return (async function* () {
-    yield bytes;
-  })();
+  return {
+    length: bytes.length,
+    async *bytes(part) {
+      yield part ? bytes.subarray(part.offset, part.offset + part.length) : bytes;
+    },
+  };
 }

@@ -12,6 +12,7 @@ import {
   readFrames,
   readPiece,
 } from '../archive/object-frames.ts';
+import type { ByteRange } from '../archive/read-object.ts';
 import type { StoredObject } from '../archive/stored-object.ts';
 import { frameLocations } from '../dicom/frames.ts';
 import type { PixelLocation } from '../dicom/header-scan.ts';
@@ -22,6 +23,7 @@ import { imagePixelOfJson } from '../pixels/image-pixel.ts';
 import type { PixelWorkers } from '../pixels/pixel-workers.ts';
 import type { RetrieveParts } from './answer.ts';
 import type { ByteBudget } from './byte-budget.ts';
+import { clipped } from './byte-range.ts';
 import type { FrameForm } from './negotiate.ts';
 
 export interface FrameParts extends RetrieveParts {
@@ -70,25 +72,36 @@ function saysItsFrames(
   );
 }
 
-/** One frame's bytes in the form chosen. Frames count from 1. */
+/** How many bytes a stored frame is given in: as many as it lies in, but for single bits, which are shifted. */
+export function storedLength({ pixel, frames }: LocatedFrames, number: number): number {
+  const ranges = frames[number - 1]!;
+  const encapsulated = transferSyntax(pixel.transferSyntaxUid).encapsulated;
+  return encapsulated || pixel.bitsAllocated % 8 === 0 ? lengthOf(ranges) : decodedLength(pixel);
+}
+
+/** One frame's bytes in the form chosen, or a part of them. Frames count from 1. */
 export async function* frameBytes(
   parts: FrameParts,
   object: StoredObject,
   image: LocatedFrames,
   number: number,
   form: FrameForm,
+  part?: ByteRange,
 ): AsyncGenerator<Uint8Array> {
   const ranges = image.frames[number - 1]!;
-  const { bigEndian } = transferSyntax(object.transferSyntax);
-  if (form.bytes === 'stored' && !bigEndian && image.pixel.bitsAllocated !== 1) {
-    for (const range of ranges) yield* readPiece(parts, object, range);
+  const { bigEndian, encapsulated } = transferSyntax(object.transferSyntax);
+  const asTheyLie = !bigEndian && (encapsulated || image.pixel.bitsAllocated % 8 === 0);
+  if (form.bytes === 'stored' && asTheyLie) {
+    for (const range of clipped(ranges, part)) yield* readPiece(parts, object, range);
     return;
   }
   const decoded = form.bytes === 'decoded' ? Math.min(decodedLength(image.pixel), MAX_DECODED_BYTES) : 0;
   const release = parts.budget.take(lengthOf(ranges) + decoded);
   try {
     const frame = await heldFrame(parts, object, image, number);
-    yield form.bytes === 'stored' ? frame : await ofObject(() => parts.workers.decode(image.pixel, frame));
+    const bytes =
+      form.bytes === 'stored' ? frame : await ofObject(() => parts.workers.decode(image.pixel, frame));
+    yield part ? bytes.subarray(part.offset, part.offset + part.length) : bytes;
   } finally {
     release();
   }

@@ -7,7 +7,8 @@ import type { LocatedFrames } from '../archive/object-frames.ts';
 import type { StoredObject } from '../archive/stored-object.ts';
 import { Failure } from '../failure.ts';
 import { acceptedBy, disclose, isUnchanged, serviceUrl, stream, targetOf } from './answer.ts';
-import { type FrameParts, frameBytes, locateFrames, readImage } from './frame-bytes.ts';
+import { answerByRange } from './byte-range.ts';
+import { type FrameParts, frameBytes, locateFrames, readImage, storedLength } from './frame-bytes.ts';
 import { type OutgoingPart, writeMultipart } from './multipart-writer.ts';
 import { chooseFrames, type FrameForm } from './negotiate.ts';
 import { findOne, instanceUrl } from './retrieve.ts';
@@ -22,40 +23,70 @@ export function retrieveFrames(parts: FrameParts) {
     const accepted = acceptedBy(ctx);
     const object = await findOne(parts, target);
     const form = chooseFrames(object.transferSyntax, accepted, numbers.length === 1);
-    const image = await (form.bytes === 'decoded' ? readImage(parts, object) : locateFrames(parts, object));
+    const image = await imageFor(parts, object, form);
     for (const number of numbers)
       if (number > image.frames.length)
         throw new Failure(
           'not-found',
           `There is no frame ${number}: the instance has ${image.frames.length} (frames are counted from 1)`,
         );
-    const base = serviceUrl(ctx, parts.publicUrl);
-    if (isUnchanged(ctx, 'equivalent', 'frames', object.contentHash, base, JSON.stringify([numbers, form])))
-      return;
-    await disclose(ctx, parts.database, {
-      channel: 'wado',
-      ...target,
-      instances: 1,
-      detail: { frames: numbers.length },
-    });
-    if (!form.multipart) {
-      await stream(ctx, parts.log, {
-        type: contentTypeOf(form),
-        bytes: frameBytes(parts, object, image, numbers[0]!, form),
-      });
-      return;
-    }
-    const url = `${instanceUrl(base, object)}/frames`;
-    const { contentType, body } = writeMultipart(
-      form.mediaType,
-      framesAsParts(parts, object, image, numbers, form, url),
-    );
-    await stream(ctx, parts.log, { type: contentType, bytes: body });
+    const detail = { frames: numbers.length };
+    await answerFrames(ctx, parts, { object, image, numbers, form, detail });
   };
 }
 
+/** Where the frames lie, with what the form needs beside. @throws Failure of locateFrames */
+export function imageFor(parts: FrameParts, object: StoredObject, form: FrameForm): Promise<LocatedFrames> {
+  return form.bytes === 'decoded' ? readImage(parts, object) : locateFrames(parts, object);
+}
+
+export interface FramesAnswer {
+  readonly object: StoredObject;
+  readonly image: LocatedFrames;
+  readonly numbers: readonly number[];
+  readonly form: FrameForm;
+  /** For the disclosure record. */
+  readonly detail: Record<string, unknown>;
+}
+
+/** The frames in the form chosen; a single stored one by ranges too. */
+export async function answerFrames(
+  ctx: Context,
+  parts: FrameParts,
+  { object, image, numbers, form, detail }: FramesAnswer,
+): Promise<void> {
+  const base = serviceUrl(ctx, parts.publicUrl);
+  const sameness = form.multipart ? 'equivalent' : 'same';
+  const key = JSON.stringify([numbers, form]);
+  if (isUnchanged(ctx, sameness, 'frames', object.contentHash, form.multipart ? base : '', key)) return;
+  const { studyUid, seriesUid, sopUid } = object;
+  const disclosure = { channel: 'wado', studyUid, seriesUid, sopUid, instances: 1, detail } as const;
+  const [number = 1] = numbers;
+  if (!form.multipart && form.bytes === 'stored') {
+    await answerByRange(ctx, parts, {
+      type: contentTypeOf(form),
+      length: storedLength(image, number),
+      bytes: (range) => frameBytes(parts, object, image, number, form, range),
+      disclosure,
+    });
+    return;
+  }
+  const disclosed = disclose(ctx, parts.database, disclosure);
+  if (!form.multipart) {
+    const bytes = frameBytes(parts, object, image, number, form);
+    await stream(ctx, parts.log, { type: contentTypeOf(form), bytes, disclosed });
+    return;
+  }
+  const url = `${instanceUrl(base, object)}/frames`;
+  const { contentType, body } = writeMultipart(
+    form.mediaType,
+    framesAsParts(parts, object, image, numbers, form, url),
+  );
+  await stream(ctx, parts.log, { type: contentType, bytes: body, disclosed });
+}
+
 /** Each frame a part, named by its own URL. */
-export async function* framesAsParts(
+async function* framesAsParts(
   parts: FrameParts,
   object: StoredObject,
   image: LocatedFrames,
