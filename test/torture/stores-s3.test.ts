@@ -13,6 +13,9 @@ import { sharedS3 } from '../support/shared-peers.ts';
 import { isTransient, sendHonestly } from './honest-sender.ts';
 import { limitMs, times } from './scale.ts';
 
+/** Requests that hung end by their own limit first. */
+const UPLOADED_MS = 40_000;
+
 const ever = Number.POSITIVE_INFINITY;
 const always = (_: ProxiedRequest): boolean => true;
 const isPut = ({ method }: ProxiedRequest): boolean => method === 'PUT';
