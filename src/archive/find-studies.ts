@@ -48,7 +48,7 @@ export interface StudySearch {
 }
 
 /** How many more there are is counted up to this; beyond it is "more than". */
-export const COUNTED = 1000;
+export const COUNTED = 500;
 
 const TABLE: Readonly<Record<Level, string>> = { study: 'study_key', series: 'series', instance: 'instance' };
 const ID: Readonly<Record<Level, string>> = { study: 'k.study', series: 'r.id', instance: 'i.id' };
@@ -96,7 +96,6 @@ export function searchSql(
   if (search.seriesUid !== undefined) conditions.push(`r.series_uid = ${parameter(search.seriesUid)}`);
   conditions.push(...conditionsOf(search, parameter, joined));
   const { level, upTo } = search;
-  // The rows of a modality lie in the order of answers; only a study with that one criterion is read from there alone.
   const id = level === 'study' && joined.has('m') ? 'm.study' : ID[level];
   if (upTo !== undefined) conditions.push(`${id} <= ${parameter(upTo)}`);
   const where = conditions.length === 0 ? '' : ` where ${conditions.join(' and ')}`;
@@ -114,13 +113,15 @@ function orderOf(level: Level, joined: Joined): string {
   return level === 'series' ? `${study}, r.number, r.id` : `${study}, r.number, r.id, i.number, i.id`;
 }
 
+/** Studies are read in the order of answers: those of one modality from study_modality, others from study_key. */
 function source(level: Level, joined: Joined): string {
-  const lower = level === 'series' ? 'series r' : 'instance i join series r on r.id = i.series';
-  const study = level === 'study' ? '' : ' on k.study = r.study';
-  let from: string;
-  if (level !== 'study') from = `${lower} join study_key k${study}`;
-  else if (!joined.has('m')) from = 'study_key k';
-  else from = joined.has('k') ? 'study_modality m join study_key k on k.study = m.study' : 'study_modality m';
-  const key = level === 'study' && joined.has('m') ? 'm.study' : 'k.study';
-  return joined.has('s') ? `${from} join study s on s.id = ${key}` : from;
+  const first = joined.has('m') ? 'm' : 'k';
+  let from = first === 'm' ? 'study_modality m' : 'study_key k';
+  // All columns of its key, so that a study found by another criterion finds its modality at once.
+  if (first === 'm' && joined.has('k'))
+    from +=
+      ' join study_key k on k.study = m.study and k.study_date = m.study_date and k.study_time = m.study_time';
+  if (joined.has('s')) from += ` join study s on s.id = ${first}.study`;
+  if (level !== 'study') from += ` join series r on r.study = ${first}.study`;
+  return level === 'instance' ? `${from} join instance i on i.series = r.id` : from;
 }

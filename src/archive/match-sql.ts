@@ -81,7 +81,7 @@ export function conditionsOf(search: StudySearch, parameter: Parameter, joined: 
   const here = criteria.filter((one) => depthOf(one) <= depth);
   const below = criteria.filter((one) => depthOf(one) > depth);
   const conditions: string[] = [];
-  const modality = search.level === 'study' ? here.find(isOneModality) : undefined;
+  const modality = namesOne(search) ? undefined : here.find(isOneModality);
   if (modality?.match.kind === 'one-of') {
     joined.add('m');
     conditions.push(`m.modality = ${parameter(modality.match.values[0])}`);
@@ -97,13 +97,21 @@ export function conditionsOf(search: StudySearch, parameter: Parameter, joined: 
 }
 
 /** A series of a modality stands in a study that has it, which the index finds sooner. */
-function withModalities({ criteria }: StudySearch): readonly Criterion[] {
+function withModalities(search: StudySearch): readonly Criterion[] {
+  const { criteria } = search;
+  if (namesOne(search)) return criteria;
   const modality = criteria.find(
     ({ path, match }) => path.length === 1 && path[0] === MODALITY && isPlain(match),
   );
   if (!modality || criteria.some(({ path }) => path[0] === MODALITIES_IN_STUDY)) return criteria;
   return [...criteria, { ...modality, path: [MODALITIES_IN_STUDY] }];
 }
+
+/** A UID finds its few rows sooner than any modality does. */
+const namesOne = ({ studyUid, seriesUid, criteria }: StudySearch): boolean =>
+  studyUid !== undefined ||
+  seriesUid !== undefined ||
+  criteria.some(({ path, vr }) => path.length === 1 && vr === 'UI' && path[0] !== SOP_CLASSES_IN_STUDY);
 
 const isPlain = (match: Match): boolean =>
   match.kind === 'one-of' && !match.values.some((value) => hasWildcard(value));
@@ -136,9 +144,8 @@ function statements(criteria: readonly Criterion[], asking: Asking): string[] {
 }
 
 /** The column of study_key in this search; naming it joins its table. */
-function column(name: string, { search, joined }: Asking): string {
-  if (search.level === 'study' && joined.has('m') && ['study', 'study_date', 'study_time'].includes(name))
-    return `m.${name}`;
+function column(name: string, { joined }: Asking): string {
+  if (joined.has('m') && ['study', 'study_date', 'study_time'].includes(name)) return `m.${name}`;
   joined.add('k');
   return `k.${name}`;
 }
@@ -209,8 +216,6 @@ function statement({ path, vr, match }: Criterion, asking: Asking): string {
 
 function modalities(match: Match, asking: Asking): string {
   const { parameter } = asking;
-  if (match.kind === 'one-of' && isPlain(match) && asking.search.level === 'study')
-    return `exists (select 1 from study_modality m where m.modality = any(${parameter(match.values)}) and m.study = k.study and m.study_date = ${column('study_date', asking)} and m.study_time = k.study_time)`;
   const list = column('modalities', asking);
   if (match.kind === 'empty') return `${list} = '{}'`;
   if (match.kind === 'one-of' && isPlain(match)) return `${list} && ${parameter(match.values)}::text[]`;

@@ -104,6 +104,9 @@ create index study_key_phonetic on study_key (name_phonetic) where name_phonetic
 -- Written at once: a list of what is still to be written would be read by every search.
 create index study_key_words on study_key using gin (name_words) with (fastupdate = off);
 
+-- How often a word stands in names decides between this index and the order of answers: the usual 100 words are few.
+alter table study_key alter column name_words set statistics 1000;
+
 -- Their work is done by study_key now.
 drop index study_patient_id;
 drop index study_accession;
