@@ -4,7 +4,14 @@
  */
 import { swapWords, wordSize } from '../dicom/byte-order.ts';
 import type { DataSet } from '../dicom/data-set.ts';
-import { type FrameRange, frameLocations } from '../dicom/frames.ts';
+import {
+  beginsFrame,
+  FRAME_START_BYTES,
+  type FrameRange,
+  type FramesOf,
+  frameLocations,
+  hasToLookInside,
+} from '../dicom/frames.ts';
 import type { PixelLocation } from '../dicom/header-scan.ts';
 import { transferSyntax } from '../dicom/transfer-syntax.ts';
 import { Failure } from '../failure.ts';
@@ -20,6 +27,7 @@ export interface FrameSource {
 /** Most bytes of a frame that has to be held to be swapped or decoded. */
 export const MAX_FRAME_BYTES = 512 * 1024 * 1024;
 const ONE_READ_BYTES = 4 * 1024 * 1024;
+const READS_AT_ONCE = 64;
 
 export interface LocatedFrames {
   readonly pixel: ImagePixel;
@@ -42,20 +50,44 @@ export function placeOf(object: Pick<StoredObject, 'pixel' | 'sopUid'>): PixelLo
 export async function readFrames({ reader }: FrameSource, object: StoredObject): Promise<ImageFrames> {
   const place = placeOf(object);
   const header = (await readHeader(reader, object)).dataSet;
-  return framesOf(header, place, object.transferSyntax);
+  const pixel = imagePixelOf(header, object.transferSyntax, place.tag);
+  const said = whatIsSaid(header, place, pixel);
+  const frameStarts = hasToLookInside(said) ? await lookedInside(reader, object, place) : undefined;
+  return { header, pixel, frames: frameLocations({ ...said, ...(frameStarts && { frameStarts }) }) };
 }
 
-/** @throws Failure 'invalid' when pixels and dimensions do not fit */
+/** The same without a look into the fragments. @throws Failure 'invalid' when pixels and dimensions do not fit */
 export function framesOf(header: DataSet, place: PixelLocation, transferSyntaxUid: string): ImageFrames {
   const pixel = imagePixelOf(header, transferSyntaxUid, place.tag);
+  return { header, pixel, frames: frameLocations(whatIsSaid(header, place, pixel)) };
+}
+
+function whatIsSaid(header: DataSet, place: PixelLocation, pixel: ImagePixel): FramesOf {
   const offsets = header.elements.get('7FE00001')?.value;
   const lengths = header.elements.get('7FE00002')?.value;
-  const frames = frameLocations({
+  return {
     ...pixel,
     pixel: place,
     ...(offsets && lengths && { extendedOffsetTable: { offsets, lengths } }),
-  });
-  return { header, pixel, frames };
+  };
+}
+
+/** Which fragments begin a frame; there are MAX_FRAGMENTS at most, read some at a time. */
+async function lookedInside(
+  reader: ObjectReader,
+  object: StoredObject,
+  { fragments }: PixelLocation,
+): Promise<boolean[]> {
+  const { offsets, lengths } = fragments ?? { offsets: [], lengths: [] };
+  const starts: boolean[] = [];
+  for (let from = 0; from < offsets.length; from += READS_AT_ONCE) {
+    const heads = offsets.slice(from, from + READS_AT_ONCE).map((offset, index) => {
+      const length = Math.min(FRAME_START_BYTES, lengths[from + index]!);
+      return reader.readRange(object, object.dataSetOffset + offset, length);
+    });
+    starts.push(...(await Promise.all(heads)).map(beginsFrame));
+  }
+  return starts;
 }
 
 export const lengthOf = (ranges: readonly FrameRange[]): number =>

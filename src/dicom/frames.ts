@@ -23,6 +23,8 @@ export interface FramesOf {
   bitsAllocated: number;
   /** Raw values of (7FE0,0001) and (7FE0,0002). */
   extendedOffsetTable?: { offsets: Uint8Array; lengths: Uint8Array };
+  /** Per fragment whether it begins a frame, by its first bytes (beginsFrame); asked for by hasToLookInside. */
+  frameStarts?: readonly boolean[];
 }
 
 const PIXEL_DATA = '(7FE0,0010) PixelData';
@@ -31,8 +33,8 @@ const ITEM_HEADER = 8;
 
 /**
  * Per frame its byte ranges, in order: one for native pixels, the fragments (without item headers) for encapsulated.
- * Failure 'invalid' when dimensions and pixels do not fit together; 'unsupported' when no table says which
- * fragments make a frame (finding JPEG end markers would mean reading the pixels).
+ * Failure 'invalid' when dimensions and pixels do not fit together; 'unsupported' when nothing says which fragments
+ * make a frame: no table, and no frameStarts that fit.
  * Sources: PS3.5 8.1.1 and A.4, PS3.3 C.7.6.3.1.8 for the Extended Offset Table.
  */
 export function frameLocations(of: FramesOf): FrameRange[][] {
@@ -42,6 +44,30 @@ export function frameLocations(of: FramesOf): FrameRange[][] {
     });
   }
   return of.pixel.encapsulated ? encapsulatedFrames(of) : nativeFrames(of);
+}
+
+/** Bytes of a fragment that beginsFrame wants to see. */
+export const FRAME_START_BYTES = 12;
+
+/**
+ * Whether only the fragments themselves can tell which of them make a frame: more of them than frames, and no table
+ * that fits. Their first bytes then go into frameStarts.
+ */
+export function hasToLookInside({ pixel, numberOfFrames, extendedOffsetTable }: FramesOf): boolean {
+  const { fragments, basicOffsetTable } = pixel;
+  if (!fragments || numberOfFrames < 2 || fragments.offsets.length <= numberOfFrames) return false;
+  if (extendedOffsetTable && extendedOffsetTable.offsets.length > 0) return false;
+  const ranges = fragments.offsets.map((offset) => ({ offset }));
+  return basicOffsetTable?.length !== numberOfFrames || !indexesOf(basicOffsetTable, ranges);
+}
+
+/**
+ * Whether a fragment's first bytes begin a codestream: SOI of JPEG and JPEG-LS, SOC with SIZ of JPEG 2000 and HTJ2K, or
+ * the signature of a JP2 file. No fragment that goes on can begin so: these markers stand in no coded data.
+ */
+export function beginsFrame(bytes: Uint8Array): boolean {
+  const head = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('hex');
+  return /^(ffd8ff|ff4fff51|0000000c6a502020)/.test(head);
 }
 
 function nativeFrames(of: FramesOf): FrameRange[][] {
@@ -91,6 +117,9 @@ function encapsulatedFrames(of: FramesOf): FrameRange[][] {
     if (starts) return starts.map((start, frame) => ranges.slice(start, starts[frame + 1]));
   }
   if (ranges.length === numberOfFrames) return ranges.map((range) => [range]);
+  const starts = of.frameStarts?.flatMap((isStart, fragment) => (isStart ? [fragment] : []));
+  if (starts?.length === numberOfFrames && starts[0] === 0)
+    return starts.map((start, frame) => ranges.slice(start, starts[frame + 1]));
   if (pixel.basicOffsetTable && pixel.basicOffsetTable.length > 0) {
     throw new Failure(
       'invalid',

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { type FramesOf, frameLocations } from '../../src/dicom/frames.ts';
+import { beginsFrame, type FramesOf, frameLocations, hasToLookInside } from '../../src/dicom/frames.ts';
 import { HeaderScan } from '../../src/dicom/header-scan.ts';
 import { EXPLICIT_LE, JPEG_BASELINE } from '../../src/dicom/transfer-syntax.ts';
 import { element, encapsulated, uint32 } from './elements.ts';
@@ -120,6 +120,47 @@ describe('encapsulated pixels', () => {
         expect.objectContaining({ kind: 'invalid' }),
       );
     }
+  });
+
+  test('without a table that fits, the fragments that begin a codestream begin the frames', () => {
+    const jpeg = ['\xff\xd8\xff\xc0', 'more', '\xff\xd8\xff\xdb', 'on', 'end!'];
+    const fragments = jpeg.map((text) => Buffer.from(text, 'latin1'));
+    const frameStarts = fragments.map(beginsFrame);
+    const expected = [jpeg.slice(0, 2), jpeg.slice(2)];
+    for (const first of [none, table(0, 999)]) {
+      const pixel = located(encapsulated([first, ...fragments]), JPEG_BASELINE);
+      expect(hasToLookInside({ ...image, pixel, numberOfFrames: 2 })).toBe(true);
+      expect(frames([first, ...fragments], { numberOfFrames: 2, frameStarts })).toEqual(expected);
+    }
+    expect(() => frames([none, ...fragments], { numberOfFrames: 3, frameStarts })).toThrow(/no offset table/);
+  });
+
+  test('fragments are looked into only where nothing else tells', () => {
+    const hasTo = (first: Buffer, numberOfFrames: number) =>
+      hasToLookInside({
+        ...image,
+        pixel: located(encapsulated([first, ...parts]), JPEG_BASELINE),
+        numberOfFrames,
+      });
+    expect([hasTo(none, 1), hasTo(none, 3), hasTo(table(0, 22), 2), hasTo(none, 4)]).toEqual([
+      false,
+      false,
+      false,
+      false,
+    ]);
+    expect([hasTo(none, 2), hasTo(table(0, 13), 2), hasTo(table(0), 2)]).toEqual([true, true, true]);
+  });
+
+  test.each([
+    ['ffd8ffe0', true],
+    ['ffd8ffd9', true],
+    ['ff4fff51002f', true],
+    ['0000000c6a5020200d0a870a', true],
+    ['ff4f0000', false],
+    ['ffd8', false],
+    ['', false],
+  ])('%s begins a frame: %s', (hex, expected) => {
+    expect(beginsFrame(Buffer.from(hex, 'hex'))).toBe(expected);
   });
 
   test.each<[string, Buffer[], number, string]>([
