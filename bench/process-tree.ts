@@ -2,7 +2,7 @@
  * What a receiver costs, read from /proc (proc(5)): CPU seconds and memory of its process and all below it, Postgres
  * apart. Called by measure.ts, which samples while the senders run, since a forked process is gone with its association.
  */
-import { readdirSync, readFileSync } from 'node:fs';
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 
 export interface TreeReading {
   /** User and system time of all processes, with those that ended and were waited for. */
@@ -32,6 +32,19 @@ export function readTree(pid: number): TreeReading {
   }
   reading.postgresBytes += shared;
   return reading;
+}
+
+/** Lets the peaks of the processes that live now begin anew at what they hold now (proc(5), clear_refs). */
+export function resetPeaks(pid: number): void {
+  const waiting = [pid];
+  for (let next = waiting.pop(); next !== undefined; next = waiting.pop()) {
+    try {
+      writeFileSync(`/proc/${next}/clear_refs`, '5');
+    } catch (thrown) {
+      if (!isGone(thrown)) throw thrown;
+    }
+    waiting.push(...childrenOf(next));
+  }
 }
 
 interface Process {

@@ -49,14 +49,14 @@ export function parseReceiveOptions(args: readonly string[], receivers: readonly
   };
 }
 
-function whole(option: string, text: string, most: number): number {
+export function whole(option: string, text: string, most: number): number {
   const number = Number(text);
   if (!Number.isInteger(number) || number < 1 || number > most)
     throw new Error(`${option} ${text}: a whole number from 1 to ${most} is expected`);
   return number;
 }
 
-function chosen<T extends string>(option: string, text: string, known: readonly T[]): T[] {
+export function chosen<T extends string>(option: string, text: string, known: readonly T[]): T[] {
   const names = text.split(',').filter(Boolean);
   for (const name of names)
     if (!(known as readonly string[]).includes(name))

@@ -2,18 +2,23 @@
  * `npm run bench -- NAME`: the benchmarks, each against a peer in the same run. Measures and tells; never fails a build
  * for being slow. Called by npm; the benches stand beside this file.
  */
+import { dicomweb } from './dicomweb.ts';
+import { DICOMWEB_USAGE } from './dicomweb-options.ts';
 import { receive } from './receive.ts';
 import { RECEIVE_USAGE } from './receive-options.ts';
 
+const BENCHES: Readonly<Record<string, (args: readonly string[]) => Promise<number>>> = { receive, dicomweb };
+
 const [name, ...args] = process.argv.slice(2);
-if (name === 'receive') {
+const bench = BENCHES[name ?? ''];
+if (bench) {
   try {
-    process.exitCode = await receive(args);
+    process.exitCode = await bench(args);
   } catch (thrown) {
     console.error(thrown instanceof Error ? thrown.message : String(thrown));
     process.exitCode = 1;
   }
 } else {
-  console.log(`Benchmarks:\n\n${RECEIVE_USAGE}`);
+  console.log(`Benchmarks:\n\n${RECEIVE_USAGE}\n\n${DICOMWEB_USAGE}`);
   process.exitCode = name === undefined ? 0 : 1;
 }

@@ -58,6 +58,7 @@ export const isocenter: ReceiverKind = {
       pid: child.pid,
       port,
       aeTitle: 'ISOCENTER',
+      ...(url !== undefined && { url }),
       async stored(studyUid) {
         // 204: QIDO has not one; (0020,1208) Number of Study Related Instances.
         const response = await get(`/dicom-web/studies?StudyInstanceUID=${studyUid}&includefield=00201208`);

@@ -6,6 +6,8 @@ export interface Receiver {
   readonly pid: number;
   readonly port: number;
   readonly aeTitle: string;
+  /** Where it answers HTTP, without a slash at the end; `bench dicomweb` asks there. */
+  readonly url?: string;
   /** Asked when the senders have ended: how many objects of the study (or, where it has no index, in all) it has now. */
   stored(studyUid: string): Promise<number>;
   /** Back to rest: what it does behind the answer is done. Bounded. */

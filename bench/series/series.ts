@@ -1,6 +1,7 @@
 /**
  * The four made-up series of `bench receive`: what they are, and how each is written as Part 10 files into eight folders
  * (one for each of eight associations; one association gets all eight). Called by receive.ts; storescu reads the files.
+ * Those of `bench dicomweb` (web/shapes.ts) are written here as well.
  */
 import { closeSync, openSync, writeSync } from 'node:fs';
 import { mkdir } from 'node:fs/promises';
@@ -13,8 +14,8 @@ import { imageHeader } from './header.ts';
 import { multiFrameModule } from './multi-frame.ts';
 import { createNoise, type Noise } from './noise.ts';
 
-const CT_IMAGE_STORAGE = '1.2.840.10008.5.1.4.1.1.2';
-const ENHANCED_CT_IMAGE_STORAGE = '1.2.840.10008.5.1.4.1.1.2.1';
+export const CT_IMAGE_STORAGE = '1.2.840.10008.5.1.4.1.1.2';
+export const ENHANCED_CT_IMAGE_STORAGE = '1.2.840.10008.5.1.4.1.1.2.1';
 const MR_IMAGE_STORAGE = '1.2.840.10008.5.1.4.1.1.4';
 
 export const SERIES_NAMES = ['ct', 'mr', 'big', 'small'] as const;
@@ -22,7 +23,7 @@ export type SeriesName = (typeof SERIES_NAMES)[number];
 export const ASSOCIATIONS = [1, 8] as const;
 export type Associations = (typeof ASSOCIATIONS)[number];
 
-interface Shape {
+export interface Shape {
   readonly title: string;
   readonly modality: 'CT' | 'MR';
   readonly sopClassUid: string;
@@ -118,16 +119,24 @@ export async function writeSeries(shape: Shape, folder: string): Promise<Series>
 
 const studyUidOf = ({ title }: Shape): string => namedUid(`bench ${title} study`);
 
+/** @param number from 1 */
+export const seriesUidOf = ({ title }: Shape, number: number): string =>
+  namedUid(`bench ${title} series ${number}`);
+
+/** @param index from 0 */
+export const sopInstanceUidOf = ({ title }: Shape, index: number): string =>
+  namedUid(`bench ${title} object ${index}`);
+
 /** @returns the length of the file */
 function writeObject(shape: Shape, index: number, path: string, noise: Noise): number {
   const { sopClassUid, modality, rows, columns, frames, title } = shape;
-  const sopInstanceUid = namedUid(`bench ${title} object ${index}`);
+  const sopInstanceUid = sopInstanceUidOf(shape, index);
   const seriesNumber = Math.floor(index / shape.perSeries) + 1;
   const elements: Element[] = imageHeader({
     sopClassUid,
     sopInstanceUid,
     studyUid: studyUidOf(shape),
-    seriesUid: namedUid(`bench ${title} series ${seriesNumber}`),
+    seriesUid: seriesUidOf(shape, seriesNumber),
     frameOfReferenceUid: namedUid(`bench ${title} frame of reference`),
     modality,
     seriesNumber,

@@ -15,6 +15,7 @@ export type PeerName =
   | 's3'
   | 'orthanc'
   | 'dicom3tools'
+  | 'nginx'
   | 'fhir'
   | 'strace'
   | 'openssl'
@@ -73,6 +74,8 @@ export const peers: Readonly<Record<PeerName, PeerEntry>> = {
     files: { dicomWebPlugin: join(orthancPlugins, 'libOrthancDicomWeb.so') },
   },
   dicom3tools: { debian: 'dicom3tools', programs: [['dciodvfy']] },
+  // Only the benchmarks run it.
+  nginx: { debian: 'nginx-light', programs: [['nginx']] },
   // The FHIR peer is made of development dependencies and is always there.
   fhir: { debian: 'nothing (npm ci brings it)', programs: [[]] },
   strace: { debian: 'strace', programs: [['strace']] },

@@ -1,0 +1,19 @@
+/** The command line of `bench dicomweb`. */
+import { expect, it } from 'vitest';
+import { PARTS, parseDicomwebOptions } from '../../bench/dicomweb-options.ts';
+
+it('measures all of it unless told otherwise', () => {
+  expect(parseDicomwebOptions([], ['orthanc'])).toMatchObject({ parts: PARTS, rounds: 5, without: [] });
+  expect(parseDicomwebOptions(['--parts', 'frames', '--without', 'orthanc'], ['orthanc'])).toMatchObject({
+    parts: ['frames'],
+    without: ['orthanc'],
+  });
+});
+
+it.each([
+  [['--parts', 'pixels'], /--parts pixels: one or more of metadata/],
+  [['--rounds', '0'], /--rounds 0: a whole number from 1/],
+  [['--without', 'dcm4chee'], /--without dcm4chee/],
+])('refuses %j', (args, sentence) => {
+  expect(() => parseDicomwebOptions(args, ['orthanc'])).toThrow(sentence);
+});
