@@ -76,16 +76,21 @@ export async function insertPacks(
   );
 }
 
-/** For objects that have no piece yet. */
+/** For objects that have no piece, or one of another version, which goes. */
 export async function keepPieces(
   tx: Queryable,
   pieces: readonly (NewPiece & { object: number })[],
 ): Promise<void> {
+  const before = await tx.query<{ id: number }>(
+    'select id from object where id = any($1) and pack is not null order by id for update',
+    [pieces.map(({ object }) => object)],
+  );
+  for (const { id } of before.rows) await dropPiece(tx, id);
   const plan = await planPacks(tx, pieces);
   const { rows } = await tx.query<{ pack: number }>(
     `update object o set pack = p.pack, pack_at = p.at, pack_length = p.length
      from unnest($1::bigint[], $2::bigint[], $3::int[], $4::int[]) as p (id, pack, at, length)
-     where o.id = p.id and o.pack is null returning o.pack`,
+     where o.id = p.id returning o.pack`,
     [
       pieces.map(({ object }) => object),
       plan.places.map((place) => place?.pack),
@@ -144,7 +149,7 @@ export function createPackReader(db: Queryable, keptBytes: number): PackReader {
 }
 
 /**
- * Before an object's row is removed: nothing that it said of a patient stays. Its bytes in the pack become zeros; a
+ * Before an object's row is removed or gets another piece: nothing that it said of a patient stays. Its bytes in the pack become zeros; a
  * pack in which no other object has a piece goes.
  */
 export async function dropPiece(tx: Queryable, object: number): Promise<void> {

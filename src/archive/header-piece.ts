@@ -3,7 +3,8 @@
  * value begins, since that depends on who asks; each fragment is deflated on its own, so that pieces of any objects in
  * any order make one stream. Made by the placers and series-metadata.ts, sent by dicomweb/gzip-stream.ts.
  *
- *   piece: [number of fragments, u16] ([text bytes, u32] [CRC-32 of the text, u32] [deflated bytes, u32])* deflated*
+ *   piece: [version, u16] [number of fragments, u16] ([text bytes, u32] [CRC-32 of the text, u32] [deflated bytes, u32])*
+ *          deflated*
  */
 import { randomUUID } from 'node:crypto';
 import zlib from 'node:zlib';
@@ -14,7 +15,9 @@ import type { LongValue } from './read-header.ts';
 
 /** A longer piece is not kept; it is made each time it is asked for. */
 export const MAX_PIECE_BYTES = 64 * 1024;
-const COUNT_BYTES = 2;
+/** Of what is said of a header: to be raised with every change of that, so that what was kept before is made anew. */
+const VERSION = 1;
+const HEAD_BYTES = 4;
 const FRAGMENT_HEADER_BYTES = 12;
 const MAX_FRAGMENTS = 0xffff;
 
@@ -71,12 +74,13 @@ export function fragmentsOf({
 
 /** Undefined when it is too large to be kept. */
 export function encodePiece(fragments: readonly Fragment[]): Buffer | undefined {
-  const head = Buffer.alloc(COUNT_BYTES + FRAGMENT_HEADER_BYTES * fragments.length);
+  const head = Buffer.alloc(HEAD_BYTES + FRAGMENT_HEADER_BYTES * fragments.length);
   const length = fragments.reduce((sum, { deflated }) => sum + deflated.length, head.length);
   if (length > MAX_PIECE_BYTES || fragments.length > MAX_FRAGMENTS) return undefined;
-  head.writeUInt16LE(fragments.length, 0);
+  head.writeUInt16LE(VERSION, 0);
+  head.writeUInt16LE(fragments.length, 2);
   for (const [n, fragment] of fragments.entries()) {
-    const at = COUNT_BYTES + n * FRAGMENT_HEADER_BYTES;
+    const at = HEAD_BYTES + n * FRAGMENT_HEADER_BYTES;
     head.writeUInt32LE(fragment.length, at);
     head.writeUInt32LE(fragment.crc32, at + 4);
     head.writeUInt32LE(fragment.deflated.length, at + 8);
@@ -84,12 +88,13 @@ export function encodePiece(fragments: readonly Fragment[]): Buffer | undefined 
   return Buffer.concat([head, ...fragments.map(({ deflated }) => deflated)], length);
 }
 
-/** Views of the piece. @throws RangeError when it is none */
-export function decodePiece(piece: Buffer): Fragment[] {
-  const count = piece.readUInt16LE(0);
+/** Views of the piece; undefined for one of another version. @throws RangeError when it is none */
+export function decodePiece(piece: Buffer): Fragment[] | undefined {
+  if (piece.readUInt16LE(0) !== VERSION) return undefined;
+  const count = piece.readUInt16LE(2);
   const fragments: Fragment[] = [];
-  let from = COUNT_BYTES + count * FRAGMENT_HEADER_BYTES;
-  for (let at = COUNT_BYTES; fragments.length < count; at += FRAGMENT_HEADER_BYTES) {
+  let from = HEAD_BYTES + count * FRAGMENT_HEADER_BYTES;
+  for (let at = HEAD_BYTES; fragments.length < count; at += FRAGMENT_HEADER_BYTES) {
     const to = from + piece.readUInt32LE(at + 8);
     if (to > piece.length) throw new RangeError('a header piece is shorter than it says');
     fragments.push({

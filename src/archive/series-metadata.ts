@@ -74,23 +74,23 @@ function* slices(rows: readonly Row[]): Generator<readonly Row[]> {
 }
 
 async function* describeSlice(parts: MetadataParts, rows: readonly Row[]): AsyncGenerator<DescribedInstance> {
-  const pieces = await piecesOf(parts.packs, rows);
-  const lacking = rows.filter(({ object }) => !pieces.has(object)).map(({ object }) => object);
+  const kept = await keptFragments(parts.packs, rows);
+  const lacking = rows.filter(({ object }) => !kept.has(object)).map(({ object }) => object);
   const made: (NewPiece & { object: number })[] = [];
   const reading = readFragments(parts, lacking);
   let read = await reading.next();
   try {
     for (const { object, studyUid, seriesUid, sopUid } of rows) {
-      const piece = pieces.get(object);
-      if (piece) {
-        yield { studyUid, seriesUid, sopUid, fragments: decodePiece(piece) };
+      const known = kept.get(object);
+      if (known) {
+        yield { studyUid, seriesUid, sopUid, fragments: known };
         continue;
       }
       // One whose row went between two questions is no longer there.
       if (read.done || read.value.object !== object) continue;
       const { fragments } = read.value;
-      const kept = encodePiece(fragments);
-      if (kept) made.push({ object, seriesUid, piece: kept });
+      const piece = encodePiece(fragments);
+      if (piece) made.push({ object, seriesUid, piece });
       yield { studyUid, seriesUid, sopUid, fragments };
       read = await reading.next();
     }
@@ -176,12 +176,14 @@ async function findRows(db: Queryable, where: ObjectQuery, after: Row | undefine
 }
 
 /** By object; views of the packs. */
-async function piecesOf(reader: PackReader, rows: readonly Row[]): Promise<Map<number, Buffer>> {
+async function keptFragments(reader: PackReader, rows: readonly Row[]): Promise<Map<number, Fragment[]>> {
   const packs = await reader.read([...new Set(rows.flatMap(({ pack }) => pack ?? []))]);
-  const pieces = new Map<number, Buffer>();
+  const kept = new Map<number, Fragment[]>();
   for (const { object, pack, at, length } of rows) {
     const bytes = pack === null ? undefined : packs.get(pack);
-    if (bytes && at !== null && length !== null) pieces.set(object, bytes.subarray(at, at + length));
+    if (!bytes || at === null || length === null) continue;
+    const fragments = decodePiece(bytes.subarray(at, at + length));
+    if (fragments) kept.set(object, fragments);
   }
-  return pieces;
+  return kept;
 }

@@ -36,7 +36,7 @@ it('is the DICOM JSON of the header, with the addresses of its bulk values put i
   const fragments = fragmentsOf(given);
   expect(fragments).toHaveLength(3);
   expect(textOf(fragments, address)).toBe(dicomJsonText(json));
-  const kept = decodePiece(encodePiece(fragments)!);
+  const kept = decodePiece(encodePiece(fragments)!)!;
   expect(textOf(kept, address)).toBe(dicomJsonText(json));
   for (const { deflated, length, crc32 } of kept) {
     const text = zlib.inflateRawSync(Buffer.concat([deflated, Buffer.from([3, 0])]));
@@ -49,6 +49,12 @@ it('is not kept when it is long', () => {
   const fragments = fragmentsOf(described([element('00214000', 'UT', noise)]));
   expect(encodePiece(fragments)).toBeUndefined();
   expect(textOf(fragments, '')).toContain('00214000');
+});
+
+it('of another version is none', () => {
+  const piece = encodePiece(fragmentsOf(described()))!;
+  piece.writeUInt16LE(0, 0);
+  expect(decodePiece(piece)).toBeUndefined();
 });
 
 it('that is damaged is told as such', () => {

@@ -86,6 +86,24 @@ describe('the metadata of placed objects', () => {
     expect(await described(series[0]!.series)).toEqual(before);
   });
 
+  it('of another version are made anew, once', async () => {
+    const series = aSeries(5);
+    await placed(series);
+    const before = await described(series[0]!.series);
+    const old = await packRows();
+    await r.db.database.query(
+      `update header_pack h set bytes = overlay(h.bytes placing '\\x0000' from o.pack_at + 1)
+       from object o where o.pack = h.id and o.sop_uid = $1`,
+      [series[2]!.sop],
+    );
+    expect(await described(series[0]!.series, reader)).toEqual(before);
+    expect(await described(series[0]!.series)).toEqual(before);
+    expect((await packRows()).map(({ bytes }) => bytes.length)).toEqual([
+      ...old.map(({ bytes }) => bytes.length),
+      expect.any(Number),
+    ]);
+  });
+
   it('leave nothing behind of an object that is dropped, and those beside it stay', async () => {
     const series = aSeries(3);
     await placed(series);
