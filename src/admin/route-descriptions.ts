@@ -77,11 +77,15 @@ const wado = (path: string, what: string): Record<string, RouteText> => ({
     summary: `The metadata of ${what}`,
     type: 'application/dicom+json',
   },
+  [`GET ${path}/rendered`]: {
+    tag: 'DICOMweb',
+    summary: `What a browser shows of ${what}: pictures, reports as HTML, documents as themselves`,
+    type: 'image/jpeg',
+  },
   [`GET ${path}/thumbnail`]: { tag: 'DICOMweb', summary: `A small picture of ${what}`, type: 'image/jpeg' },
 });
 
 const frames = (path: string): Record<string, RouteText> => ({
-  [`GET ${path}/rendered`]: { tag: 'DICOMweb', summary: 'An instance as a picture', type: 'image/jpeg' },
   [`GET ${path}/frames/{frames}`]: {
     tag: 'DICOMweb',
     summary: 'Frames by number, separated by commas',
@@ -233,6 +237,27 @@ export const ROUTE_DESCRIPTIONS: Readonly<Record<string, RouteText>> = {
   ...frames('/dicom-web/studies/{study}/series/{series}/instances/{instance}'),
   'POST /dicom-web/studies': stow('Stores instances'),
   'POST /dicom-web/studies/{study}': stow('Stores instances of one study'),
+  'GET /wado': {
+    tag: 'DICOMweb',
+    summary: 'One instance as DICOM or rendered (WADO-URI, PS3.18 9)',
+    query: {
+      requestType: { description: 'WADO', required: true },
+      studyUID: { description: 'StudyInstanceUID', required: true },
+      seriesUID: { description: 'SeriesInstanceUID', required: true },
+      objectUID: { description: 'SOPInstanceUID', required: true },
+      contentType: 'Media types, best first; without it what a browser shows of the instance',
+      transferSyntax: 'Of contentType=application/dicom (1.2.840.10008.1.2.1)',
+      frameNumber: { description: 'Counted from 1', type: 'integer' },
+      rows: { description: 'Height of the picture', type: 'integer' },
+      columns: { description: 'Width of the picture', type: 'integer' },
+      region: 'left,top,right,bottom, each from 0 to 1',
+      windowCenter: 'With windowWidth, instead of the own window of the object',
+      windowWidth: 'With windowCenter',
+      imageQuality: { description: '1 to 100', type: 'integer' },
+      annotation: 'patient, technique or both: burned into the picture',
+    },
+    type: 'image/jpeg',
+  },
   'GET /api/instances/{instance}/original': {
     tag: 'DICOMweb',
     summary: 'The stored Part 10 file, byte for byte',

@@ -3,7 +3,7 @@
  * The path is the one toDicomJson gives: tags and item numbers, "54000100/0/54001010". Values leave little endian.
  */
 import type { Context } from 'koa';
-import { type LongValue, readDataSet, readHeader } from '../archive/read-header.ts';
+import { type LongValue, type ObjectHeader, readDataSet, readHeader } from '../archive/read-header.ts';
 import { littleEndianWords } from '../archive/same-streams.ts';
 import type { StoredObject } from '../archive/stored-object.ts';
 import { swapWords, wordSize } from '../dicom/byte-order.ts';
@@ -53,7 +53,7 @@ export function retrieveBulkData(parts: FrameParts) {
       );
     const value = isPixels
       ? pixelValue(parts, object, object.pixel!)
-      : await headerValue(parts, object, path);
+      : binaryValue(parts, object, await readHeader(parts.reader, object), path);
     const isMultipart = range.type.startsWith('multipart/');
     const sameness = isMultipart ? 'equivalent' : 'same';
     if (isUnchanged(ctx, sameness, 'bulk', object.contentHash, path, String(isMultipart))) return;
@@ -123,8 +123,13 @@ function littleEndian(parts: FrameParts, object: StoredObject, value: LongValue)
   };
 }
 
-async function headerValue(parts: FrameParts, object: StoredObject, path: string): Promise<Value> {
-  const { dataSet, longValues } = await readHeader(parts.reader, object);
+/** A value of the header, by its path. @throws Failure 'not-found' */
+export function binaryValue(
+  parts: FrameParts,
+  object: StoredObject,
+  { dataSet, longValues }: ObjectHeader,
+  path: string,
+): Value {
   const long = longValues.get(path);
   if (long) return littleEndian(parts, object, long);
   const found = elementAt(dataSet, path);

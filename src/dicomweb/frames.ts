@@ -13,7 +13,8 @@ import { type OutgoingPart, writeMultipart } from './multipart-writer.ts';
 import { chooseFrames, type FrameForm } from './negotiate.ts';
 import { findOne, instanceUrl } from './retrieve.ts';
 
-const MAX_FRAMES_ASKED = 10_000;
+/** As many fit the longest request line that is read (16 KB). */
+const MAX_FRAMES_ASKED = 5_000;
 
 /** GET of …/frames/{list}. */
 export function retrieveFrames(parts: FrameParts) {
@@ -110,7 +111,7 @@ function contentTypeOf(form: FrameForm): string {
 export function parseFrameList(text: string): number[] {
   const pieces = text.split(',');
   if (pieces.length > MAX_FRAMES_ASKED)
-    throw new Failure('invalid', `More than ${MAX_FRAMES_ASKED} frames are asked for at once`);
+    throw new Failure('too-large', `More than ${MAX_FRAMES_ASKED} frames are asked for at once`);
   return pieces.map((piece) => {
     if (!/^[1-9]\d{0,8}$/.test(piece.trim()))
       throw new Failure('invalid', 'A frame list is whole numbers from 1 up, separated by commas');

@@ -170,16 +170,26 @@ export function chooseFrames(stored: string, accepted: readonly AcceptedType[], 
   return form;
 }
 
-export type RenderedType = 'image/jpeg' | 'image/png' | 'image/webp';
-const RENDERED: readonly RenderedType[] = ['image/jpeg', 'image/png', 'image/webp'];
+export interface RenderedForm {
+  readonly type: string;
+  readonly multipart: boolean;
+}
 
-/** The consumer format of a rendered image (PS3.18 8.7.4); JPEG where several will do. */
-export function chooseRendered(accepted: readonly AcceptedType[]): RenderedType {
+/**
+ * The consumer format of a rendered resource (PS3.18 8.7.4).
+ * @param offered what it can be had in, best first
+ * @param single it can come without multipart
+ */
+export function chooseRendered(
+  accepted: readonly AcceptedType[],
+  offered: readonly string[],
+  single: boolean,
+): RenderedForm {
   for (const range of accepted) {
-    const inner =
-      range.type === MULTIPART ? (range.parameters.get('type') ?? '*/*').toLowerCase() : range.type;
-    const type = RENDERED.find((candidate) => covers({ ...range, type: inner }, candidate));
-    if (type) return type;
+    const isMultipart = range.type === MULTIPART || range.type === 'multipart/*';
+    const inner = isMultipart ? (range.parameters.get('type') ?? '*/*').toLowerCase() : range.type;
+    const type = offered.find((candidate) => covers({ ...range, type: inner }, candidate));
+    if (type) return { type, multipart: isMultipart || !single };
   }
-  throw new Failure('not-acceptable', `Rendered images are given as ${RENDERED.join(', ')}`);
+  throw new Failure('not-acceptable', `This is rendered as ${offered.join(', ')}`);
 }

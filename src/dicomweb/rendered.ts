@@ -1,35 +1,46 @@
 /**
- * WADO-RS of rendered pictures and thumbnails (PS3.18 10.4.1.1.4): JPEG, PNG or WebP of an instance or its frames.
- * Frames are read as for frames.ts, then made to pictures by pixels/ in worker threads.
+ * WADO-RS of rendered resources and thumbnails (PS3.18 10.4.1.1.4, 8.7.4): images as JPEG, PNG, WebP or GIF, structured
+ * reports as HTML, encapsulated documents as themselves; of one instance, or of all of a study or series in parts.
+ * Pictures are made by picture.ts, pages by report-html.ts.
  */
 import type { Context } from 'koa';
-import { findRepresentative } from '../archive/each-stored-object.ts';
-import { heldFrame } from '../archive/object-frames.ts';
+import { eachStoredObject, findRepresentative } from '../archive/each-stored-object.ts';
+import { readHeader } from '../archive/read-header.ts';
 import type { StoredObject } from '../archive/stored-object.ts';
 import { Failure } from '../failure.ts';
 import { isDecodable } from '../pixels/decodable.ts';
-import { presentationOf } from '../pixels/presentation.ts';
-import { acceptedBy, disclose, isUnchanged, serviceUrl, stream, targetOf } from './answer.ts';
-import { type FrameParts, ofObject, readImage, renderingCost } from './frame-bytes.ts';
+import { acceptedBy, disclose, isUnchanged, serviceUrl, stream, type Target, targetOf } from './answer.ts';
+import { answerByRange } from './byte-range.ts';
+import { type EncapsulatedDocument, encapsulatedDocument, isDocument } from './encapsulated-document.ts';
+import { type FrameParts, readImage } from './frame-bytes.ts';
 import { parseFrameList } from './frames.ts';
+import type { AcceptedType } from './media-type.ts';
 import { type OutgoingPart, writeMultipart } from './multipart-writer.ts';
-import { chooseRendered, type RenderedType } from './negotiate.ts';
+import { chooseRendered, type RenderedForm } from './negotiate.ts';
+import { checkFrames, checkIsPicture, movingPicture, type PictureType, picture } from './picture.ts';
 import { parseRenderedQuery, type RenderedQuery } from './rendered-query.ts';
-import { findOne, instanceUrl, notFound } from './retrieve.ts';
+import { REPORT_POLICY, reportHtml } from './report-html.ts';
+import { findOne, instanceUrl, notFound, studyVersion } from './retrieve.ts';
 
 type Params = { params: Record<string, string | undefined> };
 
+export const PICTURES: readonly PictureType[] = ['image/jpeg', 'image/png', 'image/webp', 'image/gif'];
+export const HTML = 'text/html';
 /** Longest side of a thumbnail unless a viewport is asked for. */
 const THUMBNAIL = 200;
 
-/** GET of …/instances/{}/rendered (its first frame) and …/frames/{list}/rendered. */
+/** GET of …/rendered of a study, series or instance, and of …/frames/{list}/rendered. */
 export function retrieveRendered(parts: FrameParts) {
   return async (ctx: Context & Params): Promise<void> => {
     const target = targetOf(ctx);
-    const numbers = parseFrameList(ctx.params.frames ?? '1');
+    const numbers = ctx.params.frames === undefined ? undefined : parseFrameList(ctx.params.frames);
     const query = parseRenderedQuery(new URLSearchParams(ctx.querystring));
-    const type = chooseRendered(acceptedBy(ctx));
-    await answerPictures(ctx, parts, await findOne(parts, target), { numbers, query, type });
+    const accepted = acceptedBy(ctx);
+    if (target.sopUid === undefined) {
+      await answerAll(ctx, parts, target, { query, accepted });
+      return;
+    }
+    await answerRendered(ctx, parts, await findOne(parts, target), { numbers, query, accepted });
   };
 }
 
@@ -40,90 +51,210 @@ export function retrieveThumbnail(parts: FrameParts) {
     const numbers = parseFrameList(ctx.params.frames ?? '1').slice(0, 1);
     const asked = parseRenderedQuery(new URLSearchParams(ctx.querystring));
     const query = { ...asked, viewport: asked.viewport ?? { width: THUMBNAIL, height: THUMBNAIL } };
-    const type = chooseRendered(acceptedBy(ctx));
+    const { type } = chooseRendered(acceptedBy(ctx), PICTURES, true);
     const object =
       target.sopUid === undefined
         ? await findRepresentative(parts.database, target)
         : await findOne(parts, target);
     if (!object) throw notFound(target);
-    await answerPictures(ctx, parts, object, { numbers, query, type });
+    await answerPictures(ctx, parts, object, { numbers, query, form: { type, multipart: false } });
   };
 }
 
-interface Pictures {
-  readonly numbers: readonly number[];
+export interface RenderedAsked {
+  /** Undefined: the instance as such. */
+  readonly numbers: readonly number[] | undefined;
   readonly query: RenderedQuery;
-  readonly type: RenderedType;
+  readonly accepted: readonly AcceptedType[];
 }
 
-async function answerPictures(
+/** One instance, as what it is. */
+export async function answerRendered(
   ctx: Context,
   parts: FrameParts,
   object: StoredObject,
-  { numbers, query, type }: Pictures,
+  { numbers, query, accepted }: RenderedAsked,
 ): Promise<void> {
-  if (!object.pixel)
-    throw new Failure(
-      'not-acceptable',
-      `${object.sopUid} has no (7FE0,0010) PixelData: there is nothing to render`,
-    );
-  if (!isDecodable(object.transferSyntax))
-    throw new Failure(
-      'unsupported',
-      `Images of transfer syntax ${object.transferSyntax} cannot be rendered here`,
-    );
-  if (isUnchanged(ctx, 'equivalent', 'rendered', object.contentHash, type, JSON.stringify([numbers, query])))
+  if (numbers === undefined && isReport(object)) {
+    await answerReport(ctx, parts, object, chooseRendered(accepted, [HTML], true));
     return;
+  }
+  if (numbers === undefined && isDocument(object)) {
+    const document = await encapsulatedDocument(parts, object);
+    await answerDocument(ctx, parts, object, document, chooseRendered(accepted, [document.type], true));
+    return;
+  }
+  checkIsPicture(object);
+  const form = chooseRendered(accepted, PICTURES, (numbers?.length ?? 1) === 1 || takesGif(accepted));
+  await answerPictures(ctx, parts, object, { numbers, query, form });
+}
+
+/** Several frames make one GIF, where that is what is wanted most. */
+function takesGif(accepted: readonly AcceptedType[]): boolean {
+  return accepted[0]?.type === 'image/gif';
+}
+
+function isReport({ sopClass, pixel }: StoredObject): boolean {
+  return !pixel && sopClass.startsWith('1.2.840.10008.5.1.4.1.1.88.');
+}
+
+async function answerReport(
+  ctx: Context,
+  parts: FrameParts,
+  object: StoredObject,
+  form: RenderedForm,
+): Promise<void> {
+  const sameness = form.multipart ? 'equivalent' : 'same';
+  if (isUnchanged(ctx, sameness, 'report', object.contentHash, String(form.multipart))) return;
+  const bytes = reportBytes(parts, object);
+  const disclosed = disclose(ctx, parts.database, disclosureOf(object));
+  ctx.set('Content-Security-Policy', REPORT_POLICY);
+  await sendOne(ctx, parts, form, bytes, disclosed);
+}
+
+async function* reportBytes(parts: FrameParts, object: StoredObject): AsyncGenerator<Uint8Array> {
+  yield Buffer.from(reportHtml((await readHeader(parts.reader, object)).dataSet));
+}
+
+async function answerDocument(
+  ctx: Context,
+  parts: FrameParts,
+  object: StoredObject,
+  document: EncapsulatedDocument,
+  form: RenderedForm,
+): Promise<void> {
+  const sameness = form.multipart ? 'equivalent' : 'same';
+  if (isUnchanged(ctx, sameness, 'document', object.contentHash, String(form.multipart))) return;
+  // What a sender wrote runs nothing here. A policy can keep browsers' own viewers from showing PDF, and adds nothing.
+  if (document.type === 'application/pdf') ctx.remove('Content-Security-Policy');
+  else ctx.set('Content-Security-Policy', `${REPORT_POLICY}; sandbox`);
+  const disclosure = disclosureOf(object);
+  if (!form.multipart) {
+    ctx.set('Content-Disposition', `inline; filename="${object.sopUid}.${document.extension}"`);
+    await answerByRange(ctx, parts, { ...document, disclosure });
+    return;
+  }
+  await sendOne(ctx, parts, form, document.bytes(), disclose(ctx, parts.database, disclosure));
+}
+
+async function sendOne(
+  ctx: Context,
+  parts: FrameParts,
+  { type, multipart }: RenderedForm,
+  bytes: AsyncIterable<Uint8Array>,
+  disclosed: Promise<void>,
+): Promise<void> {
+  const contentType = type === HTML ? `${HTML}; charset=utf-8` : type;
+  if (!multipart) {
+    await stream(ctx, parts.log, { type: contentType, bytes, disclosed });
+    return;
+  }
+  async function* one(): AsyncGenerator<OutgoingPart> {
+    yield { contentType, body: bytes };
+  }
+  const { contentType: whole, body } = writeMultipart(type, one());
+  await stream(ctx, parts.log, { type: whole, bytes: body, disclosed });
+}
+
+interface Pictures {
+  readonly numbers: readonly number[] | undefined;
+  readonly query: RenderedQuery;
+  readonly form: RenderedForm;
+}
+
+/**
+ * Frames of one instance: those asked for, or of an instance as such its first one as a still picture, all of them as
+ * a GIF, and all of them in parts.
+ */
+export async function answerPictures(
+  ctx: Context,
+  parts: FrameParts,
+  object: StoredObject,
+  { numbers: asked, query, form }: Pictures,
+): Promise<void> {
+  checkIsPicture(object);
+  const type = form.type as PictureType;
+  const key = JSON.stringify([asked ?? null, query, form]);
+  if (isUnchanged(ctx, form.multipart ? 'equivalent' : 'same', 'rendered', object.contentHash, key)) return;
   const image = await readImage(parts, object);
-  const picture = async (number: number): Promise<Uint8Array> => {
-    const release = parts.budget.take(renderingCost(image, number));
-    try {
-      const frame = await heldFrame(parts, object, image, number);
-      return await ofObject(() => {
-        const presentation = presentationOf(image.header, number, image.pixel.signed);
-        return parts.workers.render(image.pixel, frame, presentation, { ...query, type });
-      });
-    } finally {
-      release();
+  const wantsAll = type === 'image/gif' || form.multipart;
+  const numbers = asked ?? (wantsAll ? image.frames.map((_, index) => index + 1) : [1]);
+  checkFrames(image, numbers);
+  const disclosure = { ...disclosureOf(object), detail: { frames: numbers.length } };
+  const disclosed = disclose(ctx, parts.database, disclosure);
+  if (!form.multipart) {
+    async function* one(): AsyncGenerator<Uint8Array> {
+      yield type === 'image/gif' && numbers.length > 1
+        ? await movingPicture(parts, object, image, { numbers, query })
+        : await picture(parts, object, image, numbers[0]!, { type, query });
     }
-  };
-  for (const number of numbers)
-    if (number > image.frames.length)
-      throw new Failure('not-found', `There is no frame ${number}: the instance has ${image.frames.length}`);
-  const { studyUid, seriesUid, sopUid } = object;
-  const disclosure = {
-    channel: 'rendered',
-    studyUid,
-    seriesUid,
-    sopUid,
-    instances: 1,
-    detail: { frames: numbers.length },
-  } as const;
-  if (numbers.length === 1) {
-    if (ctx.method === 'HEAD') {
-      ctx.set('Content-Type', type);
-      return;
-    }
-    const bytes = await picture(numbers[0]!);
-    await disclose(ctx, parts.database, disclosure);
-    ctx.set('Content-Type', type);
-    ctx.body = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+    await stream(ctx, parts.log, { type, bytes: one(), disclosed });
     return;
   }
-  await disclose(ctx, parts.database, disclosure);
   const url = `${instanceUrl(serviceUrl(ctx, parts.publicUrl), object)}/frames`;
-  async function* pictures(): AsyncGenerator<OutgoingPart> {
+  async function* each(): AsyncGenerator<OutgoingPart> {
     for (const number of numbers) {
-      const bytes = await picture(number);
-      yield {
-        contentType: type,
-        contentLocation: `${url}/${number}/rendered`,
-        body: (async function* () {
-          yield bytes;
-        })(),
-      };
+      const body = pieces(() => picture(parts, object, image, number, { type, query }));
+      yield { contentType: type, contentLocation: `${url}/${number}/rendered`, body };
     }
   }
-  const { contentType, body } = writeMultipart(type, pictures());
-  await stream(ctx, parts.log, { type: contentType, bytes: body });
+  const { contentType, body } = writeMultipart(type, each());
+  await stream(ctx, parts.log, { type: contentType, bytes: body, disclosed });
+}
+
+/** All images of a study or series, in parts: of each its first frame, or as GIF the whole of it. */
+async function answerAll(
+  ctx: Context,
+  parts: FrameParts,
+  target: Target,
+  { query, accepted }: { query: RenderedQuery; accepted: readonly AcceptedType[] },
+): Promise<void> {
+  const form = chooseRendered(accepted, PICTURES, false);
+  const type = form.type as PictureType;
+  const base = serviceUrl(ctx, parts.publicUrl);
+  const [version, representative] = await Promise.all([
+    studyVersion(parts, target),
+    findRepresentative(parts.database, target),
+  ]);
+  if (!representative) {
+    for await (const _ of eachStoredObject(parts.database, target))
+      throw new Failure('not-acceptable', 'Nothing of what is asked for is an image that can be rendered');
+    throw notFound(target);
+  }
+  const key = JSON.stringify([target, query, form]);
+  if (isUnchanged(ctx, 'equivalent', 'rendered', version, base, key)) return;
+  await parts.reader.hasAll(target);
+  const disclosed = disclose(ctx, parts.database, { channel: 'rendered', ...target, detail: { type } });
+  async function* each(): AsyncGenerator<OutgoingPart> {
+    for await (const object of eachStoredObject(parts.database, target)) {
+      // Reports, documents, video: there is no picture of them.
+      if (!object.pixel || !isDecodable(object.transferSyntax)) continue;
+      const body = pieces(() => pictureOfInstance(parts, object, type, query));
+      yield { contentType: type, contentLocation: `${instanceUrl(base, object)}/rendered`, body };
+    }
+  }
+  const { contentType, body } = writeMultipart(type, each());
+  await stream(ctx, parts.log, { type: contentType, bytes: body, disclosed });
+}
+
+async function pictureOfInstance(
+  parts: FrameParts,
+  object: StoredObject,
+  type: PictureType,
+  query: RenderedQuery,
+): Promise<Uint8Array> {
+  const image = await readImage(parts, object);
+  if (type === 'image/gif' && image.frames.length > 1) {
+    const numbers = image.frames.map((_, index) => index + 1);
+    return movingPicture(parts, object, image, { numbers, query });
+  }
+  return picture(parts, object, image, 1, { type, query });
+}
+
+async function* pieces(made: () => Promise<Uint8Array>): AsyncGenerator<Uint8Array> {
+  yield await made();
+}
+
+function disclosureOf({ studyUid, seriesUid, sopUid }: StoredObject) {
+  return { channel: 'rendered', studyUid, seriesUid, sopUid, instances: 1 } as const;
 }

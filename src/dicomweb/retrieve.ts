@@ -33,29 +33,38 @@ type Params = { params: Record<string, string | undefined> };
 export function retrieveInstances(parts: FrameParts) {
   return async (ctx: Context & Params): Promise<void> => {
     const target = targetOf(ctx);
-    const form = chooseDicom(acceptedBy(ctx), target.sopUid !== undefined);
-    const counts = await countByTransferSyntax(parts.database, target);
-    if (counts.size === 0) throw notFound(target);
-    refuseUngivable(counts, form);
-    const base = serviceUrl(ctx, parts.publicUrl);
-    const object = target.sopUid === undefined ? undefined : await findOne(parts, target);
-    const version = object?.contentHash ?? (await studyVersion(parts, target));
-    if (isUnchanged(ctx, 'equivalent', 'instances', version, base, formKey(target, form))) return;
-    const instances = [...counts.values()].reduce((sum, count) => sum + count, 0);
-    await parts.reader.hasAll(target);
-    await disclose(ctx, parts.database, { channel: 'wado', ...target, instances });
-    if (object && !form.multipart) {
-      const way = wayOf(object, form);
-      await stream(ctx, parts.log, {
-        type: contentTypeOf(object, way),
-        ...(way === 'as-stored' && { length: object.length }),
-        bytes: fileOf(parts, object, way),
-      });
-      return;
-    }
-    const { contentType, body } = writeMultipart('application/dicom', partsOf(parts, target, form, base));
-    await stream(ctx, parts.log, { type: contentType, bytes: body });
+    await answerInstances(ctx, parts, target, chooseDicom(acceptedBy(ctx), target.sopUid !== undefined));
   };
+}
+
+/** Whole instances in the form chosen. @throws Failure 'not-found', 'not-acceptable' for an object it cannot be given of */
+export async function answerInstances(
+  ctx: Context,
+  parts: FrameParts,
+  target: Target,
+  form: DicomForm,
+): Promise<void> {
+  const counts = await countByTransferSyntax(parts.database, target);
+  if (counts.size === 0) throw notFound(target);
+  refuseUngivable(counts, form);
+  const base = serviceUrl(ctx, parts.publicUrl);
+  const object = target.sopUid === undefined ? undefined : await findOne(parts, target);
+  const version = object?.contentHash ?? (await studyVersion(parts, target));
+  if (isUnchanged(ctx, 'equivalent', 'instances', version, base, formKey(target, form))) return;
+  const instances = [...counts.values()].reduce((sum, count) => sum + count, 0);
+  await parts.reader.hasAll(target);
+  await disclose(ctx, parts.database, { channel: 'wado', ...target, instances });
+  if (object && !form.multipart) {
+    const way = wayOf(object, form);
+    await stream(ctx, parts.log, {
+      type: contentTypeOf(object, way),
+      ...(way === 'as-stored' && { length: object.length }),
+      bytes: fileOf(parts, object, way),
+    });
+    return;
+  }
+  const { contentType, body } = writeMultipart('application/dicom', partsOf(parts, target, form, base));
+  await stream(ctx, parts.log, { type: contentType, bytes: body });
 }
 
 /** The instance of a path. @throws Failure 'not-found' */

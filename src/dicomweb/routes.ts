@@ -1,5 +1,5 @@
 /**
- * The DICOMweb door (PS3.18): QIDO-RS, WADO-RS and STOW-RS under /dicom-web, and the stored files under /api/instances.
+ * The DICOMweb door (PS3.18): QIDO-RS, WADO-RS and STOW-RS under /dicom-web, WADO-URI at /wado, and the stored files under /api/instances.
  * Made by http.ts with the archive's parts; bytes and rows come from the archive, pictures from pixels/.
  */
 import Router from '@koa/router';
@@ -18,6 +18,7 @@ import { retrieveRendered, retrieveThumbnail } from './rendered.ts';
 import { retrieveInstances } from './retrieve.ts';
 import { answerFailures } from './status.ts';
 import { store } from './stow.ts';
+import { retrieveByUri } from './wado-uri.ts';
 
 export interface DicomwebParts {
   readonly archive: Pick<Archive, 'database' | 'reader' | 'openReception' | 'refusals'>;
@@ -61,9 +62,9 @@ export function createDicomwebRoutes({ archive, publicUrl, log }: DicomwebParts)
   for (const resource of [STUDY, SERIES, INSTANCE]) {
     router.get(resource, retrieveInstances(parts));
     router.get(`${resource}/metadata`, retrieveMetadata({ ...parts, packs }));
+    router.get(`${resource}/rendered`, retrieveRendered(parts));
     router.get(`${resource}/thumbnail`, retrieveThumbnail(parts));
   }
-  router.get(`${INSTANCE}/rendered`, retrieveRendered(parts));
   router.get(`${INSTANCE}/frames/:frames`, retrieveFrames(parts));
   router.get(`${INSTANCE}/frames/:frames/rendered`, retrieveRendered(parts));
   router.get(`${INSTANCE}/frames/:frames/thumbnail`, retrieveThumbnail(parts));
@@ -72,6 +73,7 @@ export function createDicomwebRoutes({ archive, publicUrl, log }: DicomwebParts)
   router.post('/dicom-web/studies', store(stowParts));
   router.post(STUDY, store(stowParts));
 
+  router.get('/wado', retrieveByUri(parts));
   router.get('/api/instances/:instance/original', retrieveOriginal(parts));
   return { router, stop: () => workers.stop() };
 }

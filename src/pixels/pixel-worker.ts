@@ -3,6 +3,7 @@
  */
 import { parentPort } from 'node:worker_threads';
 import { asFailure } from '../failure.ts';
+import { cine } from './cine.ts';
 import { decodedLength } from './decodable.ts';
 import { decodeFrame, loadCodecs } from './decode-frame.ts';
 import type { ImagePixel } from './image-pixel.ts';
@@ -20,7 +21,9 @@ export type PixelTask =
       frame: Uint8Array;
       presentation: Presentation;
       options: PictureOptions;
-    };
+    }
+  /** `frame` holds PNG files of these lengths. */
+  | { kind: 'cine'; frame: Uint8Array; lengths: readonly number[]; delayMs: number };
 
 export type PixelAnswer = { bytes: Uint8Array } | { failure: { kind: string; message: string } };
 
@@ -39,6 +42,8 @@ function work(task: PixelTask): Uint8Array | Promise<Uint8Array> {
       return Uint8Array.of(sameSamples(task.pixel, task.frame, task.other.pixel, task.other.frame) ? 1 : 0);
     case 'render':
       return renderFrame(task.pixel, task.frame, task.presentation, task.options);
+    case 'cine':
+      return cine(task.frame, task.lengths, task.delayMs);
   }
 }
 
@@ -49,7 +54,7 @@ port.on('message', async (task: PixelTask) => {
     // A copy of its own length: what is transferred is gone here, and pooled memory cannot go.
     const own = new Uint8Array(bytes);
     port.postMessage({ bytes: own } satisfies PixelAnswer, [own.buffer]);
-    if (decodedLength(task.pixel) > LARGE_FRAME_BYTES) loaded = loadCodecs();
+    if ('pixel' in task && decodedLength(task.pixel) > LARGE_FRAME_BYTES) loaded = loadCodecs();
   } catch (thrown) {
     const failure = asFailure(thrown);
     // A codec that gave up has left its memory in an unknown state: it begins anew, with new memory.

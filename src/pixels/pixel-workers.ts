@@ -26,6 +26,8 @@ export interface PixelWorkers {
     presentation: Presentation,
     options: PictureOptions,
   ): Promise<Uint8Array>;
+  /** A GIF of PNG files of one size, shown so long each. */
+  cine(pictures: readonly Uint8Array[], delayMs: number): Promise<Uint8Array>;
   /** Ends the threads; tasks still waiting fail as 'unavailable'. */
   stop(): Promise<void>;
 }
@@ -142,6 +144,13 @@ export function createPixelWorkers(options: PixelWorkersOptions = {}): PixelWork
     },
     render: (pixel, frame, presentation, pictureOptions) =>
       submit({ kind: 'render', pixel, frame, presentation, options: pictureOptions }),
+    cine: (pictures, delayMs) =>
+      submit({
+        kind: 'cine',
+        frame: Buffer.concat(pictures),
+        lengths: pictures.map(({ length }) => length),
+        delayMs,
+      }),
     async stop() {
       stopped = true;
       for (const job of waiting.splice(0))

@@ -4,6 +4,7 @@
  */
 import sharp, { type Sharp } from 'sharp';
 import { Failure } from '../failure.ts';
+import { annotated } from './annotation.ts';
 import { toRgb } from './colour.ts';
 import { decodeFrame } from './decode-frame.ts';
 import { storedValues, toGray } from './grayscale.ts';
@@ -24,12 +25,14 @@ export interface Viewport {
 }
 
 export interface PictureOptions {
-  readonly type: 'image/jpeg' | 'image/png' | 'image/webp';
+  readonly type: 'image/jpeg' | 'image/png' | 'image/webp' | 'image/gif';
   /** 1 to 100; has no meaning for PNG. */
   readonly quality: number;
   readonly viewport?: Viewport;
   /** Instead of the object's own. */
   readonly window?: Window;
+  /** Burned into the picture. */
+  readonly annotation?: readonly string[];
 }
 
 // One thread of libvips a picture: the workers are the parallelism.
@@ -81,7 +84,8 @@ export async function renderFrame(
   const { bytes, width, height, channels } = pictureOf(pixel, frame, presentation, options.window);
   let picture = sharp(bytes, { raw: { width, height, channels }, limitInputPixels: false });
   picture = inViewport(picture, pixel, options.viewport);
-  if (channels === 1) picture = picture.toColourspace('b-w');
+  if (options.annotation?.length) picture = await annotated(picture, options.annotation);
+  else if (channels === 1) picture = picture.toColourspace('b-w');
   // A picture is looked at once: half the time is worth more than a hundredth of its bytes.
   switch (options.type) {
     case 'image/png':
@@ -92,6 +96,8 @@ export async function renderFrame(
       return picture
         .jpeg({ quality: options.quality, chromaSubsampling: '4:4:4', optimiseCoding: false })
         .toBuffer();
+    case 'image/gif':
+      return picture.gif().toBuffer();
   }
 }
 

@@ -235,7 +235,7 @@ describe('pictures', () => {
   });
 
   it('are not made in formats that are not offered', async () => {
-    expect(await refusal(url('rendered'), { headers: { Accept: 'image/gif' } })).toMatchObject({
+    expect(await refusal(url('rendered'), { headers: { Accept: 'image/avif' } })).toMatchObject({
       status: 406,
     });
   });

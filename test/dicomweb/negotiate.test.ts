@@ -154,17 +154,22 @@ describe('chooseFrames', () => {
 });
 
 describe('chooseRendered', () => {
+  const offered = ['image/jpeg', 'image/png', 'image/webp'];
   it.each([
-    ['image/png', 'image/png'],
-    ['image/webp, image/png;q=0.5', 'image/webp'],
-    ['image/*', 'image/jpeg'],
-    ['multipart/related; type="image/png"', 'image/png'],
-    ['text/html, image/avif, */*;q=0.8', 'image/jpeg'],
-  ])('%s → %s', (accept, type) => {
-    expect(chooseRendered(parseAccept(accept))).toBe(type);
+    ['image/png', 'image/png', false],
+    ['image/webp, image/png;q=0.5', 'image/webp', false],
+    ['image/*', 'image/jpeg', false],
+    ['multipart/related; type="image/png"', 'image/png', true],
+    ['multipart/related', 'image/jpeg', true],
+    ['text/html, image/avif, */*;q=0.8', 'image/jpeg', false],
+  ])('%s → %s', (accept, type, multipart) => {
+    expect(chooseRendered(parseAccept(accept), offered, true)).toEqual({ type, multipart });
+    expect(chooseRendered(parseAccept(accept), offered, false)).toEqual({ type, multipart: true });
   });
 
   it('says what there is', () => {
-    expect(() => chooseRendered(parseAccept('image/gif'))).toThrow('image/jpeg, image/png, image/webp');
+    expect(() => chooseRendered(parseAccept('image/gif'), offered, true)).toThrow(
+      'image/jpeg, image/png, image/webp',
+    );
   });
 });
