@@ -9,6 +9,8 @@ export interface CodestreamSize {
   readonly width: number;
   readonly height: number;
   readonly components: number;
+  /** Bits a sample. */
+  readonly precision: number;
 }
 
 /** SOF markers of T.81 and T.87; C4, C8 and CC are not frames. */
@@ -21,7 +23,12 @@ export function jpegSize(bytes: Uint8Array): CodestreamSize | undefined {
   for (const { marker, segment } of jpegSegments(bytes)) {
     if (!isFrameStart(marker)) continue;
     if (segment.length < 6) return undefined;
-    return { height: segment.readUInt16BE(1), width: segment.readUInt16BE(3), components: segment[5]! };
+    return {
+      height: segment.readUInt16BE(1),
+      width: segment.readUInt16BE(3),
+      components: segment[5]!,
+      precision: segment[0]!,
+    };
   }
   return undefined;
 }
@@ -61,12 +68,14 @@ function* jpegSegments(frame: Uint8Array): Generator<{ marker: number; segment: 
 export function jpeg2000Size(bytes: Uint8Array): CodestreamSize | undefined {
   const head = Buffer.from(bytes.buffer, bytes.byteOffset, Math.min(bytes.byteLength, 4096));
   const soc = head.indexOf(Buffer.from([0xff, 0x4f, 0xff, 0x51]));
-  if (soc < 0 || soc + 42 > head.length) return undefined;
+  if (soc < 0 || soc + 43 > head.length) return undefined;
   const siz = soc + 4;
   return {
     width: head.readUInt32BE(siz + 4) - head.readUInt32BE(siz + 12),
     height: head.readUInt32BE(siz + 8) - head.readUInt32BE(siz + 16),
     components: head.readUInt16BE(siz + 36),
+    // The highest bit says signed; the rest is one less than the bits.
+    precision: (head[siz + 38]! & 0x7f) + 1,
   };
 }
 
@@ -84,7 +93,7 @@ const JXL_RATIOS = [
 ] as const;
 
 /** Of JPEG XL, bare or in its container; undefined when it begins with neither. */
-export function jpegXlSize(bytes: Uint8Array): Omit<CodestreamSize, 'components'> | undefined {
+export function jpegXlSize(bytes: Uint8Array): Pick<CodestreamSize, 'width' | 'height'> | undefined {
   const head = Buffer.from(bytes.buffer, bytes.byteOffset, Math.min(bytes.byteLength, 4096));
   const box = head.indexOf('jxlc');
   const start =

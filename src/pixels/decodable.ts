@@ -19,6 +19,8 @@ export const CODECS: Readonly<Record<string, Codec>> = {
   '1.2.840.10008.1.2.5': 'rle',
   '1.2.840.10008.1.2.4.50': 'jpeg',
   '1.2.840.10008.1.2.4.51': 'jpeg',
+  '1.2.840.10008.1.2.4.53': 'jpeg',
+  '1.2.840.10008.1.2.4.55': 'jpeg',
   '1.2.840.10008.1.2.4.57': 'jpeg',
   '1.2.840.10008.1.2.4.70': 'jpeg',
   '1.2.840.10008.1.2.4.80': 'jpeg-ls',
@@ -35,6 +37,8 @@ export const CODECS: Readonly<Record<string, Codec>> = {
 const LOSSY_METHODS: Readonly<Record<string, string>> = {
   '1.2.840.10008.1.2.4.50': 'ISO_10918_1',
   '1.2.840.10008.1.2.4.51': 'ISO_10918_1',
+  '1.2.840.10008.1.2.4.53': 'ISO_10918_1',
+  '1.2.840.10008.1.2.4.55': 'ISO_10918_1',
   '1.2.840.10008.1.2.4.81': 'ISO_14495_1',
   '1.2.840.10008.1.2.4.91': 'ISO_15444_1',
   '1.2.840.10008.1.2.4.112': 'ISO_18181_1',
@@ -82,7 +86,7 @@ function colourAfter(
 
 /** JPEG whose colour is turned back while it is decoded; lossless JPEG keeps what the header says, to the bit. */
 export function isLossyJpeg(transferSyntaxUid: string): boolean {
-  return transferSyntaxUid === '1.2.840.10008.1.2.4.50' || transferSyntaxUid === '1.2.840.10008.1.2.4.51';
+  return lossyMethod(transferSyntaxUid) === 'ISO_10918_1';
 }
 
 /** The defined term of (0028,2114) LossyImageCompressionMethod (PS3.3 C.7.6.1.1.5.1); undefined for lossless syntaxes. */

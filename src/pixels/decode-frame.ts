@@ -12,6 +12,7 @@ import {
   decodedLength,
   decodedPixel,
   isLossyJpeg,
+  lossyMethod,
   MAX_DECODED_BYTES,
 } from './decodable.ts';
 import type { ImagePixel } from './image-pixel.ts';
@@ -52,17 +53,38 @@ export function decodeFrame(pixel: ImagePixel, frame: Uint8Array): DecodedFrame 
   }
   if (codec === 'rle')
     return { samples: decodeRle(frame, pixel), photometricInterpretation, planarConfiguration };
-  checkSize(codec, pixel, frame);
-  if (codec === 'jpeg-ls')
-    return { samples: decodeJpegLs(frame, pixel), photometricInterpretation, planarConfiguration };
-  const decoded = runCodec(codec, pixel, frame);
-  const samples = decoded.getDecodedBuffer() ?? new Uint8Array(0);
+  const { precision } = checkedSize(codec, pixel, frame);
+  const samples = codec === 'jpeg-ls' ? decodeJpegLs(frame, pixel) : decodedByCodec(codec, pixel, frame);
+  if (precision > pixel.bitsStored && lossyMethod(pixel.transferSyntaxUid)) limitToStoredBits(samples, pixel);
+  return { samples, photometricInterpretation, planarConfiguration };
+}
+
+function decodedByCodec(codec: Codec, pixel: ImagePixel, frame: Uint8Array): Uint8Array {
+  const samples = runCodec(codec, pixel, frame).getDecodedBuffer() ?? new Uint8Array(0);
   if (samples.length !== decodedLength(pixel))
     throw new Failure(
       'invalid',
       `The frame decodes to ${samples.length} bytes where its dimensions need ${decodedLength(pixel)}`,
     );
-  return { samples, photometricInterpretation, planarConfiguration };
+  return samples;
+}
+
+/**
+ * An encoder that was told of 16 bits where 12 are stored can overshoot: 4,100 for a white of 4,095 would be taken for
+ * 4 by whoever reads the stored bits, and be a black speck.
+ */
+function limitToStoredBits(samples: Uint8Array, pixel: ImagePixel): void {
+  const { bitsAllocated, bitsStored, highBit, signed } = pixel;
+  if (bitsAllocated !== 16 || highBit !== bitsStored - 1) return;
+  const view = new DataView(samples.buffer, samples.byteOffset, samples.byteLength);
+  const [least, most] = signed
+    ? [-(2 ** (bitsStored - 1)), 2 ** (bitsStored - 1) - 1]
+    : [0, 2 ** bitsStored - 1];
+  for (let at = 0; at + 1 < samples.length; at += 2) {
+    const value = signed ? view.getInt16(at, true) : view.getUint16(at, true);
+    if (value > most) view.setUint16(at, most, true);
+    else if (value < least) view.setInt16(at, least, true);
+  }
 }
 
 function checkImagePixel(pixel: ImagePixel, codec: Codec): void {
@@ -99,7 +121,8 @@ function checkNativeLength(pixel: ImagePixel, frame: Uint8Array): void {
     throw new Failure('invalid', `The frame has ${frame.length} bytes where its dimensions need ${needed}`);
 }
 
-function checkSize(codec: Codec, pixel: ImagePixel, frame: Uint8Array): void {
+/** What the codestream says of itself, once it fits what the object says. */
+function checkedSize(codec: Codec, pixel: ImagePixel, frame: Uint8Array): CodestreamSize {
   const size = codestreamSize(codec, pixel, frame);
   if (!size) throw new Failure('invalid', 'The frame is no codestream of its transfer syntax');
   if (size.width !== pixel.columns || size.height !== pixel.rows || size.components !== pixel.samplesPerPixel)
@@ -111,6 +134,7 @@ function checkSize(codec: Codec, pixel: ImagePixel, frame: Uint8Array): void {
   // A block of eight by eight takes a bit at least: what claims more is refused before it has its memory.
   if (codec === 'jpeg' && frame.length * 512 < pixel.rows * pixel.columns)
     throw new Failure('invalid', `The frame has ${frame.length} bytes, too few for its rows and columns`);
+  return size;
 }
 
 function codestreamSize(codec: Codec, pixel: ImagePixel, frame: Uint8Array): CodestreamSize | undefined {
@@ -120,7 +144,7 @@ function codestreamSize(codec: Codec, pixel: ImagePixel, frame: Uint8Array): Cod
       return jpegSize(frame);
     case 'jpeg-xl': {
       const size = jpegXlSize(frame);
-      return size && { ...size, components: pixel.samplesPerPixel };
+      return size && { ...size, components: pixel.samplesPerPixel, precision: pixel.bitsStored };
     }
     default:
       return jpeg2000Size(frame);

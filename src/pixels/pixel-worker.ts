@@ -25,7 +25,9 @@ export type PixelTask =
   /** `frame` holds PNG files of these lengths. */
   | { kind: 'cine'; frame: Uint8Array; lengths: readonly number[]; delayMs: number };
 
-export type PixelAnswer = { bytes: Uint8Array } | { failure: { kind: string; message: string } };
+export type PixelAnswer =
+  | { bytes: Uint8Array }
+  | { failure: { kind: string; message: string; cause?: string } };
 
 const port = parentPort;
 if (!port) throw new Error('pixel-worker.ts is started by pixel-workers.ts');
@@ -62,7 +64,11 @@ port.on('message', async (task: PixelTask) => {
     if (isBroken) loaded = loadCodecs();
     port.postMessage({
       failure: isBroken
-        ? { kind: 'invalid', message: 'The frame cannot be decoded: its codec found it broken' }
+        ? {
+            kind: 'invalid',
+            message: 'The frame cannot be decoded: its codec found it broken',
+            cause: (thrown instanceof Error && thrown.stack) || String(thrown),
+          }
         : { kind: failure.kind, message: failure.message },
     } satisfies PixelAnswer);
   }

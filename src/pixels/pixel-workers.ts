@@ -102,7 +102,11 @@ export function createPixelWorkers(options: PixelWorkersOptions = {}): PixelWork
       if ('bytes' in answer) settle(true, () => job.resolve(answer.bytes));
       else
         settle(true, () =>
-          job.reject(new Failure(answer.failure.kind as FailureKind, answer.failure.message)),
+          job.reject(
+            new Failure(answer.failure.kind as FailureKind, answer.failure.message, {
+              ...(answer.failure.cause && { cause: new Error(answer.failure.cause) }),
+            }),
+          ),
         );
     };
     const onError = (cause: unknown): void =>

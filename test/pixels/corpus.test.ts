@@ -10,7 +10,6 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { readFileMeta } from '../../src/dicom/part10.ts';
 import { Failure } from '../../src/failure.ts';
 import { decodedPixel, isDecodable, lossyMethod } from '../../src/pixels/decodable.ts';
-import { storedValues } from '../../src/pixels/grayscale.ts';
 import type { ImagePixel } from '../../src/pixels/image-pixel.ts';
 import { createPixelWorkers } from '../../src/pixels/pixel-workers.ts';
 import { presentationOf } from '../../src/pixels/presentation.ts';
@@ -19,6 +18,7 @@ import { peer } from '../support/peers.ts';
 import { tempFolder } from '../support/temp-folder.ts';
 import { type ImageFile, imageOf } from './image-file.ts';
 import { byDcmtk, byGdcm, pictureByDcmtk } from './other-decoder.ts';
+import { furthest, valuesByPixel } from './values.ts';
 
 const LIMIT_MS = 400_000;
 const workers = createPixelWorkers({ threads: 2 });
@@ -89,25 +89,9 @@ async function decoded(file: string | Uint8Array): Promise<Decoded> {
   const frames = new Map<number, ArrayLike<number>>();
   for (const number of [1, Math.ceil(image.frameCount / 2), image.frameCount]) {
     const samples = await workers.decode(image.pixel, await image.frame(number));
-    frames.set(number, byPixel(storedValues(samples, pixel), pixel));
+    frames.set(number, valuesByPixel(samples, pixel));
   }
   return { pixel, frames };
-}
-
-function byPixel(values: ArrayLike<number>, { planarConfiguration, samplesPerPixel }: ImagePixel) {
-  if (planarConfiguration === 0 || samplesPerPixel === 1) return values;
-  const pixels = values.length / samplesPerPixel;
-  return Float64Array.from(
-    values,
-    (_, at) => values[(at % samplesPerPixel) * pixels + Math.floor(at / samplesPerPixel)]!,
-  );
-}
-
-function furthest(ours: ArrayLike<number>, theirs: ArrayLike<number>): number {
-  if (ours.length !== theirs.length) return Number.POSITIVE_INFINITY;
-  let furthest = 0;
-  for (let at = 0; at < ours.length; at++) furthest = Math.max(furthest, Math.abs(ours[at]! - theirs[at]!));
-  return furthest;
 }
 
 function difference(ours: Decoded, theirs: Decoded): number {

@@ -9,7 +9,7 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 
 const run = promisify(execFile);
-const JPEG = /^1\.2\.840\.10008\.1\.2\.4\.(5[017]|70)$/;
+const JPEG = /^1\.2\.840\.10008\.1\.2\.4\.(5[01357]|70)$/;
 const JPEG_LS = /^1\.2\.840\.10008\.1\.2\.4\.8[01]$/;
 const RLE = '1.2.840.10008.1.2.5';
 
