@@ -53,8 +53,9 @@ const qido = (what: string): RouteText => ({
   query: {
     limit: { description: 'Matches at most', type: 'integer' },
     offset: { description: 'Matches to skip', type: 'integer' },
-    includefield: 'Attributes to include, by keyword or tag, or all',
+    includefield: 'Attributes to include, by keyword, tag or path, or all',
     fuzzymatching: { description: 'Whether names match word by word', type: 'boolean' },
+    emptyvaluematching: { description: 'Whether "" means an empty value', type: 'boolean' },
   },
   type: 'application/dicom+json',
 });

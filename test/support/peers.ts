@@ -49,6 +49,7 @@ export const peers: Readonly<Record<PeerName, PeerEntry>> = {
         'dcmdump',
         'dump2dcm',
         'dcm2json',
+        'dcm2xml',
         'dcmodify',
         'dcmconv',
         'dcmcjpeg',
