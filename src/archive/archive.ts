@@ -11,6 +11,7 @@ import type { Database } from './database/database.ts';
 import type { ConflictPolicy } from './decide-indexing.ts';
 import { type IntakeThreads, type JournalSeat, startIntake } from './intake/intake.ts';
 import type { SettlerState } from './intake/settler.ts';
+import { createSpool, type Spool } from './intake/spool.ts';
 import type { WebReception } from './intake/web-reception.ts';
 import type { ObjectStore } from './object-store/object-store.ts';
 import { openStore, type StoreConfig } from './open-store.ts';
@@ -65,6 +66,8 @@ export interface Archive {
   seated(): void;
   /** The only way in for STOW. */
   openReception(from: { actor?: string; address?: string }): Promise<WebReception>;
+  /** Where STOW's bulk data waits for its instance. */
+  readonly spool: Spool;
   /** Removes from the store what `removal` says and nothing else refers to; what fails is tried again later. */
   removeBytes(key: string): Promise<void>;
   /** Resolves when what an earlier run left in its journals is settled. */
@@ -184,6 +187,7 @@ export async function createArchive(parts: ArchiveParts): Promise<Archive> {
     seat: (name) => started().seat(name),
     seated: () => started().seated(),
     openReception: (from) => started().openReception(from),
+    spool: createSpool({ folder: dataFolder.tmp, ...parts.journal }),
     async removeBytes(key) {
       try {
         await removeBytes(database, store, key);

@@ -1,6 +1,6 @@
 /**
- * How many bytes of frames may be held at once, over all requests: decoding and rendering need a frame whole.
- * Made once by routes.ts; frames.ts and rendered.ts take from it before they read.
+ * How many bytes may be held at once, over all requests: decoding and rendering need a frame whole, STOW its metadata.
+ * Made by routes.ts; frames.ts, rendered.ts and stow-json.ts take from it before they read.
  */
 import { Failure } from '../failure.ts';
 
@@ -12,13 +12,13 @@ export interface ByteBudget {
   take(bytes: number): () => void;
 }
 
-export function createByteBudget(limit: number): ByteBudget {
+export function createByteBudget(limit: number, what = 'large frames'): ByteBudget {
   let held = 0;
   return {
     take(bytes) {
       // A lone request is always let in: its own bound is MAX_FRAME_BYTES.
       if (held > 0 && held + bytes > limit)
-        throw new Failure('unavailable', 'Too many large frames are being worked on', { retryAfterS: 2 });
+        throw new Failure('unavailable', `Too many ${what} are being worked on`, { retryAfterS: 2 });
       held += bytes;
       return () => {
         held -= bytes;

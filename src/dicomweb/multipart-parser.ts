@@ -58,6 +58,20 @@ export async function* parseMultipart(
   }
 }
 
+/**
+ * The boundary says where a part ends, but bytes that look like one may stand in an object, and what lies before them
+ * may be an object too, a shorter one: a part that says it is longer is not whole. (Of one that says it is shorter
+ * nothing is missing.)
+ * @throws Failure 'invalid'
+ */
+export function checkLength(declared: string | undefined, passed: number): void {
+  if (declared !== undefined && /^\d+$/.test(declared) && Number(declared) > passed)
+    throw new Failure(
+      'invalid',
+      `A part ends after ${passed} of the ${declared} bytes of its Content-Length`,
+    );
+}
+
 class DelimitedReader {
   readonly #source: AsyncIterator<Uint8Array>;
   readonly #delimiter: Buffer;

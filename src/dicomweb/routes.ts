@@ -21,7 +21,7 @@ import { store } from './stow.ts';
 import { retrieveByUri } from './wado-uri.ts';
 
 export interface DicomwebParts {
-  readonly archive: Pick<Archive, 'database' | 'reader' | 'openReception' | 'refusals'>;
+  readonly archive: Pick<Archive, 'database' | 'reader' | 'openReception' | 'spool' | 'refusals'>;
   /** Where clients reach us, without trailing slash; undefined: as each request says. */
   readonly publicUrl: string | undefined;
   readonly log: Log;
@@ -35,6 +35,8 @@ export interface DicomwebDoor {
 
 /** Of all requests together; a single frame may be as large as frame-bytes.ts allows. */
 const HELD_FRAME_BYTES = 1024 ** 3;
+/** Of STOW's metadata form, of all requests together. */
+const HELD_METADATA_BYTES = 96 * 1024 * 1024;
 /** Of headers that were asked for last: some 10,000 instances. */
 const HELD_PACK_BYTES = 32 * 1024 * 1024;
 const STUDY = '/dicom-web/studies/:study';
@@ -47,8 +49,9 @@ export function createDicomwebRoutes({ archive, publicUrl, log }: DicomwebParts)
   const parts = { database, reader, publicUrl, log, workers, budget: createByteBudget(HELD_FRAME_BYTES) };
   const packs = createPackReader(database, HELD_PACK_BYTES);
   const searchParts = { ...parts, pages: createSearchPages() };
-  const { openReception, refusals } = archive;
-  const stowParts = { publicUrl, log, openReception, refusals };
+  const { openReception, spool, refusals } = archive;
+  const metadataBudget = createByteBudget(HELD_METADATA_BYTES, 'metadata of other requests');
+  const stowParts = { publicUrl, log, openReception, spool, metadataBudget, refusals };
   const router = new Router();
   router.use(answerFailures(log));
 

@@ -4,7 +4,8 @@
  * into the Warning header and the archive's table of refusals.
  */
 import type { DicomJson } from '../dicom/dicom-json.ts';
-import type { FailureKind } from '../failure.ts';
+import { isUid } from '../dicom/uid.ts';
+import { asFailure, causeCodes, type FailureKind } from '../failure.ts';
 
 /** Failure Reason (0008,1197): PS3.18 table I.2-2, PS3.4 B.2.3 and PS3.7 Annex C. */
 export const REASON = {
@@ -12,13 +13,19 @@ export const REASON = {
   mismatch: 0xa900,
   cannotUnderstand: 0xc000,
   processingFailure: 0x0110,
+  transferSyntax: 0xc122,
 } as const;
+
+/** Warning Reason (0008,1196): PS3.18 table I.2-1. */
+export const WARNING = { coercion: 0xb000 } as const;
 
 export interface StoredPart {
   readonly sopClassUid: string;
   readonly sopInstanceUid: string;
   readonly studyUid: string;
   readonly seriesUid: string;
+  /** A Warning Reason: stored, but not quite as it came. */
+  readonly warning?: number;
 }
 
 export interface FailedPart {
@@ -41,17 +48,42 @@ export function reasonOf(kind: FailureKind): number {
       return REASON.mismatch;
     case 'internal':
       return REASON.processingFailure;
+    case 'unsupported':
+      return REASON.transferSyntax;
     default:
       return REASON.cannotUnderstand;
   }
 }
 
+/** @param of as far as it is known: what is no UID is left out */
+export function failedPart(
+  thrown: unknown,
+  of: {
+    sopClassUid?: string | undefined;
+    sopInstanceUid?: string | undefined;
+    transferSyntaxUid?: string | undefined;
+  },
+): FailedPart {
+  const failure = asFailure(thrown);
+  const { sopClassUid, sopInstanceUid, transferSyntaxUid } = of;
+  return {
+    ...(sopClassUid !== undefined && isUid(sopClassUid) && { sopClassUid }),
+    ...(sopInstanceUid !== undefined && isUid(sopInstanceUid) && { sopInstanceUid }),
+    ...(transferSyntaxUid !== undefined && { transferSyntaxUid }),
+    cause: causeCodes(failure),
+    kind: failure.kind,
+    reason: reasonOf(failure.kind),
+    sentence:
+      failure.kind === 'internal' ? 'Something went wrong here while a part was stored' : failure.message,
+  };
+}
+
 /**
- * 200 all stored, 202 some, 409 none (table 10.5.3-1); a sender that should try again is told so when none was
+ * 200 all stored, 202 some or with a warning, 409 none (table 10.5.3-1); a sender that should try again is told so when none was
  * stored for lack of room or of a part of this server.
  */
 export function statusOf(stored: readonly StoredPart[], failed: readonly FailedPart[]): number {
-  if (failed.length === 0) return 200;
+  if (failed.length === 0) return stored.some(({ warning }) => warning !== undefined) ? 202 : 200;
   if (stored.length > 0) return 202;
   if (failed.every(({ kind }) => kind === 'no-space')) return 507;
   if (failed.every(({ kind }) => kind === 'unavailable' || kind === 'no-space')) return 503;
@@ -88,6 +120,7 @@ export function responseOf(
         Value: stored.map((part) => ({
           '00081150': uid(part.sopClassUid),
           '00081155': uid(part.sopInstanceUid),
+          ...(part.warning !== undefined && { '00081196': { vr: 'US', Value: [part.warning] } }),
           '00081190': {
             vr: 'UR',
             Value: [

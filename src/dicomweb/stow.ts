@@ -1,9 +1,10 @@
 /**
- * STOW-RS (PS3.18 10.5): stores the Part 10 files of a multipart/related request.
+ * STOW-RS (PS3.18 10.5): stores the Part 10 files of a multipart/related request; stow-json.ts does for metadata.
  * Each part's bytes go on into archive/intake as they arrive, its File Meta left out (the archive makes its own);
  * the answer waits until all of them are durable and indexed. A part that cannot be stored fails alone.
  */
 import type { Context } from 'koa';
+import type { Spool } from '../archive/intake/spool.ts';
 import type { WebObject, WebReception } from '../archive/intake/web-reception.ts';
 import type { RefusalLog } from '../archive/refusal-log.ts';
 import { dicomJsonText } from '../dicom/dicom-json.ts';
@@ -15,13 +16,15 @@ import { statusWord } from '../dimse/status.ts';
 import { asFailure, causeCodes, Failure, type FailureKind } from '../failure.ts';
 import type { Log } from '../log.ts';
 import { serviceUrl } from './answer.ts';
+import type { ByteBudget } from './byte-budget.ts';
 import { parseMediaType } from './media-type.ts';
-import { checkBoundary, type Part, parseMultipart } from './multipart-parser.ts';
+import { checkBoundary, checkLength, type Part, parseMultipart } from './multipart-parser.ts';
 import { checkUid } from './qido-query.ts';
 import { answerFailure, HTTP_STATUS } from './status.ts';
+import { DICOM_JSON, storeMetadata } from './stow-json.ts';
 import {
   type FailedPart,
-  reasonOf,
+  failedPart,
   responseOf,
   type StoredPart,
   statusOf,
@@ -31,6 +34,9 @@ import {
 export interface StowParts {
   readonly refusals: RefusalLog;
   readonly openReception: (from: { actor?: string; address?: string }) => Promise<WebReception>;
+  readonly spool: Spool;
+  /** Of the metadata of all requests together. */
+  readonly metadataBudget: ByteBudget;
   readonly publicUrl: string | undefined;
   readonly log: Log;
 }
@@ -61,7 +67,16 @@ export function store(parts: StowParts) {
     const address = actor?.address ?? ctx.ip;
     const reception = await parts.openReception({ actor: actor?.name ?? 'anonymous', address });
     try {
-      const { stored, failed } = await storeAll(bodyParts(ctx), reception, study);
+      const base = serviceUrl(ctx, parts.publicUrl);
+      const { stored, failed } = isMetadata(ctx)
+        ? await storeMetadata(bodyParts(ctx), {
+            reception,
+            study,
+            spool: parts.spool,
+            budget: parts.metadataBudget,
+            base,
+          })
+        : await storeAll(bodyParts(ctx), reception, study);
       for (const part of failed) {
         parts.refusals.record({
           what: 'part',
@@ -78,7 +93,7 @@ export function store(parts: StowParts) {
       }
       if (stored.length + failed.length === 0) throw new Failure('invalid', 'The request holds no part');
       await reception.indexed();
-      answer(ctx, serviceUrl(ctx, parts.publicUrl), study, stored, failed);
+      answer(ctx, base, study, stored, failed);
     } catch (thrown) {
       if (!ctx.req.socket.destroyed) listRequest(parts.refusals, ctx, asFailure(thrown));
       throw thrown;
@@ -118,10 +133,14 @@ function mediaRefusal(header: string, encoding: string): string | undefined {
   const media = parseMediaType(header);
   if (media?.type === DICOM) return undefined;
   if (media?.type !== 'multipart/related')
-    return `STOW-RS takes multipart/related; type="${DICOM}" (PS3.18 10.5.2)`;
+    return `STOW-RS takes multipart/related; type="${DICOM}" or type="${DICOM_JSON}" (PS3.18 10.5.2)`;
   const type = (media.parameters.get('type') ?? DICOM).toLowerCase();
-  if (type === DICOM) return undefined;
-  return `This server stores parts of ${DICOM}; metadata with bulk data (application/dicom+json, application/dicom+xml) is not taken`;
+  if (type === DICOM || type === DICOM_JSON) return undefined;
+  return `This server stores parts of ${DICOM}, and ${DICOM_JSON} with bulk data; metadata in XML is not taken`;
+}
+
+function isMetadata(ctx: Context): boolean {
+  return parseMediaType(ctx.get('Content-Type'))?.parameters.get('type')?.toLowerCase() === DICOM_JSON;
 }
 
 /** The parts of the body; a body that is one DICOM file is one part. */
@@ -195,19 +214,8 @@ async function storePart(
     await object?.abort();
     // The body itself is broken or gone: no later part can be read either.
     if (bytes.failed) throw thrown;
-    const failure = asFailure(thrown);
     if (!object) reception.refused();
-    return {
-      ...(meta?.sopClassUid !== undefined && isUid(meta.sopClassUid) && { sopClassUid: meta.sopClassUid }),
-      ...(meta?.sopInstanceUid !== undefined &&
-        isUid(meta.sopInstanceUid) && { sopInstanceUid: meta.sopInstanceUid }),
-      ...(meta !== undefined && { transferSyntaxUid: meta.transferSyntaxUid }),
-      cause: causeCodes(failure),
-      kind: failure.kind,
-      reason: reasonOf(failure.kind),
-      sentence:
-        failure.kind === 'internal' ? 'Something went wrong here while a part was stored' : failure.message,
-    };
+    return failedPart(thrown, meta ?? {});
   }
 }
 
@@ -308,19 +316,6 @@ function uidsIn(head: Buffer, meta: FileMeta) {
     sopClassUid: scanUid(found, SOP_CLASS_UID),
     sopInstanceUid: scanUid(found, SOP_INSTANCE_UID),
   };
-}
-
-/**
- * The boundary says where a part ends, but bytes that look like one may stand in an object, and what lies before them
- * may be an object too, a shorter one: a part that says it is longer is not whole. (Of one that says it is shorter
- * nothing is missing.)
- */
-function checkLength(declared: string | undefined, passed: number): void {
-  if (declared !== undefined && /^\d+$/.test(declared) && Number(declared) > passed)
-    throw new Failure(
-      'invalid',
-      `A part ends after ${passed} of the ${declared} bytes of its Content-Length`,
-    );
 }
 
 function noUid(

@@ -33,6 +33,12 @@ export function jpegSize(bytes: Uint8Array): CodestreamSize | undefined {
   return undefined;
 }
 
+/** Which process a JPEG is of (T.81 table B.1): its SOF marker, or undefined when none is found. */
+export function jpegFrameMarker(bytes: Uint8Array): number | undefined {
+  for (const { marker } of jpegSegments(bytes)) if (isFrameStart(marker)) return marker;
+  return undefined;
+}
+
 /**
  * Whether the components of a JPEG labelled RGB are YCbCr all the same: Adobe's APP14 says so, or, without it, the
  * second and third are sampled more thinly, which nobody does to green and blue. Otherwise the label holds.

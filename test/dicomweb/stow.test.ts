@@ -204,11 +204,11 @@ describe('a request that is refused', () => {
     ['is no multipart', 'application/octet-stream', body, 415, 'multipart/related'],
     ['has no Content-Type', '', body, 415, 'multipart/related'],
     [
-      'brings metadata with bulk data',
-      'multipart/related; type="application/dicom+json"; boundary=b',
+      'brings metadata in XML',
+      'multipart/related; type="application/dicom+xml"; boundary=b',
       body,
       415,
-      'application/dicom+json',
+      'metadata in XML',
     ],
     ['has no boundary', 'multipart/related; type="application/dicom"', body, 400, 'boundary'],
     [
