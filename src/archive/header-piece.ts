@@ -14,7 +14,7 @@ import type { PixelLocation } from '../dicom/header-scan.ts';
 import type { LongValue } from './read-header.ts';
 
 /** A longer piece is not kept; it is made each time it is asked for. */
-export const MAX_PIECE_BYTES = 64 * 1024;
+export const MAX_PIECE_BYTES = 4 * 1024 * 1024;
 /** Of what is said of a header: to be raised with every change of that, so that what was kept before is made anew. */
 const VERSION = 1;
 const HEAD_BYTES = 4;

@@ -46,15 +46,34 @@ const INHERITED = ['00080005', '00280103'];
 
 /** @throws Failure 'too-large' for a sequence of more than 64 MB; what the reader throws */
 export async function readHeader(reader: ObjectReader, object: StoredObject): Promise<ObjectHeader> {
-  const options = { stopAtPixelData: true };
   if (transferSyntax(object.transferSyntax).deflated) {
-    const dataSet = parseDataSet(await inflatedDataSet(reader, object), EXPLICIT_LE, options);
-    return { dataSet, longValues: new Map() };
+    const inflated = await inflatedDataSet(reader, object);
+    return { dataSet: parseDataSet(inflated, EXPLICIT_LE, { stopAtPixelData: true }), longValues: new Map() };
   }
   const length = object.pixel?.elementOffset ?? object.length - object.dataSetOffset;
-  if (length > PIECE_BYTES) return readLongHeader(reader, object, length);
-  const bytes = await reader.readRange(object, object.dataSetOffset, length);
-  return { dataSet: parseDataSet(bytes, object.transferSyntax, options), longValues: new Map() };
+  const { sopUid, transferSyntax: transferSyntaxUid } = object;
+  return readPlainHeader({ sopUid, transferSyntaxUid, length }, (offset, bytes) =>
+    reader.readRange(object, object.dataSetOffset + offset, bytes),
+  );
+}
+
+/** The header of a data set that is not deflated. */
+export interface PlainHeader {
+  sopUid: string;
+  transferSyntaxUid: string;
+  /** bytes of it, up to the pixels */
+  length: number;
+}
+
+/** Bytes from the start of the data set. */
+export type ReadBytes = (offset: number, length: number) => Promise<Buffer>;
+
+/** @throws Failure 'too-large' for a sequence of more than 64 MB; what `read` throws */
+export async function readPlainHeader(header: PlainHeader, read: ReadBytes): Promise<ObjectHeader> {
+  if (header.length > PIECE_BYTES) return readLongHeader(header, read);
+  const bytes = await read(0, header.length);
+  const dataSet = parseDataSet(bytes, header.transferSyntaxUid, { stopAtPixelData: true });
+  return { dataSet, longValues: new Map() };
 }
 
 /**
@@ -62,23 +81,22 @@ export async function readHeader(reader: ObjectReader, object: StoredObject): Pr
  * anything else is read again from its own start.
  */
 async function readLongHeader(
-  reader: ObjectReader,
-  object: StoredObject,
-  length: number,
+  { sopUid, transferSyntaxUid, length }: PlainHeader,
+  readBytes: ReadBytes,
 ): Promise<ObjectHeader> {
   const elements = new Map<string, Element>();
   const longValues = new Map<string, LongValue>();
-  const { bigEndian } = transferSyntax(object.transferSyntax);
+  const { bigEndian } = transferSyntax(transferSyntaxUid);
   const prefix = new Map<string, Uint8Array>();
   let characterSet: DataSet['characterSet'];
   let at = 0;
   let size = PIECE_BYTES;
   while (at < length) {
     const take = Math.min(size, length - at);
-    const read = await reader.readRange(object, object.dataSetOffset + at, take);
+    const read = await readBytes(at, take);
     const before = Buffer.concat([...prefix.values()]);
     const bytes = Buffer.concat([before, read]);
-    const piece = parseDataSet(bytes, object.transferSyntax, { stopAtPixelData: true });
+    const piece = parseDataSet(bytes, transferSyntaxUid, { stopAtPixelData: true });
     characterSet = piece.characterSet;
     const isLast = at + take === length;
     const whole = [...piece.elements.values()].filter((element) => element.start >= before.length);
@@ -93,7 +111,7 @@ async function readLongHeader(
     if (isLast) break;
     const last = whole.at(-1);
     const cut = last ? last.offset + last.length - before.length : 0;
-    const long = longValueAt(read, cut, object.transferSyntax);
+    const long = longValueAt(read, cut, transferSyntaxUid);
     if (long) {
       longValues.set(long.tag, { vr: long.vr, offset: at + cut + long.headerSize, length: long.length });
       at += cut + long.headerSize + long.length;
@@ -106,7 +124,7 @@ async function readLongHeader(
       if (size > MAX_SEQUENCE_BYTES)
         throw new Failure(
           'too-large',
-          `The header of ${object.sopUid} holds a sequence of more than ${MAX_SEQUENCE_BYTES / 4} bytes`,
+          `The header of ${sopUid} holds a sequence of more than ${MAX_SEQUENCE_BYTES / 4} bytes`,
         );
     }
   }

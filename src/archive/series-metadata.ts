@@ -29,7 +29,7 @@ export interface DescribedInstance {
 
 /** Rows asked for at once. */
 const PAGE = 2000;
-/** Pieces held at once: at most 64 KB each, and mostly 4. */
+/** Pieces held at once: mostly 4 KB each, at most 4 MB. */
 const PIECES_BYTES = 8 * 1024 * 1024;
 /** Headers that are read at once, of objects whose rows are; a row carries the places of up to 65,536 fragments. */
 const AHEAD = 4;

@@ -4,17 +4,15 @@
  */
 import fs from 'node:fs';
 import path from 'node:path';
-import { parseDataSet } from '../../dicom/data-set.ts';
-import { HeaderScan } from '../../dicom/header-scan.ts';
+import { HeaderScan, type PixelLocation } from '../../dicom/header-scan.ts';
 import { transferSyntax } from '../../dicom/transfer-syntax.ts';
 import { encodePiece, fragmentsOf } from '../header-piece.ts';
 import type { IncomingObject } from '../incoming-object.ts';
 import { objectKey } from '../object-key.ts';
+import { isCode } from '../object-store/file-failure.ts';
+import { readPlainHeader } from '../read-header.ts';
 import { HeaderReading, MAX_HEADER_BYTES, parseHeader } from './prepare-object.ts';
 import { type JournalRecord, type RecordBody, readBody } from './segment-reader.ts';
-
-/** Of a longer header no piece is kept: it is read anew for whoever asks. */
-const MAX_KEPT_HEADER_BYTES = 256 * 1024;
 
 /**
  * What the index is to know of a record; its bytes can be read in the journal of this node until they are placed.
@@ -88,33 +86,46 @@ function readStart(body: RecordBody, offset: number, length: number): Buffer {
 }
 
 /**
- * What /metadata says of the object, to be kept (header-piece.ts); undefined for a header that is long or deflated, and
- * for one that the index could read and that has more in it than can be told: then whoever asks is told why.
+ * What /metadata says of the object, to be kept (header-piece.ts); undefined for a header that is very long or deflated,
+ * and for one of which more is to be told than can be read: then whoever asks is told why.
  */
-export function readPiece({ header: { meta }, body }: JournalRecord): Buffer | undefined {
-  const { transferSyntaxUid, dataSetOffset } = meta;
+export async function readPiece(record: JournalRecord): Promise<Buffer | undefined> {
+  const { header, body } = record;
+  const { transferSyntaxUid, dataSetOffset, sopInstanceUid: sopUid } = header.meta;
   if (transferSyntax(transferSyntaxUid).deflated) return undefined;
-  const whole = body.length - dataSetOffset;
-  const bytes = readStart(
-    body,
-    dataSetOffset,
-    Math.min(meta.pixel?.elementOffset ?? whole, whole, MAX_KEPT_HEADER_BYTES + 1),
-  );
-  let { pixel } = meta;
-  let end = pixel?.elementOffset;
-  if (!pixel) {
-    const scan = new HeaderScan(transferSyntaxUid);
-    scan.push(bytes);
-    end = scan.headerEnd ?? whole;
-    pixel = scan.end().pixelData;
-  }
-  if (end === undefined || end > MAX_KEPT_HEADER_BYTES) return undefined;
+  const { length, pixel } = header.meta.pixel
+    ? { length: header.meta.pixel.elementOffset, pixel: header.meta.pixel }
+    : findHeaderEnd(record);
+  if (length > MAX_HEADER_BYTES) return undefined;
   try {
-    const dataSet = parseDataSet(bytes.subarray(0, end), transferSyntaxUid, { stopAtPixelData: true });
-    return encodePiece(fragmentsOf({ dataSet, pixel, transferSyntaxUid }));
-  } catch {
+    const described = await readPlainHeader({ sopUid, transferSyntaxUid, length }, async (offset, bytes) =>
+      readStart(body, dataSetOffset + offset, bytes),
+    );
+    return encodePiece(fragmentsOf({ ...described, pixel, transferSyntaxUid }));
+  } catch (thrown) {
+    // A fault of the disk is the placer's to handle.
+    if (isCode(thrown, 'EIO')) throw thrown;
     return undefined;
   }
+}
+
+/** Where the pixels begin, or the data set ends; looked for no further than a header may reach. */
+function findHeaderEnd({ header: { meta }, body }: JournalRecord): {
+  length: number;
+  pixel: PixelLocation | undefined;
+} {
+  const scan = new HeaderScan(meta.transferSyntaxUid);
+  let skip = meta.dataSetOffset;
+  let length = -skip;
+  for (const piece of readBody(body, 256 * 1024)) {
+    const step = Math.min(skip, piece.length);
+    skip -= step;
+    length += piece.length;
+    scan.push(piece.subarray(step));
+    if (scan.headerEnd !== undefined) return { length: scan.headerEnd, pixel: scan.end().pixelData };
+    if (length > MAX_HEADER_BYTES) break;
+  }
+  return { length, pixel: undefined };
 }
 
 /** Each piece its own buffer: an upload holds on to what it was given. */

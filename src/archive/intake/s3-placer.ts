@@ -24,7 +24,7 @@ export function createS3Placer(parts: PlacerParts): Placer {
       uploads.add(async () => {
         const sha256 = await sha256Of(body);
         await store.put(keyOf(record), { length: body.length, sha256, open: () => pieces(body) });
-        await markPlaced(parts, [{ record, piece: readPiece(record) }]);
+        await markPlaced(parts, [{ record, piece: await readPiece(record) }]);
         placement.done();
       });
     },
