@@ -8,7 +8,7 @@ import type { ImagePixel } from './image-pixel.ts';
 /** More than this is not decoded: a frame of a whole-slide image has 1 MB, the largest mammogram 60 MB. */
 export const MAX_DECODED_BYTES = 256 * 1024 * 1024;
 
-export type Codec = 'native' | 'rle' | 'jpeg' | 'jpeg-ls' | 'jpeg-2000' | 'htj2k' | 'jpeg-xl';
+export type Codec = 'native' | 'deflated' | 'rle' | 'jpeg' | 'jpeg-ls' | 'jpeg-2000' | 'htj2k' | 'jpeg-xl';
 
 export const CODECS: Readonly<Record<string, Codec>> = {
   '1.2.840.10008.1.2': 'native',
@@ -27,6 +27,7 @@ export const CODECS: Readonly<Record<string, Codec>> = {
   '1.2.840.10008.1.2.4.81': 'jpeg-ls',
   '1.2.840.10008.1.2.4.90': 'jpeg-2000',
   '1.2.840.10008.1.2.4.91': 'jpeg-2000',
+  '1.2.840.10008.1.2.8.1': 'deflated',
   '1.2.840.10008.1.2.4.110': 'jpeg-xl',
   '1.2.840.10008.1.2.4.112': 'jpeg-xl',
   '1.2.840.10008.1.2.4.201': 'htj2k',
@@ -67,7 +68,7 @@ export function decodedPixel(pixel: ImagePixel): ImagePixel {
   return {
     ...pixel,
     photometricInterpretation: colourAfter(codec, pixel),
-    planarConfiguration: codec === 'rle' ? pixel.planarConfiguration : 0,
+    planarConfiguration: codec === 'rle' || codec === 'deflated' ? pixel.planarConfiguration : 0,
   };
 }
 
@@ -75,10 +76,11 @@ function colourAfter(
   codec: Codec,
   { photometricInterpretation: before, transferSyntaxUid }: ImagePixel,
 ): string {
+  if (codec === 'deflated') return before;
   const isTurnedBack =
     codec === 'jpeg'
       ? isLossyJpeg(transferSyntaxUid) && before.startsWith('YBR')
-      : /^YBR_(ICT|RCT)$/.test(before);
+      : /^(YBR_ICT|YBR_RCT|XYB)$/.test(before);
   if (isTurnedBack) return 'RGB';
   // Decoders give three samples for every pixel, whether two neighbours shared them or not.
   return before === 'YBR_FULL_422' ? 'YBR_FULL' : before;

@@ -3,6 +3,7 @@
  * The bytes come from the archive as they lie; the samples go to the renderer or, for clients that take nothing
  * compressed, out as they are.
  */
+import { inflateRawSync } from 'node:zlib';
 import codecs from 'dcmjs-codecs';
 import { Failure } from '../failure.ts';
 import { type CodestreamSize, isYcbcrUnderRgb, jpeg2000Size, jpegSize, jpegXlSize } from './codestream.ts';
@@ -51,12 +52,29 @@ export function decodeFrame(pixel: ImagePixel, frame: Uint8Array): DecodedFrame 
     checkNativeLength(pixel, frame);
     return { samples: frame, photometricInterpretation, planarConfiguration };
   }
+  if (codec === 'deflated')
+    return { samples: inflated(pixel, frame), photometricInterpretation, planarConfiguration };
   if (codec === 'rle')
     return { samples: decodeRle(frame, pixel), photometricInterpretation, planarConfiguration };
   const { precision } = checkedSize(codec, pixel, frame);
   const samples = codec === 'jpeg-ls' ? decodeJpegLs(frame, pixel) : decodedByCodec(codec, pixel, frame);
   if (precision > pixel.bitsStored && lossyMethod(pixel.transferSyntaxUid)) limitToStoredBits(samples, pixel);
   return { samples, photometricInterpretation, planarConfiguration };
+}
+
+/** Deflated Image Frame Compression (PS3.5 A.4.13): native samples, deflated; to its own length and no further. */
+function inflated(pixel: ImagePixel, frame: Uint8Array): Uint8Array {
+  try {
+    // A byte more than a frame has may be padding.
+    const samples = inflateRawSync(frame, { maxOutputLength: decodedLength(pixel) + 1 });
+    checkNativeLength(pixel, samples);
+    return samples.subarray(0, decodedLength(pixel));
+  } catch (cause) {
+    if (cause instanceof Failure) throw cause;
+    throw new Failure('invalid', 'The deflated frame is broken or longer than its dimensions need', {
+      cause,
+    });
+  }
 }
 
 function decodedByCodec(codec: Codec, pixel: ImagePixel, frame: Uint8Array): Uint8Array {
@@ -109,7 +127,7 @@ function checkImagePixel(pixel: ImagePixel, codec: Codec): void {
 /** Native samples may be packed (12 bits, in older objects); codecs know whole bytes, RLE also single bits. */
 function isAllocatable({ bitsAllocated: bits, isFloat }: ImagePixel, codec: Codec): boolean {
   if (isFloat) return codec === 'native' && (bits === 32 || bits === 64);
-  if (codec === 'native') return bits >= 1 && bits <= 32;
+  if (codec === 'native' || codec === 'deflated') return bits >= 1 && bits <= 32;
   return bits === 8 || bits === 16 || bits === 32 || (bits === 1 && codec === 'rle');
 }
 

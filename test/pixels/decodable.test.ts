@@ -22,6 +22,8 @@ describe('decodedPixel', () => {
     [JPEG_2000, 'YBR_RCT', 'RGB', 0],
     [JPEG_2000, 'YBR_FULL', 'YBR_FULL', 0],
     [RLE, 'YBR_FULL', 'YBR_FULL', 1],
+    ['1.2.840.10008.1.2.8.1', 'YBR_FULL_422', 'YBR_FULL_422', 1],
+    ['1.2.840.10008.1.2.4.112', 'XYB', 'RGB', 0],
     [EXPLICIT, 'YBR_FULL_422', 'YBR_FULL_422', 1],
   ])('of %s in %s is %s', (transferSyntaxUid, photometricInterpretation, after, planarConfiguration) => {
     const pixel = pixelOf({

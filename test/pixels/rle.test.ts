@@ -28,6 +28,10 @@ describe('decodeRle', () => {
     expect(decoded(frame([1, 1, 2], [1, 0x10, 0x20]), { rows: 1, columns: 2 })).toEqual([0x10, 1, 0x20, 2]);
   });
 
+  it('leaves single bits packed', () => {
+    expect(decoded(frame([1, 0xa5, 0x01]), { rows: 3, columns: 3, bitsAllocated: 1 })).toEqual([0xa5, 1]);
+  });
+
   it('lays colour out by pixel or by plane', () => {
     const colour = frame([1, 1, 2], [1, 3, 4], [1, 5, 6]);
     const of = { rows: 1, columns: 2, bitsAllocated: 8, samplesPerPixel: 3 };
