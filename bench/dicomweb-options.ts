@@ -2,15 +2,17 @@
 import { parseArgs } from 'node:util';
 import { chosen, whole } from './receive-options.ts';
 
-export const PARTS = ['metadata', 'frames', 'multi-frame', 'series', 'rendered'] as const;
+export const PARTS = ['metadata', 'frames', 'multi-frame', 'series', 'rendered', 'qido'] as const;
 export type Part = (typeof PARTS)[number];
 
 export interface DicomwebOptions {
   readonly parts: readonly Part[];
   readonly rounds: number;
-  /** No round begins later than so many minutes after the start. */
+  /** No round and no index is begun later than so many minutes after the start. */
   readonly minutes: number;
   readonly without: readonly string[];
+  /** Sizes of the index that is searched, smallest first. */
+  readonly studies: readonly number[];
   /** Where series and data are written; the project's own disk when not given. */
   readonly folder: string | undefined;
 }
@@ -19,12 +21,14 @@ export const DICOMWEB_USAGE = `npm run bench -- dicomweb [options]
   --parts ${PARTS.join(',')}
                              what is measured (all)
   --rounds N                 rounds, of which the median is told (5)
-  --minutes N                no round begins later than this (10)
+  --minutes N                no round and no index is begun later than this (10)
   --without NAME,…           leave servers out: orthanc, node, nginx
+  --studies N,N              sizes of the index that QIDO searches (100000,1000000)
   --folder FOLDER            disk to measure on (the project's storage folder)`;
 
 const MOST_ROUNDS = 50;
 const MOST_MINUTES = 600;
+const MOST_STUDIES = 20_000_000;
 
 /** @throws Error in words for the person who typed it */
 export function parseDicomwebOptions(args: readonly string[], servers: readonly string[]): DicomwebOptions {
@@ -35,6 +39,7 @@ export function parseDicomwebOptions(args: readonly string[], servers: readonly 
       rounds: { type: 'string', default: '5' },
       minutes: { type: 'string', default: '10' },
       without: { type: 'string', default: '' },
+      studies: { type: 'string', default: '100000,1000000' },
       folder: { type: 'string' },
     },
   });
@@ -43,6 +48,10 @@ export function parseDicomwebOptions(args: readonly string[], servers: readonly 
     rounds: whole('--rounds', values.rounds, MOST_ROUNDS),
     minutes: whole('--minutes', values.minutes, MOST_MINUTES),
     without: chosen('--without', values.without, servers),
+    studies: values.studies
+      .split(',')
+      .map((text) => whole('--studies', text, MOST_STUDIES))
+      .sort((left, right) => left - right),
     folder: values.folder,
   };
 }

@@ -15,6 +15,8 @@ import { FILE_SERVERS } from './web/file-servers.ts';
 import { measureFrames, measureMultiFrame, writeFrameFiles } from './web/frames.ts';
 import { startLoad } from './web/load.ts';
 import { measureAfterRestart, measureMetadata } from './web/metadata.ts';
+import { measureQido } from './web/qido.ts';
+import { QIDO_LEGEND, qidoTable, type SearchTimes } from './web/qido-table.ts';
 import { measureRendered } from './web/rendered.ts';
 import { createResults } from './web/results.ts';
 import { CT_SERIES, MULTI_FRAME, type SentSeries } from './web/shapes.ts';
@@ -66,26 +68,38 @@ export async function dicomweb(args: readonly string[]): Promise<number> {
     round: 0,
     progress,
   };
+  const searchTimes: SearchTimes[] = [];
   let stopped: unknown;
   try {
-    for (const kind of archiveKinds) stage.archives.push(await startArchive(kind, workspace));
     const until = performance.now() + options.minutes * 60_000;
-    await measureAll(stage, { ...options, until, fileServerKinds });
+    if (options.parts.some((part) => part !== 'qido')) {
+      for (const kind of archiveKinds) stage.archives.push(await startArchive(kind, workspace));
+      await measureAll(stage, { ...options, until, fileServerKinds });
+    }
+    if (options.parts.includes('qido')) {
+      await stopAll(stage);
+      await measureQido(stage, { ...options, until }, searchTimes);
+    }
   } catch (thrown) {
     stopped = thrown;
   } finally {
     process.off('SIGINT', interrupt).off('SIGTERM', interrupt);
-    for (const { server } of stage.fileServers) await server.stop();
-    for (const { receiver } of stage.archives) await receiver.stop();
+    await stopAll(stage);
     await stage.load.stop();
     await rm(workspace, { recursive: true, force: true, maxRetries: 3 });
   }
-  console.log(
-    `\n${about.map((line) => `    ${line}`).join('\n')}\n\n${webTable(results, kinds)}\n\n${WEB_LEGEND}`,
-  );
+  console.log(`\n${about.map((line) => `    ${line}`).join('\n')}`);
+  if (results.figures.length > 0) console.log(`\n${webTable(results, kinds)}\n\n${WEB_LEGEND}`);
+  if (searchTimes.length > 0) console.log(`\n${qidoTable(searchTimes)}\n\n${QIDO_LEGEND}`);
   for (const fault of results.faults) console.log(`VOID: ${fault}`);
   if (stopped && !interrupted.signal.aborted) throw stopped;
   return stopped || results.faults.length > 0 ? 1 : 0;
+}
+
+/** May be called twice. */
+async function stopAll({ fileServers, archives }: Stage): Promise<void> {
+  for (const { server } of fileServers.splice(0)) await server.stop();
+  for (const { receiver } of archives.splice(0)) await receiver.stop();
 }
 
 interface Plan {
