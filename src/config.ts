@@ -100,6 +100,7 @@ const environment = z.object({
   ACK_AFTER: oneOf('journal', 'store').default('journal'),
   ACK_LIMIT_S: seconds.default(30),
   CONFLICT_POLICY: oneOf('keep-first', 'replace', 'refuse').default('keep-first'),
+  ALLOW_DELETE: flag,
   ISOCENTER_OPEN: flag,
   DICOM_PROMISCUOUS: flag,
   KNOWN_AES: knownAes,
@@ -202,6 +203,8 @@ export interface Config {
   readonly ackLimitS: number;
   /** What becomes of other content under a SOP Instance UID that is stored. */
   readonly conflictPolicy: 'keep-first' | 'replace' | 'refuse';
+  /** Whether DICOMweb may delete. */
+  readonly allowDelete: boolean;
   readonly fhir:
     | {
         readonly baseUrl: string;
@@ -292,6 +295,7 @@ export function parseConfig(env: Record<string, string | undefined>, root: strin
     ackAfter: e.ACK_AFTER,
     ackLimitS: e.ACK_LIMIT_S,
     conflictPolicy: e.CONFLICT_POLICY,
+    allowDelete: e.ALLOW_DELETE,
     fhir: e.FHIR_BASE_URL
       ? {
           baseUrl: trimSlash(e.FHIR_BASE_URL) ?? '',

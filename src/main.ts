@@ -120,7 +120,12 @@ export async function startIsocenter(
     opened('the DICOM listener', () => scp.stop(config.drainS * 1000));
     await scp.start();
 
-    const dicomweb = createDicomwebRoutes({ archive, publicUrl: config.publicUrl, log: log('dicomweb') });
+    const dicomweb = createDicomwebRoutes({
+      archive,
+      publicUrl: config.publicUrl,
+      allowDelete: config.allowDelete,
+      log: log('dicomweb'),
+    });
     opened('the picture workers', () => dicomweb.stop());
 
     /** Where the EHR and viewers reach us; the port may be the system's choice, so it is asked for late. */

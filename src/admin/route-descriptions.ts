@@ -68,6 +68,12 @@ const stow = (summary: string): RouteText => ({
 });
 
 const wado = (path: string, what: string): Record<string, RouteText> => ({
+  [`DELETE ${path}`]: {
+    tag: 'DICOMweb',
+    summary: `Deletes ${what} for good, where ALLOW_DELETE is set; 409 while it is owed or waits for a person`,
+    status: 204,
+    type: null,
+  },
   [`GET ${path}`]: {
     tag: 'DICOMweb',
     summary: `The instances of ${what} (WADO-RS, PS3.18 10.4)`,

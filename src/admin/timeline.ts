@@ -44,6 +44,8 @@ const SOURCES = [
      jsonb_build_object('instances', count(*), 'version', max(c.study_version), 'first', min(c.at))
    from change c where c.study_uid = $1 and c.kind in ('instance-replaced', 'instance-removed')
    group by c.kind, date_trunc('minute', c.at)`,
+  `select d.at, 6, 'deleted', jsonb_build_object('by', d.deleted_by, 'address', d.address, 'series', d.series_uid,
+     'sop', d.sop_uid, 'instances', d.instances) from deletion d where d.study_uid = $1`,
   `select d.at, 7, 'rule-decided', jsonb_build_object('rule', d.rule, 'ruleVersion', d.rule_version, 'unit', d.rule_at,
      'series', nullif(d.unit, ''), 'matched', d.matched, 'reason', d.reason, 'version', d.study_version)
    from decision d where d.study_uid = $1`,

@@ -70,6 +70,8 @@ export interface Archive {
   readonly spool: Spool;
   /** Removes from the store what `removal` says and nothing else refers to; what fails is tried again later. */
   removeBytes(key: string): Promise<void>;
+  /** The same for all that waits for it, behind the caller's back. */
+  removeDropped(): void;
   /** Resolves when what an earlier run left in its journals is settled. */
   replayed(): Promise<void>;
   journal(): JournalState;
@@ -127,6 +129,15 @@ export async function createArchive(parts: ArchiveParts): Promise<Archive> {
     );
   };
 
+  let stopping = false;
+  let removing: Promise<unknown> | undefined;
+  const removeAll = async (): Promise<void> => {
+    removing ??= removeLeftOver(database, store, log, () => !stopping).finally(() => {
+      removing = undefined;
+    });
+    await removing;
+  };
+
   /** A bucket that is away keeps nobody from sending: the journal takes what comes, and it is tried again. */
   const startStore = async (): Promise<void> => {
     try {
@@ -170,14 +181,16 @@ export async function createArchive(parts: ArchiveParts): Promise<Archive> {
       });
       every(HEARTBEAT_MS, 'the heartbeat', heartbeat);
       every(SWEEP_MS, 'the sweep of old refusals', () => sweepRefusals(database));
-      every(REMOVAL_MS, 'the removal of dropped versions', () => removeLeftOver(database, store, log));
+      every(REMOVAL_MS, 'the removal of dropped versions', removeAll);
       await comparer.start();
       stable.start();
       standings.start();
     },
     async stop(limitMs) {
+      stopping = true;
       for (const timer of timers.splice(0)) clearInterval(timer);
       standings.stop();
+      await Promise.allSettled([removing]);
       await stable.stop();
       await comparer.stop();
       await intake?.stop(limitMs);
@@ -194,6 +207,11 @@ export async function createArchive(parts: ArchiveParts): Promise<Archive> {
       } catch (err) {
         log.warn({ err }, 'bytes of a dropped version could not be removed, trying again later');
       }
+    },
+    removeDropped() {
+      removeAll().catch((err: unknown) =>
+        log.warn({ err }, 'the removal of dropped versions failed, trying again later'),
+      );
     },
     replayed: () => started().replayed,
     journal() {

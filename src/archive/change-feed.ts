@@ -12,10 +12,12 @@ export type ChangeKind =
   | 'instance-stored'
   | 'instance-replaced'
   | 'instance-removed'
+  | 'instance-deleted'
   | 'conflict-settled'
   | 'study-stable'
   | 'study-held'
-  | 'study-released';
+  | 'study-released'
+  | 'study-deleted';
 
 export interface NewChange {
   kind: ChangeKind;

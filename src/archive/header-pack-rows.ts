@@ -85,7 +85,10 @@ export async function keepPieces(
     'select id from object where id = any($1) and pack is not null order by id for update',
     [pieces.map(({ object }) => object)],
   );
-  for (const { id } of before.rows) await dropPiece(tx, id);
+  await dropPieces(
+    tx,
+    before.rows.map(({ id }) => id),
+  );
   const plan = await planPacks(tx, pieces);
   const { rows } = await tx.query<{ pack: number }>(
     `update object o set pack = p.pack, pack_at = p.at, pack_length = p.length
@@ -149,17 +152,25 @@ export function createPackReader(db: Queryable, keptBytes: number): PackReader {
 }
 
 /**
- * Before an object's row is removed or gets another piece: nothing that it said of a patient stays. Its bytes in the pack become zeros; a
- * pack in which no other object has a piece goes.
+ * Before rows of objects are removed or get other pieces: nothing that they said of a patient stays. Their bytes in the
+ * packs become zeros; a pack that holds nothing else goes. (No piece is all zeros: they are compressed.)
  */
-export async function dropPiece(tx: Queryable, object: number): Promise<void> {
-  await tx.query(
-    `with gone as (select pack, pack_at, pack_length from object where id = $1 and pack is not null),
-       others as (select 1 from object o join gone g on g.pack = o.pack where o.id <> $1 limit 1),
-       emptied as (delete from header_pack h using gone g where h.id = g.pack and not exists (select from others))
-     update header_pack h
-       set bytes = overlay(h.bytes placing decode(repeat('00', g.pack_length), 'hex') from g.pack_at + 1)
-     from gone g where h.id = g.pack and exists (select from others)`,
-    [object],
+export async function dropPieces(tx: Queryable, objects: readonly number[]): Promise<void> {
+  const { rows } = await tx.query<{ pack: number; ats: number[]; lengths: number[] }>(
+    `select pack, array_agg(pack_at) as ats, array_agg(pack_length) as lengths from object
+     where id = any($1) and pack is not null group by pack order by pack`,
+    [objects],
   );
+  for (const { pack, ats, lengths } of rows) {
+    const found = await tx.query<{ bytes: Buffer }>(
+      'select bytes from header_pack where id = $1 for update',
+      [pack],
+    );
+    const bytes = found.rows[0]?.bytes;
+    if (!bytes) continue;
+    for (const [n, at] of ats.entries()) bytes.fill(0, at, at + lengths[n]!);
+    if (bytes.equals(Buffer.alloc(bytes.length)))
+      await tx.query('delete from header_pack where id = $1', [pack]);
+    else await tx.query('update header_pack set bytes = $2 where id = $1', [pack, bytes]);
+  }
 }

@@ -1,7 +1,7 @@
 /**
  * The rows of instances: added by a batch, replaced by another version of theirs, or taken out of their study, with
  * the counts, attributes and versions of series and study that follow.
- * Called by study-index.ts, compare-versions.ts and settle-conflict.ts in a transaction that holds the study's lock.
+ * Called by study-index.ts, compare-versions.ts, settle-conflict.ts and delete-instances.ts in a transaction that holds the study's lock.
  */
 import type { DicomJson } from '../dicom/dicom-json.ts';
 import type { NewChange } from './change-feed.ts';
@@ -135,24 +135,52 @@ export async function makeCurrent(
 
 /** Takes the instance out of its study; its versions stay stored. A series goes with its last instance. */
 export async function removeInstance(tx: Queryable, sopUid: string): Promise<NewChange[]> {
-  const place = await placeOf(tx, sopUid);
-  if (!place) return [];
-  const { studyUid, seriesUid } = place;
-  const gone = await tx.query<{ own: boolean }>(
-    `delete from instance where id = $1 returning attributes ? '${MODALITY}' as own`,
-    [place.instance],
+  return removeInstances(tx, [sopUid]);
+}
+
+/** The same for instances of one study; the study keeps its row. */
+export async function removeInstances(tx: Queryable, sopUids: readonly string[]): Promise<NewChange[]> {
+  const { rows } = await tx.query<{
+    sopUid: string;
+    own: boolean;
+    series: number;
+    seriesUid: string;
+    study: number;
+    studyUid: string;
+  }>(
+    `delete from instance i using series e join study s on s.id = e.study
+     where e.id = i.series and i.sop_uid = any($1)
+     returning i.sop_uid as "sopUid", i.attributes ? '${MODALITY}' as own, e.id as series, e.series_uid as "seriesUid",
+       s.id as study, s.study_uid as "studyUid"`,
+    [sopUids],
   );
+  const first = rows[0];
+  if (!first) return [];
+  const { study, studyUid } = first;
+  const perSeries = new Map<number, number>();
+  for (const { series } of rows) perSeries.set(series, (perSeries.get(series) ?? 0) + 1);
   await tx.query(
-    `with fewer as (update series set instance_count = instance_count - 1 where id = $1 returning instance_count),
-       study as (update study set instance_count = instance_count - 1,
-         series_count = series_count - (select count(*) from fewer where instance_count = 0) where id = $2)
-     select 1`,
-    [place.series, place.study],
+    `update series e set instance_count = instance_count - r.gone, version = version + 1
+     from unnest($1::bigint[], $2::int[]) as r (series, gone) where e.id = r.series`,
+    [[...perSeries.keys()], [...perSeries.values()]],
   );
-  const studyVersion = await touch(tx, place);
-  const emptied = await tx.query('delete from series where id = $1 and instance_count = 0', [place.series]);
-  if (emptied.rowCount > 0 || gone.rows[0]?.own) await recountModalities(tx, studyUid);
-  return [{ kind: 'instance-removed', studyUid, seriesUid, sopUid, studyVersion }];
+  const emptied = await tx.query('delete from series where id = any($1) and instance_count = 0', [
+    [...perSeries.keys()],
+  ]);
+  const touched = await tx.query<{ version: number }>(
+    `update study set instance_count = instance_count - $2, series_count = series_count - $3,
+       version = version + 1, last_received_at = now() where id = $1 returning version`,
+    [study, rows.length, emptied.rowCount],
+  );
+  if (emptied.rowCount > 0 || rows.some(({ own }) => own)) await recountModalities(tx, studyUid);
+  const studyVersion = touched.rows[0]!.version;
+  return rows.map(({ sopUid, seriesUid }) => ({
+    kind: 'instance-removed',
+    studyUid,
+    seriesUid,
+    sopUid,
+    studyVersion,
+  }));
 }
 
 /** @returns the study's version, which moves with every change of content */

@@ -2,31 +2,49 @@
  * Removes from the store the bytes of versions that a person dropped, or that were never kept: the table `removal`
  * says which. The row of the object is gone before its bytes go, and the bytes stay when the same object came again
  * meanwhile: under the study's lock either its row is there, or its bytes may go.
- * Called by settle-conflict.ts and compare-versions.ts at once, and by archive.ts for what a crash left.
+ * Called by settle-conflict.ts, compare-versions.ts and delete-instances.ts, and by archive.ts for what a crash left.
  */
 import type { Log } from '../log.ts';
 import type { Database, Queryable } from './database/database.ts';
-import { dropPiece } from './header-pack-rows.ts';
+import { dropPieces } from './header-pack-rows.ts';
 import { lockUids } from './known-index.ts';
 import type { ObjectStore } from './object-store/object-store.ts';
 
+export interface RemovedVersion {
+  id: number;
+  key: string;
+  studyUid: string;
+  sopUid: string;
+}
+
 /**
- * In the transaction that decides it: the version's row goes, with what is kept of its header, and its bytes are noted
- * for removal.
+ * In the transaction that decides it: the versions' rows go, with what is kept of their headers, and their bytes are
+ * noted for removal.
  * @param by who says so
  */
-export async function removeVersion(
+export async function removeVersions(
   tx: Queryable,
-  version: { id: number; key: string; studyUid: string; sopUid: string },
+  versions: readonly RemovedVersion[],
   by: string,
 ): Promise<void> {
-  await dropPiece(tx, version.id);
-  await tx.query('delete from object where id = $1', [version.id]);
+  const ids = versions.map(({ id }) => id);
+  await dropPieces(tx, ids);
+  await tx.query('delete from object where id = any($1)', [ids]);
   await tx.query(
-    'insert into removal (key, study_uid, sop_uid, dropped_by) values ($1, $2, $3, $4) on conflict do nothing',
-    [version.key, version.studyUid, version.sopUid, by],
+    `insert into removal (key, study_uid, sop_uid, dropped_by)
+     select key, study_uid, sop_uid, $4 from unnest($1::text[], $2::text[], $3::text[]) as r (key, study_uid, sop_uid)
+     on conflict do nothing`,
+    [
+      versions.map(({ key }) => key),
+      versions.map(({ studyUid }) => studyUid),
+      versions.map(({ sopUid }) => sopUid),
+      by,
+    ],
   );
 }
+
+export const removeVersion = (tx: Queryable, version: RemovedVersion, by: string): Promise<void> =>
+  removeVersions(tx, [version], by);
 
 export interface PlacedBytes {
   key: string;
@@ -75,8 +93,25 @@ export async function removeBytes(database: Database, store: ObjectStore, key: s
   });
 }
 
-/** What is still to be removed; one that fails is tried again later. @returns how many went */
-export async function removeLeftOver(database: Database, store: ObjectStore, log: Log): Promise<number> {
+/**
+ * What is still to be removed, all of it; one that fails is tried again later.
+ * @param goesOn asked between two batches
+ * @returns how many went
+ */
+export async function removeLeftOver(
+  database: Database,
+  store: ObjectStore,
+  log: Log,
+  goesOn: () => boolean = () => true,
+): Promise<number> {
+  for (let all = 0; ; ) {
+    const removed = await removeSome(database, store, log);
+    all += removed;
+    if (removed < BATCH || !goesOn()) return all;
+  }
+}
+
+async function removeSome(database: Database, store: ObjectStore, log: Log): Promise<number> {
   const { rows } = await database.query<{ key: string }>(
     `select key from removal order by dropped_at limit ${BATCH}`,
   );

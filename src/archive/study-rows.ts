@@ -50,8 +50,10 @@ export async function upsertStudy(
   }
   const patient = await patientRow(tx, columns, studyUid);
   const made = await tx.query<{ id: number; version: number }>(
-    `insert into study (study_uid, patient, attributes, modalities, instance_count, ${names.join(', ')})
-     values ($1, $2, $3, $4, $5, ${names.map((_, n) => `$${n + 6}`).join(', ')}) returning id, version`,
+    // Versions count on after a deletion: what was decided, sent or validated for the earlier ones is not for these.
+    `insert into study (study_uid, patient, attributes, modalities, instance_count, version, ${names.join(', ')})
+     values ($1, $2, $3, $4, $5, (select coalesce(max(study_version), 0) + 1 from change where study_uid = $1),
+       ${names.map((_, n) => `$${n + 6}`).join(', ')}) returning id, version`,
     [studyUid, patient, JSON.stringify(merged), allModalities, added.length, ...values],
   );
   return made.rows[0]!;

@@ -9,6 +9,7 @@ import type { Log } from '../log.ts';
 import { createPixelWorkers, type PixelWorkers } from '../pixels/pixel-workers.ts';
 import { retrieveBulkData } from './bulk-data.ts';
 import { createByteBudget } from './byte-budget.ts';
+import { deleteStored, tellDeleted } from './delete.ts';
 import { retrieveFrames } from './frames.ts';
 import { retrieveMetadata } from './metadata.ts';
 import { retrieveOriginal } from './original.ts';
@@ -21,9 +22,14 @@ import { store } from './stow.ts';
 import { retrieveByUri } from './wado-uri.ts';
 
 export interface DicomwebParts {
-  readonly archive: Pick<Archive, 'database' | 'reader' | 'openReception' | 'spool' | 'refusals'>;
+  readonly archive: Pick<
+    Archive,
+    'database' | 'reader' | 'openReception' | 'spool' | 'refusals' | 'removeDropped'
+  >;
   /** Where clients reach us, without trailing slash; undefined: as each request says. */
   readonly publicUrl: string | undefined;
+  /** Whether DELETE is taken. */
+  readonly allowDelete: boolean;
   readonly log: Log;
 }
 
@@ -43,17 +49,18 @@ const STUDY = '/dicom-web/studies/:study';
 const SERIES = `${STUDY}/series/:series`;
 const INSTANCE = `${SERIES}/instances/:instance`;
 
-export function createDicomwebRoutes({ archive, publicUrl, log }: DicomwebParts): DicomwebDoor {
+export function createDicomwebRoutes({ archive, publicUrl, allowDelete, log }: DicomwebParts): DicomwebDoor {
   const workers: PixelWorkers = createPixelWorkers();
   const { database, reader } = archive;
   const parts = { database, reader, publicUrl, log, workers, budget: createByteBudget(HELD_FRAME_BYTES) };
   const packs = createPackReader(database, HELD_PACK_BYTES);
   const searchParts = { ...parts, pages: createSearchPages() };
-  const { openReception, spool, refusals } = archive;
+  const { openReception, spool, refusals, removeDropped } = archive;
   const metadataBudget = createByteBudget(HELD_METADATA_BYTES, 'metadata of other requests');
   const stowParts = { publicUrl, log, openReception, spool, metadataBudget, refusals };
   const router = new Router();
   router.use(answerFailures(log));
+  router.use(tellDeleted(database));
 
   router.get('/dicom-web/studies', searchFor(searchParts, 'study'));
   router.get('/dicom-web/series', searchFor(searchParts, 'series'));
@@ -64,6 +71,7 @@ export function createDicomwebRoutes({ archive, publicUrl, log }: DicomwebParts)
 
   for (const resource of [STUDY, SERIES, INSTANCE]) {
     router.get(resource, retrieveInstances(parts));
+    router.delete(resource, deleteStored({ database, allowed: allowDelete, removeDropped }));
     router.get(`${resource}/metadata`, retrieveMetadata({ ...parts, packs }));
     router.get(`${resource}/rendered`, retrieveRendered(parts));
     router.get(`${resource}/thumbnail`, retrieveThumbnail(parts));

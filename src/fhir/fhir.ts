@@ -59,7 +59,7 @@ export function createFhir(parts: FhirParts): Fhir {
   const follower = createFollower({
     database,
     name: 'fhir',
-    kinds: ['study-stable', 'study-released'],
+    kinds: ['study-stable', 'study-released', 'study-deleted'],
     log,
     handle: (tx, changes) =>
       markDue(

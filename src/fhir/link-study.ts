@@ -46,7 +46,12 @@ export async function linkStudy(
 ): Promise<LinkOutcome> {
   const { database, client } = parts;
   const study = await readStudy(database, claim.studyUid);
-  if (!study) return { state: 'parked', reason: 'The index does not have this study.' };
+  if (!study)
+    return {
+      state: 'parked',
+      reason:
+        'The index does not have this study: it was deleted, and what the EHR has of it is left to a person.',
+    };
   const { held, version, attributes } = study.record;
   if (held !== null)
     return { state: 'waiting', reason: `The study is held until a person decides: ${held}.` };

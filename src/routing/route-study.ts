@@ -13,10 +13,14 @@ export const ROUTED_KINDS = [
   'instance-stored',
   'instance-replaced',
   'instance-removed',
+  'instance-deleted',
   'study-stable',
   'study-held',
   'study-released',
 ] as const;
+
+/** Whatever was owed of the instance's bytes from before is not current any more. */
+const OUTDATING: ReadonlySet<string> = new Set(['instance-replaced', 'instance-removed', 'instance-deleted']);
 
 /** What a batch of changes says of one study. */
 interface StudyNews {
@@ -41,6 +45,8 @@ export async function routeChanges(
   for (const [studyUid, news] of byStudy(changes)) {
     const study = await findStudy(tx, studyUid);
     if (study) await routeStudy(parts, tx, evaluation, study, news);
+    // A study that was deleted owes nothing more.
+    else if (news.outdated.size > 0) await forgetOutdated(tx, studyUid, [...news.outdated]);
   }
 }
 
@@ -83,9 +89,8 @@ function byStudy(changes: readonly Change[]): Map<string, StudyNews> {
       };
       studies.set(change.studyUid, news);
     }
-    if (change.sopUid && (change.kind === 'instance-replaced' || change.kind === 'instance-removed'))
-      news.outdated.add(change.sopUid);
-    if (change.kind === 'instance-removed') continue;
+    if (change.sopUid && OUTDATING.has(change.kind)) news.outdated.add(change.sopUid);
+    if (change.kind === 'instance-removed' || change.kind === 'instance-deleted') continue;
     if (change.kind === 'instance-stored' || change.kind === 'instance-replaced') {
       if (change.sopUid) news.sopUids.add(change.sopUid);
       if (change.seriesUid) news.seriesUids.add(change.seriesUid);

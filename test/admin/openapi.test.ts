@@ -18,7 +18,7 @@ const database: Database = nothing;
 let dicomweb: DicomwebDoor;
 
 beforeAll(() => {
-  dicomweb = createDicomwebRoutes({ archive: nothing, publicUrl: undefined, log });
+  dicomweb = createDicomwebRoutes({ archive: nothing, publicUrl: undefined, allowDelete: false, log });
 });
 afterAll(() => dicomweb.stop());
 
