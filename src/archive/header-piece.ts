@@ -3,7 +3,7 @@
  * value begins, since that depends on who asks; each fragment is deflated on its own, so that pieces of any objects in
  * any order make one stream. Made by the placers and series-metadata.ts, sent by dicomweb/gzip-stream.ts.
  *
- *   piece: [version, u16] [number of fragments, u16] ([text bytes, u32] [CRC-32 of the text, u32] [deflated bytes, u32])*
+ *   piece: [version, u16] [number of fragments, u32] ([text bytes, u32] [CRC-32 of the text, u32] [deflated bytes, u32])*
  *          deflated*
  */
 import { randomUUID } from 'node:crypto';
@@ -17,22 +17,13 @@ import type { LongValue } from './read-header.ts';
 export const MAX_PIECE_BYTES = 4 * 1024 * 1024;
 /** Of what is said of a header: to be raised with every change of that, so that what was kept before is made anew. */
 const VERSION = 1;
-const HEAD_BYTES = 4;
+const HEAD_BYTES = 6;
 const FRAGMENT_HEADER_BYTES = 12;
-const MAX_FRAGMENTS = 0xffff;
 
 /** Stands in the text for the address of the instance; no sender can know it. */
 const ADDRESS = `${randomUUID()}:`;
 /** The level that costs least for what it saves on short texts. */
 const LEVEL = 4;
-
-export interface Fragment {
-  /** bytes of the text */
-  length: number;
-  crc32: number;
-  /** Whole deflate blocks (RFC 1951), none of them the last, that end at a byte; they refer to nothing before them. */
-  deflated: Uint8Array;
-}
 
 /** What of an object is in its metadata. */
 export interface Described {
@@ -43,15 +34,10 @@ export interface Described {
 }
 
 /**
- * The fragments of an object's DICOM JSON (PS3.18 F.2). Behind each but the last stands, in what is sent, the address
- * of the instance with which a BulkDataURI begins.
+ * The piece of an object's DICOM JSON (PS3.18 F.2). Between its fragments stands, in what is sent, the address of the
+ * instance with which a BulkDataURI begins.
  */
-export function fragmentsOf({
-  dataSet,
-  longValues = new Map(),
-  pixel,
-  transferSyntaxUid,
-}: Described): Fragment[] {
+export function makePiece({ dataSet, longValues = new Map(), pixel, transferSyntaxUid }: Described): Buffer {
   const uri = (path: string): string => `${ADDRESS}/bulkdata/${path}`;
   const json = toDicomJson(dataSet, {
     bulkDataUri: uri,
@@ -60,49 +46,46 @@ export function fragmentsOf({
   for (const [tag, { vr }] of longValues) json[tag] = { vr, BulkDataURI: uri(tag) };
   // AvailableTransferSyntaxUID tells a viewer what the frames come in (PS3.18 10.4.1.1.2).
   json['00083002'] = { vr: 'UI', Value: [transferSyntaxUid] };
-  return dicomJsonText(json)
-    .split(ADDRESS)
-    .map((text) => {
-      const bytes = Buffer.from(text);
-      const deflated = zlib.deflateRawSync(bytes, {
-        level: LEVEL,
-        finishFlush: zlib.constants.Z_SYNC_FLUSH,
-      });
-      return { length: bytes.length, crc32: zlib.crc32(bytes), deflated };
-    });
-}
-
-/** Undefined when it is too large to be kept. */
-export function encodePiece(fragments: readonly Fragment[]): Buffer | undefined {
-  const head = Buffer.alloc(HEAD_BYTES + FRAGMENT_HEADER_BYTES * fragments.length);
-  const length = fragments.reduce((sum, { deflated }) => sum + deflated.length, head.length);
-  if (length > MAX_PIECE_BYTES || fragments.length > MAX_FRAGMENTS) return undefined;
+  const texts = dicomJsonText(json).split(ADDRESS);
+  const head = Buffer.alloc(HEAD_BYTES + FRAGMENT_HEADER_BYTES * texts.length);
   head.writeUInt16LE(VERSION, 0);
-  head.writeUInt16LE(fragments.length, 2);
-  for (const [n, fragment] of fragments.entries()) {
+  head.writeUInt32LE(texts.length, 2);
+  const fragments = texts.map((text, n) => {
+    const bytes = Buffer.from(text);
+    const deflated = zlib.deflateRawSync(bytes, {
+      level: LEVEL,
+      finishFlush: zlib.constants.Z_SYNC_FLUSH,
+    });
     const at = HEAD_BYTES + n * FRAGMENT_HEADER_BYTES;
-    head.writeUInt32LE(fragment.length, at);
-    head.writeUInt32LE(fragment.crc32, at + 4);
-    head.writeUInt32LE(fragment.deflated.length, at + 8);
-  }
-  return Buffer.concat([head, ...fragments.map(({ deflated }) => deflated)], length);
+    head.writeUInt32LE(bytes.length, at);
+    head.writeUInt32LE(zlib.crc32(bytes), at + 4);
+    head.writeUInt32LE(deflated.length, at + 8);
+    return deflated;
+  });
+  return Buffer.concat([head, ...fragments]);
 }
 
-/** Views of the piece; undefined for one of another version. @throws RangeError when it is none */
-export function decodePiece(piece: Buffer): Fragment[] | undefined {
-  if (piece.readUInt16LE(0) !== VERSION) return undefined;
-  const count = piece.readUInt16LE(2);
-  const fragments: Fragment[] = [];
+/** Whether the piece is of the version that is made now. */
+export function isCurrent(piece: Buffer): boolean {
+  return piece.length >= HEAD_BYTES && piece.readUInt16LE(0) === VERSION;
+}
+
+/**
+ * Tells of each fragment: where its whole deflate blocks (RFC 1951) lie in the piece, none of them the last, which end
+ * at a byte and refer to nothing before them; and of its text the CRC-32 and the length in bytes.
+ * @throws RangeError when the piece is shorter than it says
+ */
+export function eachFragment(
+  piece: Buffer,
+  tell: (from: number, to: number, crc32: number, length: number, n: number) => void,
+): void {
+  const count = piece.readUInt32LE(2);
   let from = HEAD_BYTES + count * FRAGMENT_HEADER_BYTES;
-  for (let at = HEAD_BYTES; fragments.length < count; at += FRAGMENT_HEADER_BYTES) {
+  for (let n = 0; n < count; n++) {
+    const at = HEAD_BYTES + n * FRAGMENT_HEADER_BYTES;
     const to = from + piece.readUInt32LE(at + 8);
     if (to > piece.length) throw new RangeError('a header piece is shorter than it says');
-    fragments.push({
-      length: piece.readUInt32LE(at),
-      crc32: piece.readUInt32LE(at + 4),
-      deflated: piece.subarray(from, to),
-    });
+    tell(from, to, piece.readUInt32LE(at + 4), piece.readUInt32LE(at), n);
     from = to;
   }
-  return fragments;
 }

@@ -7,7 +7,7 @@
 import type { Log } from '../log.ts';
 import type { Database, Queryable } from './database/database.ts';
 import { keepPieces, type NewPiece, type PackReader } from './header-pack-rows.ts';
-import { decodePiece, encodePiece, type Fragment, fragmentsOf } from './header-piece.ts';
+import { isCurrent, MAX_PIECE_BYTES, makePiece } from './header-piece.ts';
 import { readHeader } from './read-header.ts';
 import type { ObjectReader } from './read-object.ts';
 import { findStoredObjects, type ObjectQuery, type StoredObject } from './stored-object.ts';
@@ -19,12 +19,12 @@ export interface MetadataParts {
   log: Log;
 }
 
-/** An instance where it stands now, and its text in fragments. */
+/** An instance where it stands now, and its piece. */
 export interface DescribedInstance {
   studyUid: string;
   seriesUid: string;
   sopUid: string;
-  fragments: Fragment[];
+  piece: Buffer;
 }
 
 /** Rows asked for at once. */
@@ -74,24 +74,23 @@ function* slices(rows: readonly Row[]): Generator<readonly Row[]> {
 }
 
 async function* describeSlice(parts: MetadataParts, rows: readonly Row[]): AsyncGenerator<DescribedInstance> {
-  const kept = await keptFragments(parts.packs, rows);
+  const kept = await keptPieces(parts.packs, rows);
   const lacking = rows.filter(({ object }) => !kept.has(object)).map(({ object }) => object);
   const made: (NewPiece & { object: number })[] = [];
-  const reading = readFragments(parts, lacking);
+  const reading = readPieces(parts, lacking);
   let read = await reading.next();
   try {
     for (const { object, studyUid, seriesUid, sopUid } of rows) {
       const known = kept.get(object);
       if (known) {
-        yield { studyUid, seriesUid, sopUid, fragments: known };
+        yield { studyUid, seriesUid, sopUid, piece: known };
         continue;
       }
       // One whose row went between two questions is no longer there.
       if (read.done || read.value.object !== object) continue;
-      const { fragments } = read.value;
-      const piece = encodePiece(fragments);
-      if (piece) made.push({ object, seriesUid, piece });
-      yield { studyUid, seriesUid, sopUid, fragments };
+      const { piece } = read.value;
+      if (piece.length <= MAX_PIECE_BYTES) made.push({ object, seriesUid, piece });
+      yield { studyUid, seriesUid, sopUid, piece };
       read = await reading.next();
     }
   } finally {
@@ -113,14 +112,14 @@ async function keep(
 }
 
 /** From the objects themselves, in the order asked for, a few ahead. */
-async function* readFragments(
+async function* readPieces(
   { database, reader }: MetadataParts,
   ids: readonly number[],
-): AsyncGenerator<{ object: number; fragments: Fragment[] }, undefined> {
-  const pending: { object: number; fragments: Promise<Fragment[]> }[] = [];
+): AsyncGenerator<{ object: number; piece: Buffer }, undefined> {
+  const pending: { object: number; piece: Promise<Buffer> }[] = [];
   const first = async () => {
-    const { object, fragments } = pending.shift()!;
-    return { object, fragments: await fragments };
+    const { object, piece } = pending.shift()!;
+    return { object, piece: await piece };
   };
   try {
     for (let at = 0; at < ids.length; at += OBJECTS) {
@@ -130,28 +129,23 @@ async function* readFragments(
         { limit: OBJECTS },
       );
       for (const object of stored) {
-        const fragments = fragmentsOfObject(reader, object);
+        const piece = pieceOf(reader, object);
         // Whoever awaits it sees the failure; until then it must not count as unhandled.
-        fragments.catch(() => undefined);
-        pending.push({ object: object.id, fragments });
+        piece.catch(() => undefined);
+        pending.push({ object: object.id, piece });
         if (pending.length >= AHEAD) yield await first();
       }
     }
     while (pending.length > 0) yield await first();
     return undefined;
   } finally {
-    await Promise.allSettled(pending.map(({ fragments }) => fragments));
+    await Promise.allSettled(pending.map(({ piece }) => piece));
   }
 }
 
-async function fragmentsOfObject(reader: ObjectReader, object: StoredObject): Promise<Fragment[]> {
-  const { dataSet, longValues } = await readHeader(reader, object);
-  return fragmentsOf({
-    dataSet,
-    longValues,
-    pixel: object.pixel,
-    transferSyntaxUid: object.transferSyntax,
-  });
+async function pieceOf(reader: ObjectReader, object: StoredObject): Promise<Buffer> {
+  const { pixel, transferSyntax: transferSyntaxUid } = object;
+  return makePiece({ ...(await readHeader(reader, object)), pixel, transferSyntaxUid });
 }
 
 async function findRows(db: Queryable, where: ObjectQuery, after: Row | undefined): Promise<Row[]> {
@@ -176,14 +170,14 @@ async function findRows(db: Queryable, where: ObjectQuery, after: Row | undefine
 }
 
 /** By object; views of the packs. */
-async function keptFragments(reader: PackReader, rows: readonly Row[]): Promise<Map<number, Fragment[]>> {
+async function keptPieces(reader: PackReader, rows: readonly Row[]): Promise<Map<number, Buffer>> {
   const packs = await reader.read([...new Set(rows.flatMap(({ pack }) => pack ?? []))]);
-  const kept = new Map<number, Fragment[]>();
+  const kept = new Map<number, Buffer>();
   for (const { object, pack, at, length } of rows) {
     const bytes = pack === null ? undefined : packs.get(pack);
     if (!bytes || at === null || length === null) continue;
-    const fragments = decodePiece(bytes.subarray(at, at + length));
-    if (fragments) kept.set(object, fragments);
+    const piece = bytes.subarray(at, at + length);
+    if (isCurrent(piece)) kept.set(object, piece);
   }
   return kept;
 }

@@ -10,30 +10,56 @@ const GZIP_HEADER = Buffer.from([0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 0xff]);
 /** An empty block of fixed codes, marked as the last (RFC 1951 3.2.3). */
 const LAST_BLOCK = Buffer.from([0x03, 0x00]);
 
-export interface DeflatedFragment {
-  /** bytes of the text */
-  length: number;
-  crc32: number;
-  /** Whole blocks, none the last, that end at a byte and refer to nothing before them. */
-  deflated: Uint8Array;
-}
+/** Room that is made at once; a batch is mostly a little more than it is taken at. */
+const ROOM_BYTES = 320 * 1024;
+const STORED_HEADER_BYTES = 5;
 
+/** Gathers blocks until they are taken, and sums up what they hold. */
 export class GzipStream {
+  #room = Buffer.allocUnsafeSlow(ROOM_BYTES);
+  #filled = 0;
   #crc = 0;
   #length = 0;
 
   /** What goes before the first block. */
   readonly header: Buffer = GZIP_HEADER;
 
-  /** Text as stored blocks: for little text, which deflating would hardly shorten. */
-  text(bytes: Buffer): Buffer {
-    this.#count(zlib.crc32(bytes), bytes.length);
-    return storedBlocks(bytes);
+  /** Bytes gathered and not taken. */
+  get gathered(): number {
+    return this.#filled;
   }
 
-  fragment({ length, crc32, deflated }: DeflatedFragment): Uint8Array {
+  /** Text as blocks that hold it as it is (RFC 1951 3.2.4): for little text, which deflating would hardly shorten. */
+  text(bytes: Buffer): void {
+    for (let at = 0; at < bytes.length; at += STORED_LIMIT) {
+      const length = Math.min(STORED_LIMIT, bytes.length - at);
+      this.#makeRoom(STORED_HEADER_BYTES + length);
+      this.#room[this.#filled] = 0;
+      this.#room.writeUInt16LE(length, this.#filled + 1);
+      this.#room.writeUInt16LE(length ^ 0xffff, this.#filled + 3);
+      bytes.copy(this.#room, this.#filled + STORED_HEADER_BYTES, at, at + length);
+      this.#filled += STORED_HEADER_BYTES + length;
+    }
+    this.#count(zlib.crc32(bytes), bytes.length);
+  }
+
+  /**
+   * Text that was deflated before: whole blocks, none the last, that end at a byte and refer to nothing before them.
+   * @param crc32 of the text, which has `length` bytes
+   */
+  deflated(source: Buffer, from: number, to: number, crc32: number, length: number): void {
+    this.#makeRoom(to - from);
+    source.copy(this.#room, this.#filled, from, to);
+    this.#filled += to - from;
     this.#count(crc32, length);
-    return deflated;
+  }
+
+  /** The blocks since the last time. */
+  take(): Buffer {
+    const taken = this.#room.subarray(0, this.#filled);
+    this.#room = Buffer.allocUnsafeSlow(ROOM_BYTES);
+    this.#filled = 0;
+    return taken;
   }
 
   /** The last block and the trailer. */
@@ -44,29 +70,24 @@ export class GzipStream {
     return Buffer.concat([LAST_BLOCK, trailer]);
   }
 
+  #makeRoom(bytes: number): void {
+    const needed = this.#filled + bytes;
+    if (needed <= this.#room.length) return;
+    const room = Buffer.allocUnsafeSlow(Math.max(needed, 2 * this.#room.length));
+    this.#room.copy(room, 0, 0, this.#filled);
+    this.#room = room;
+  }
+
   #count(crc: number, length: number): void {
     this.#crc = crc32Combine(this.#crc, crc, length);
     this.#length += length;
   }
 }
 
-/** Text as deflate blocks that hold it as it is (RFC 1951 3.2.4). */
-export function storedBlocks(bytes: Buffer): Buffer {
-  const parts: Buffer[] = [];
-  for (let at = 0; at < bytes.length; at += STORED_LIMIT) {
-    const part = bytes.subarray(at, at + STORED_LIMIT);
-    const head = Buffer.alloc(5);
-    head.writeUInt16LE(part.length, 1);
-    head.writeUInt16LE(part.length ^ 0xffff, 3);
-    parts.push(head, part);
-  }
-  return Buffer.concat(parts);
-}
-
-/** Inflates what fragments and stored blocks make, off this thread. */
-export function inflateBlocks(parts: readonly Uint8Array[]): Promise<Buffer> {
+/** The text of blocks, inflated off this thread. */
+export function inflateBlocks(blocks: Buffer): Promise<Buffer> {
   return new Promise((resolve, reject) => {
-    zlib.inflateRaw(Buffer.concat([...parts, LAST_BLOCK]), (fault, text) =>
+    zlib.inflateRaw(Buffer.concat([blocks, LAST_BLOCK]), (fault, text) =>
       fault ? reject(fault) : resolve(text),
     );
   });

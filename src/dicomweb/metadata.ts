@@ -5,6 +5,7 @@
 import type { Context } from 'koa';
 import { countInstances } from '../archive/each-stored-object.ts';
 import type { PackReader } from '../archive/header-pack-rows.ts';
+import { eachFragment } from '../archive/header-piece.ts';
 import { type DescribedInstance, describeInstances } from '../archive/series-metadata.ts';
 import {
   acceptedBy,
@@ -22,8 +23,8 @@ import { instanceUrl, notFound, studyVersion } from './retrieve.ts';
 const OPENING = Buffer.from('[');
 const SEPARATOR = Buffer.from(',\n');
 const CLOSING = Buffer.from(']');
-/** Sent, or inflated, at once: some hundred kilobytes deflated. */
-const BATCH = 200;
+/** Sent, or inflated, at once. */
+const BATCH_BYTES = 256 * 1024;
 
 /** GET of …/metadata. */
 export function retrieveMetadata(parts: RetrieveParts & { readonly packs: PackReader }) {
@@ -59,7 +60,7 @@ async function* gzipped(
 ): AsyncGenerator<Uint8Array> {
   const out = new GzipStream();
   yield out.header;
-  for await (const blocks of batches(described, base, out)) yield Buffer.concat(blocks);
+  yield* batches(described, base, out);
   yield out.end();
 }
 
@@ -67,27 +68,25 @@ async function* plain(described: AsyncIterable<DescribedInstance>, base: string)
   for await (const blocks of batches(described, base, new GzipStream())) yield await inflateBlocks(blocks);
 }
 
-/** The whole list as deflate blocks, so many instances at a time. */
+/** The whole list as deflate blocks, a batch at a time. */
 async function* batches(
   described: AsyncIterable<DescribedInstance>,
   base: string,
   out: GzipStream,
-): AsyncGenerator<Uint8Array[]> {
-  let blocks: Uint8Array[] = [];
-  let count = 0;
+): AsyncGenerator<Buffer> {
+  let before = OPENING;
   for await (const instance of described) {
-    blocks.push(out.text(count === 0 ? OPENING : SEPARATOR));
+    const { piece } = instance;
     const address = Buffer.from(instanceUrl(base, instance));
-    for (const [n, fragment] of instance.fragments.entries()) {
-      if (n > 0) blocks.push(out.text(address));
-      blocks.push(out.fragment(fragment));
-    }
-    if (++count % BATCH === 0) {
-      yield blocks;
-      blocks = [];
-    }
+    out.text(before);
+    eachFragment(piece, (from, to, crc32, length, n) => {
+      if (n > 0) out.text(address);
+      out.deflated(piece, from, to, crc32, length);
+    });
+    before = SEPARATOR;
+    if (out.gathered >= BATCH_BYTES) yield out.take();
   }
-  if (count === 0) blocks.push(out.text(OPENING));
-  blocks.push(out.text(CLOSING));
-  yield blocks;
+  if (before === OPENING) out.text(OPENING);
+  out.text(CLOSING);
+  yield out.take();
 }

@@ -45,15 +45,12 @@ async function placed(objects: readonly AnObject[]): Promise<void> {
   }, 'all objects to be placed');
 }
 
-async function described(series: string, from = noReader): Promise<{ sop: string; deflated: string }[]> {
+async function described(series: string, from = noReader): Promise<{ sop: string; piece: string }[]> {
   const packs = createPackReader(r.db.database, 1024);
-  const found: { sop: string; deflated: string }[] = [];
+  const found: { sop: string; piece: string }[] = [];
   const parts = { database: r.db.database, reader: from, packs, log };
-  for await (const { sopUid, fragments } of describeInstances(parts, { seriesUid: series }))
-    found.push({
-      sop: sopUid,
-      deflated: fragments.map(({ deflated }) => Buffer.from(deflated).toString('hex')).join(),
-    });
+  for await (const { sopUid, piece } of describeInstances(parts, { seriesUid: series }))
+    found.push({ sop: sopUid, piece: piece.toString('hex') });
   return found;
 }
 const sops = (objects: readonly AnObject[]): string[] => objects.map(({ sop }) => sop);

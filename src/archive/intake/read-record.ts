@@ -6,7 +6,7 @@ import fs from 'node:fs';
 import path from 'node:path';
 import { HeaderScan, type PixelLocation } from '../../dicom/header-scan.ts';
 import { transferSyntax } from '../../dicom/transfer-syntax.ts';
-import { encodePiece, fragmentsOf } from '../header-piece.ts';
+import { MAX_PIECE_BYTES, makePiece } from '../header-piece.ts';
 import type { IncomingObject } from '../incoming-object.ts';
 import { objectKey } from '../object-key.ts';
 import { isCode } from '../object-store/file-failure.ts';
@@ -101,7 +101,8 @@ export async function readPiece(record: JournalRecord): Promise<Buffer | undefin
     const described = await readPlainHeader({ sopUid, transferSyntaxUid, length }, async (offset, bytes) =>
       readStart(body, dataSetOffset + offset, bytes),
     );
-    return encodePiece(fragmentsOf({ ...described, pixel, transferSyntaxUid }));
+    const piece = makePiece({ ...described, pixel, transferSyntaxUid });
+    return piece.length <= MAX_PIECE_BYTES ? piece : undefined;
   } catch (thrown) {
     // A fault of the disk is the placer's to handle.
     if (isCode(thrown, 'EIO')) throw thrown;
