@@ -4,7 +4,8 @@
  * are settled before the first result leaves; found-attributes.ts then reads the results page by page.
  */
 import type { Queryable } from './database/database.ts';
-import { conditionsOf, type Joined } from './match-sql.ts';
+import type { Joined } from './match-columns.ts';
+import { conditionsOf } from './match-sql.ts';
 
 export type Level = 'study' | 'series' | 'instance';
 

@@ -96,14 +96,18 @@ export function studyColumns(attributes: DicomJson): StudyColumns {
   };
 }
 
+/** The first value, for a column. */
+export function text(attributes: DicomJson, tag: string): string {
+  const value = attributes[tag]?.Value?.[0];
+  return typeof value === 'string' || typeof value === 'number' ? shortened(String(value).trim()) : '';
+}
+
 /**
- * The first value, for a column. Postgres refuses a row for which an index entry is longer than 2,704 bytes, and an
+ * A value as a column has it. Postgres refuses a row for which an index entry is longer than 2,704 bytes, and an
  * object must not stand outside the index for a value that is too long (LO: 64): of such a one the column has the
  * beginning and a digest, so that two patients' IDs that begin alike stay two.
  */
-export function text(attributes: DicomJson, tag: string): string {
-  const value = attributes[tag]?.Value?.[0];
-  const whole = typeof value === 'string' || typeof value === 'number' ? String(value).trim() : '';
+export function shortened(whole: string): string {
   if (whole.length <= MAX_COLUMN_CHARACTERS) return whole;
   const digest = createHash('sha256').update(whole).digest('hex');
   return `${whole.slice(0, MAX_COLUMN_CHARACTERS - digest.length - 1).toWellFormed()}…${digest}`;

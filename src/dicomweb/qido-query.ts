@@ -4,7 +4,7 @@
  * Every fault is a sentence that names the parameter and never repeats its value, which may be a patient's.
  */
 import type { Criterion, Level, StudySearch } from '../archive/find-studies.ts';
-import { levelOfAttribute } from '../archive/match-sql.ts';
+import { levelOfAttribute } from '../archive/match-columns.ts';
 import { attribute, attributePath, label } from '../dicom/attributes.ts';
 import { Failure } from '../failure.ts';
 import { checkUid, type Key, parseMatch } from './qido-match.ts';

@@ -21,6 +21,9 @@ const KOREAN = latin1(
 /** ISO 8859-5. */
 const RUSSIAN = Buffer.from('b8d2d0ddded25ebff1e2e0', 'hex');
 
+/** Longer than any index entry may be. */
+const LONG = 'L'.repeat(3000);
+
 const CODES = sequence('00081032', [
   element('00080100', 'SH', 'CHEST1'),
   element('00080104', 'LO', 'Chest '),
@@ -73,6 +76,7 @@ const STUDIES: Readonly<Record<string, Elements>> = {
   ],
   '3.5': [
     ['00080005', 'CS', 'ISO_IR 100'],
+    ['00080050', 'SH', LONG],
     ['00080020', 'DA', ''],
     ['00080030', 'TM', ''],
     ['00100010', 'PN', latin1('Buc^J\xe9r\xf4me')],
@@ -152,6 +156,8 @@ describe('matching', () => {
     ['single values are as written, letters and all', 'studies?PatientID=A100', ['3.1']],
     ['spaces around a value mean nothing', 'studies?PatientID=%20A100%20', ['3.1']],
     ['a key may be a tag in any case', 'studies?0020000d=3.2', ['3.2']],
+    ['a value longer than an index takes', `studies?AccessionNumber=${LONG}`, ['3.5']],
+    ['and none that only begins like it', `studies?AccessionNumber=${LONG}L`, []],
     ['wildcards: * for any text', 'studies?PatientID=*1*0', ['3.1', '3.3', '3.4']],
     ['wildcards: ? for one character', 'studies?PatientID=?100', ['3.1', '3.3']],
     ['characters that are wildcards in SQL are themselves', 'studies?PatientID=A1_0', ['3.4']],
