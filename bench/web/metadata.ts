@@ -1,6 +1,7 @@
 /**
  * /metadata of a series (PS3.18 10.4.1.1.3) of 400 and of 2,000 objects: asked for the first time a moment after the
- * release, again and again, compressed, and as the first thing after a restart. Called by dicomweb.ts, which restarts last of all.
+ * release, again and again, compressed, and as the first thing after a restart; and QIDO for the same objects.
+ * Called by dicomweb.ts, which restarts last of all.
  */
 import { rm } from 'node:fs/promises';
 import { gunzipSync, zstdDecompressSync } from 'node:zlib';
@@ -49,6 +50,7 @@ export async function measureMetadata(stage: Stage): Promise<Map<number, SentSer
       await sendTo(stage, archive, fresh);
       await ask(stage, archive, fresh, figure(objects, FIRST));
       for (const coding of CODINGS) await askWarm(stage, archive, fresh, objects, coding);
+      await listInstances(stage, archive, fresh, objects);
     }
     for (const folder of fresh.series.folders) await rm(folder, { recursive: true });
     sent.set(objects, fresh);
@@ -80,6 +82,21 @@ async function askWarm(
   if (codingOf(probe) !== coding) return;
   check(stage, archive, what, probe, sent.series.objects);
   const { ms } = await stage.load.run(urlOf(archive), [request], { atMost: 20, seconds: 2 });
+  for (const time of ms) stage.results.add(what, archive.kind.name, time);
+}
+
+/** QIDO for the series' instances, which viewers without /metadata ask for. */
+async function listInstances(
+  stage: Stage,
+  archive: RunningArchive,
+  sent: SentSeries,
+  objects: (typeof SIZES)[number],
+): Promise<void> {
+  const what: Figure = { name: `QIDO for the ${objects.toLocaleString('en')} instances`, unit: 'ms' };
+  const request = { path: `${seriesPath(sent)}/instances`, headers: { Accept: 'application/dicom+json' } };
+  const url = urlOf(archive);
+  check(stage, archive, what, await stage.load.run(url, [request], { keepFirst: true }), sent.series.objects);
+  const { ms } = await stage.load.run(url, [request], { atMost: 20, seconds: 2 });
   for (const time of ms) stage.results.add(what, archive.kind.name, time);
 }
 
