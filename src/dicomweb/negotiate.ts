@@ -34,6 +34,13 @@ const FRAME_TYPES: Readonly<Record<string, string>> = {
   '1.2.840.10008.1.2.5': 'image/dicom-rle',
 };
 
+/** What older clients (dicomweb-client 0.11 among them) call three of them. */
+const OLDER_FRAME_TYPES: Readonly<Record<string, string>> = {
+  'image/x-dicom-rle': 'image/dicom-rle',
+  'image/x-jls': 'image/jls',
+  'image/jhc': 'image/jphc',
+};
+
 /** DICOM JSON under its own name or, for clients that ask so, as plain JSON. */
 export function chooseJson(accepted: readonly AcceptedType[]): 'application/dicom+json' | 'application/json' {
   for (const range of accepted) {
@@ -138,7 +145,10 @@ export function chooseFrames(stored: string, accepted: readonly AcceptedType[], 
   for (const range of accepted) {
     const named =
       range.type === MULTIPART ? (range.parameters.get('type') ?? '*/*').toLowerCase() : range.type;
-    const inner = { ...range, type: range.type === 'multipart/*' ? '*/*' : named };
+    const inner = {
+      ...range,
+      type: range.type === 'multipart/*' ? '*/*' : (OLDER_FRAME_TYPES[named] ?? named),
+    };
     const multipart = range.type !== named || !single || range.type.endsWith('/*');
     const wanted = range.parameters.get('transfer-syntax');
     const uncompressed = wanted === EXPLICIT_LE || wanted === IMPLICIT_LE;
