@@ -11,6 +11,8 @@ export function toRgb(samples: Uint8Array, pixel: ImagePixel, palette: Presentat
   switch (pixel.photometricInterpretation) {
     case 'PALETTE COLOR':
       if (!palette) throw new Failure('invalid', 'PALETTE COLOR without a palette');
+      if (pixel.samplesPerPixel !== 1)
+        throw new Failure('invalid', '(0028,0002) SamplesPerPixel must be 1 for PALETTE COLOR');
       return fromPalette(storedValues(samples, pixel), palette);
     case 'RGB':
       return interleaved(eightBit(samples, pixel), pixel);

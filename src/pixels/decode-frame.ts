@@ -21,6 +21,9 @@ import { decodeJpegLs } from './jpeg-ls.ts';
 import { decodeRle } from './rle.ts';
 
 const { Context, NativeCodecs } = codecs;
+const KNOWN_TO_CODECS: ReadonlySet<string> = new Set(
+  Object.values(codecs.constants.PhotometricInterpretation),
+);
 
 export interface DecodedFrame {
   readonly samples: Uint8Array;
@@ -178,7 +181,7 @@ function runCodec(codec: Codec, pixel: ImagePixel, frame: Uint8Array): InstanceT
     samplesPerPixel: pixel.samplesPerPixel,
     pixelRepresentation: pixel.signed ? 1 : 0,
     planarConfiguration: 0,
-    photometricInterpretation: pixel.photometricInterpretation,
+    photometricInterpretation: nameForCodec(pixel),
     encodedBuffer: frame,
   });
   switch (codec) {
@@ -196,6 +199,12 @@ function runCodec(codec: Codec, pixel: ImagePixel, frame: Uint8Array): InstanceT
         `Frames of transfer syntax ${pixel.transferSyntaxUid} cannot be decoded here`,
       );
   }
+}
+
+/** The codecs refuse names they do not know, newer ones too; which colours they give does not hang on those. */
+function nameForCodec({ photometricInterpretation: name, samplesPerPixel }: ImagePixel): string {
+  if (KNOWN_TO_CODECS.has(name)) return name;
+  return samplesPerPixel === 1 ? 'MONOCHROME2' : 'RGB';
 }
 
 /** Lossless JPEG is never turned: its samples are what the header says, to the bit. */

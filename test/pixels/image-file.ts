@@ -36,7 +36,7 @@ export function imageOf(file: string | Uint8Array): ImageFile {
   const scan = new HeaderScan(uid);
   scan.push(dataSet);
   const place = scan.end().pixelData;
-  if (!place) throw new Failure('not-found', 'no pixels');
+  if (!place) throw new Failure('not-found', 'the file has no pixels');
   const header = parseDataSet(dataSet.subarray(0, place.elementOffset), uid, { stopAtPixelData: true });
   const image: ImageFrames = framesOf(header, place, uid);
   const object = {
