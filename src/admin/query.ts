@@ -49,6 +49,14 @@ export const disclosureQuery = z.strictObject({
   recipient: z.string().max(300).optional(),
   ...page,
 });
+export const deletionQuery = z.strictObject({ study: uid, ...page });
+export const changeQuery = z.strictObject({
+  since: z
+    .string()
+    .regex(/^(\d{1,19}-\d{1,15}|latest)$/, 'a cursor as "next" gave it, or latest')
+    .optional(),
+  limit: z.coerce.number().int().min(1).max(1000).default(100),
+});
 export const timelineQuery = z.strictObject({
   limit: z.coerce.number().int().min(1).max(1000).default(1000),
   offset: z.coerce.number().int().min(0).max(1_000_000).default(0),

@@ -1,5 +1,5 @@
 /**
- * The lists a PACS administrator works off: refusals, quarantine, disclosures; conflicts stand in conflict-list.ts. Newest first, by pages.
+ * The lists a PACS administrator works off: refusals, quarantine, disclosures, deletions; conflicts stand in conflict-list.ts. Newest first, by pages.
  * Read models over the archive's tables; asked by routes.ts.
  */
 import type { Queryable } from '../archive/database/database.ts';
@@ -115,6 +115,31 @@ export async function listDisclosures(
        and ($3::bigint is null or id < $3)
      order by id desc limit $4`,
     [query.study ?? null, query.recipient ?? null, query.before ?? null, query.limit],
+  );
+  return rows;
+}
+
+export interface DeletionEntry {
+  id: number;
+  at: Date;
+  by: string;
+  address: string | null;
+  study: string;
+  series: string | null;
+  sop: string | null;
+  instances: number;
+}
+
+/** One for each step of a deletion. */
+export async function listDeletions(
+  db: Queryable,
+  query: { study?: string | undefined } & Page,
+): Promise<DeletionEntry[]> {
+  const { rows } = await db.query<DeletionEntry>(
+    `select id, at, deleted_by as by, address, study_uid as study, series_uid as series, sop_uid as sop, instances
+     from deletion where ($1::text is null or study_uid = $1) and ($2::bigint is null or id < $2)
+     order by id desc limit $3`,
+    [query.study ?? null, query.before ?? null, query.limit],
   );
   return rows;
 }

@@ -155,6 +155,21 @@ export const ROUTE_DESCRIPTIONS: Readonly<Record<string, RouteText>> = {
   'GET /api/disclosures': admin('Every exit of patient data: when, by which channel, to whom', {
     query: { study: STUDY, recipient: 'User, AE title or host', ...PAGE },
   }),
+  'GET /api/changes': admin(
+    'What changed in the archive (instances stored, replaced, removed, deleted; conflicts settled; studies stable, held, ' +
+      'released, deleted), oldest first. Ask again with since = "next": nothing is left out, and nothing comes twice',
+    {
+      query: {
+        since:
+          'Where the last answer ended (its "next"); latest: only where the feed ends now; from the beginning when absent',
+        limit: { description: 'Changes at most (100; 1000 at most)', type: 'integer' },
+      },
+      answer: '{ changes: [{ at, kind, study, series, sop, studyVersion }], next, more }',
+    },
+  ),
+  'GET /api/deletions': admin('Who deleted what by DICOMweb, newest first', {
+    query: { study: STUDY, ...PAGE },
+  }),
   'GET /api/aes': admin('Known AEs: who may open a DICOM association, and how many each has open here'),
   'GET /api/aes/{name}': admin('A known AE'),
   'PUT /api/aes/{name}': admin('Creates or changes a known AE; answered once it holds on this node', {
@@ -242,6 +257,16 @@ export const ROUTE_DESCRIPTIONS: Readonly<Record<string, RouteText>> = {
   ...wado('/dicom-web/studies/{study}/series/{series}', 'a series'),
   ...wado('/dicom-web/studies/{study}/series/{series}/instances/{instance}', 'an instance'),
   ...frames('/dicom-web/studies/{study}/series/{series}/instances/{instance}'),
+  'OPTIONS /dicom-web': {
+    tag: 'DICOMweb',
+    summary: 'What this service offers (Retrieve Capabilities, PS3.18 8.9), as WADL or JSON',
+    type: 'application/vnd.sun.wadl+xml',
+  },
+  'OPTIONS /dicom-web/{path}': {
+    tag: 'DICOMweb',
+    summary: 'What one resource offers',
+    type: 'application/vnd.sun.wadl+xml',
+  },
   'POST /dicom-web/studies': stow('Stores instances'),
   'POST /dicom-web/studies/{study}': stow('Stores instances of one study'),
   'GET /wado': {

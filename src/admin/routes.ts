@@ -5,11 +5,20 @@
 import Router from '@koa/router';
 import { isUid } from '../dicom/uid.ts';
 import { Failure } from '../failure.ts';
+import { listChanges } from './change-list.ts';
 import { addConflictRoutes, type ConflictRoutesParts } from './conflict-routes.ts';
 import { openApi } from './openapi.ts';
 import { overview } from './overview.ts';
-import { disclosureQuery, pageQuery, parsed, refusalQuery, timelineQuery } from './query.ts';
-import { listDisclosures, listQuarantine, listRefusals } from './reconcile-lists.ts';
+import {
+  changeQuery,
+  deletionQuery,
+  disclosureQuery,
+  pageQuery,
+  parsed,
+  refusalQuery,
+  timelineQuery,
+} from './query.ts';
+import { listDeletions, listDisclosures, listQuarantine, listRefusals } from './reconcile-lists.ts';
 import { studyTimeline } from './timeline.ts';
 
 export interface AdminRoutesParts {
@@ -32,6 +41,14 @@ export function createAdminRoutes({ archive, version, routers }: AdminRoutesPart
 
   router.get('/overview', async (ctx) => {
     ctx.body = await overview(database);
+  });
+
+  router.get('/changes', async (ctx) => {
+    ctx.body = await listChanges(database, parsed(ctx.query, changeQuery, 'The query'));
+  });
+
+  router.get('/deletions', async (ctx) => {
+    ctx.body = await listDeletions(database, parsed(ctx.query, deletionQuery, 'The query'));
   });
 
   addConflictRoutes(router, archive);

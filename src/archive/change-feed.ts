@@ -2,7 +2,8 @@
  * What changed, in an order every follower can trust.
  * Sequences commit out of order, so `id > cursor` would skip rows once there are two writers: rows carry their
  * transaction's id, and followers read only below the oldest transaction still running, ordered by (xid, id).
- * Written by study-index.ts and stable-study.ts in the transaction of the change; followed by routing and fhir.
+ * Written by study-index.ts and stable-study.ts in the transaction of the change; followed by routing and fhir, and by
+ * programs outside (admin/change-list.ts).
  */
 import type { Log } from '../log.ts';
 import type { Database, Queryable } from './database/database.ts';
@@ -59,6 +60,40 @@ export async function appendChanges(tx: Queryable, changes: readonly NewChange[]
   await tx.query(`select pg_notify('${CHANNEL}', '')`);
 }
 
+/** A place in the feed: behind the change it names. */
+export interface ChangeCursor {
+  xid: string;
+  id: number;
+}
+
+export const FEED_BEGINNING: ChangeCursor = { xid: '0', id: 0 };
+
+/** The next changes behind the cursor; none of them can still be overtaken by one that commits later. */
+export async function readChanges(
+  db: Queryable,
+  after: ChangeCursor,
+  limit: number,
+): Promise<(Change & ChangeCursor)[]> {
+  const { rows } = await db.query<Change & ChangeCursor>(
+    `select id, xid::text as xid, at, kind, study_uid as "studyUid", series_uid as "seriesUid",
+       sop_uid as "sopUid", study_version as "studyVersion"
+     from change
+     where (xid, id) > ($1::xid8, $2) and xid < pg_snapshot_xmin(pg_current_snapshot())
+     order by xid, id limit $3`,
+    [after.xid, after.id, limit],
+  );
+  return rows;
+}
+
+/** Where the feed ends now. */
+export async function feedEnd(db: Queryable): Promise<ChangeCursor> {
+  const { rows } = await db.query<ChangeCursor>(
+    `select xid::text as xid, id from change where xid < pg_snapshot_xmin(pg_current_snapshot())
+     order by change.xid desc, id desc limit 1`,
+  );
+  return rows[0] ?? FEED_BEGINNING;
+}
+
 export interface FollowerParts {
   database: Database;
   /** Names the cursor; followers of one name in many processes take turns. */
@@ -101,31 +136,24 @@ function followCursor({
   handle,
 }: FollowerParts): Promise<number | undefined> {
   return database.transaction(async (tx) => {
-    const cursor = await tx.query<{ xid: string; id: number }>(
+    const cursor = await tx.query<ChangeCursor>(
       'select xid::text as xid, id from follower where name = $1 for update skip locked',
       [name],
     );
     const at = cursor.rows[0];
     if (!at) return undefined;
     // A new statement takes a new snapshot, after the lock: what another process handled before us is seen.
-    const found = await tx.query<Change & { xid: string }>(
-      `select id, xid::text as xid, at, kind, study_uid as "studyUid", series_uid as "seriesUid",
-         sop_uid as "sopUid", study_version as "studyVersion"
-       from change
-       where (xid, id) > ($1::xid8, $2) and xid < pg_snapshot_xmin(pg_current_snapshot())
-       order by xid, id limit $3`,
-      [at.xid, at.id, batch],
-    );
-    const last = found.rows.at(-1);
+    const found = await readChanges(tx, at, batch);
+    const last = found.at(-1);
     if (!last) return 0;
-    const wanted = found.rows.filter((change) => kinds.includes(change.kind));
+    const wanted = found.filter((change) => kinds.includes(change.kind));
     if (wanted.length > 0) await handle(tx, wanted);
     await tx.query('update follower set xid = $2::xid8, id = $3, moved_at = now() where name = $1', [
       name,
       last.xid,
       last.id,
     ]);
-    return found.rows.length;
+    return found.length;
   });
 }
 

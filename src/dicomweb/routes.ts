@@ -9,6 +9,7 @@ import type { Log } from '../log.ts';
 import { createPixelWorkers, type PixelWorkers } from '../pixels/pixel-workers.ts';
 import { retrieveBulkData } from './bulk-data.ts';
 import { createByteBudget } from './byte-budget.ts';
+import { retrieveCapabilities } from './capabilities.ts';
 import { deleteStored, tellDeleted } from './delete.ts';
 import { retrieveFrames } from './frames.ts';
 import { retrieveMetadata } from './metadata.ts';
@@ -83,6 +84,9 @@ export function createDicomwebRoutes({ archive, publicUrl, allowDelete, log }: D
 
   router.post('/dicom-web/studies', store(stowParts));
   router.post(STUDY, store(stowParts));
+
+  router.options('/dicom-web', retrieveCapabilities(router, publicUrl));
+  router.options('/dicom-web/*path', retrieveCapabilities(router, publicUrl));
 
   router.get('/wado', retrieveByUri(parts));
   router.get('/api/instances/:instance/original', retrieveOriginal(parts));
