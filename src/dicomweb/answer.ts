@@ -6,7 +6,9 @@ import { createHash } from 'node:crypto';
 import { Readable } from 'node:stream';
 import type { Context } from 'koa';
 import type { Database } from '../archive/database/database.ts';
-import { type Disclosure, recordDisclosure } from '../archive/disclosure.ts';
+import type { Disclosure } from '../archive/disclosure.ts';
+import type { DisclosureLog } from '../archive/disclosure-log.ts';
+import type { ObjectFinder } from '../archive/find-object.ts';
 import type { ObjectReader } from '../archive/read-object.ts';
 import type { Log } from '../log.ts';
 import { type AcceptedType, parseAccept } from './media-type.ts';
@@ -16,6 +18,8 @@ import { checkUid } from './qido-query.ts';
 export interface RetrieveParts {
   readonly database: Database;
   readonly reader: ObjectReader;
+  readonly finder: ObjectFinder;
+  readonly disclosures: DisclosureLog;
   /** Where clients reach us, without trailing slash; undefined: as the request says. */
   readonly publicUrl: string | undefined;
   readonly log: Log;
@@ -87,12 +91,12 @@ function namesEtag(header: string, etag: string): boolean {
 /** Writes the disclosure record of this request; HEAD lets nothing out. @throws Failure 'unavailable' */
 export async function disclose(
   ctx: Context,
-  database: Database,
+  disclosures: DisclosureLog,
   what: Omit<Disclosure, 'recipient' | 'address'>,
 ): Promise<void> {
   if (ctx.method === 'HEAD') return;
   const actor = ctx.state.actor as { name: string; address: string } | undefined;
-  await recordDisclosure(database, {
+  await disclosures.record({
     ...what,
     recipient: actor?.name ?? 'anonymous',
     address: actor?.address ?? ctx.ip,

@@ -71,7 +71,7 @@ export function retrieveBulkData(parts: FrameParts) {
       await answerByRange(ctx, parts, { type, ...value, disclosure });
       return;
     }
-    const disclosed = disclose(ctx, parts.database, disclosure);
+    const disclosed = disclose(ctx, parts.disclosures, disclosure);
     async function* one() {
       yield { contentType: type, body: value.bytes() };
     }

@@ -34,7 +34,7 @@ export async function answerByRange(
     });
     return;
   }
-  const disclosed = disclose(ctx, parts.database, disclosure);
+  const disclosed = disclose(ctx, parts.disclosures, disclosure);
   await stream(ctx, parts.log, { type, length: range?.length ?? length, bytes: bytes(range), disclosed });
   if (!range) return;
   ctx.status = 206;

@@ -41,7 +41,7 @@ export function retrieveMetadata(parts: RetrieveParts & { readonly packs: PackRe
     const gzip = ctx.acceptsEncodings('gzip', 'identity') === 'gzip';
     if (isUnchanged(ctx, 'equivalent', 'metadata', version, base, JSON.stringify(target), type)) return;
     if (withoutPiece > 0) await parts.reader.hasAll(target);
-    const disclosed = disclose(ctx, parts.database, {
+    const disclosed = disclose(ctx, parts.disclosures, {
       channel: 'wado',
       ...target,
       instances,

@@ -20,9 +20,37 @@ export interface MultipartBody {
 export function writeMultipart(type: string, parts: AsyncIterable<OutgoingPart>): MultipartBody {
   const boundary = `isocenter-${randomUUID()}`;
   return {
-    contentType: `multipart/related; type="${type}"; boundary="${boundary}"`,
+    contentType: multipartType(type, boundary),
     body: bytesOf(parts, boundary),
   };
+}
+
+/** A body of one part that is held: one piece, so that its length is known. */
+export function wholeMultipart(
+  type: string,
+  part: { readonly contentType: string; readonly contentLocation: string; readonly bytes: Uint8Array },
+): { contentType: string; bytes: Buffer } {
+  const boundary = `isocenter-${randomUUID()}`;
+  return {
+    contentType: multipartType(type, boundary),
+    bytes: Buffer.concat([
+      partHeader('', boundary, part),
+      part.bytes,
+      Buffer.from(`\r\n--${boundary}--\r\n`, 'latin1'),
+    ]),
+  };
+}
+
+const multipartType = (type: string, boundary: string): string =>
+  `multipart/related; type="${type}"; boundary="${boundary}"`;
+
+function partHeader(
+  lineEnd: string,
+  boundary: string,
+  { contentType, contentLocation }: Pick<OutgoingPart, 'contentType' | 'contentLocation'>,
+): Buffer {
+  const location = contentLocation === undefined ? '' : `Content-Location: ${contentLocation}\r\n`;
+  return Buffer.from(`${lineEnd}--${boundary}\r\nContent-Type: ${contentType}\r\n${location}\r\n`, 'latin1');
 }
 
 async function* bytesOf(parts: AsyncIterable<OutgoingPart>, boundary: string): AsyncGenerator<Uint8Array> {
@@ -32,12 +60,7 @@ async function* bytesOf(parts: AsyncIterable<OutgoingPart>, boundary: string): A
     // Opened first: a body that cannot be read is still an answer with a status when it is the first.
     const body = part.body[Symbol.asyncIterator]();
     const first = await body.next();
-    const location =
-      part.contentLocation === undefined ? '' : `Content-Location: ${part.contentLocation}\r\n`;
-    yield Buffer.from(
-      `${lineEnd}--${boundary}\r\nContent-Type: ${part.contentType}\r\n${location}\r\n`,
-      'latin1',
-    );
+    yield partHeader(lineEnd, boundary, part);
     try {
       for (let next = first; !next.done; next = await body.next()) yield next.value;
     } finally {

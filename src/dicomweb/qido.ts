@@ -76,7 +76,7 @@ export function searchFor(parts: SearchParts, level: Level) {
     const [remaining, firstPage] = await Promise.all([
       more ? countRemaining(database, query.search) : 0,
       first.length > 0 ? page(parts, query, first, base) : [],
-      disclose(ctx, database, {
+      disclose(ctx, parts.disclosures, {
         channel: 'qido',
         ...(study !== undefined && { studyUid: study }),
         ...(series !== undefined && { seriesUid: series }),

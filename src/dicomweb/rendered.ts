@@ -107,7 +107,7 @@ async function answerReport(
   const sameness = form.multipart ? 'equivalent' : 'same';
   if (isUnchanged(ctx, sameness, 'report', object.contentHash, String(form.multipart))) return;
   const bytes = reportBytes(parts, object);
-  const disclosed = disclose(ctx, parts.database, disclosureOf(object));
+  const disclosed = disclose(ctx, parts.disclosures, disclosureOf(object));
   ctx.set('Content-Security-Policy', REPORT_POLICY);
   await sendOne(ctx, parts, form, bytes, disclosed);
 }
@@ -134,7 +134,7 @@ async function answerDocument(
     await answerByRange(ctx, parts, { ...document, disclosure });
     return;
   }
-  await sendOne(ctx, parts, form, document.bytes(), disclose(ctx, parts.database, disclosure));
+  await sendOne(ctx, parts, form, document.bytes(), disclose(ctx, parts.disclosures, disclosure));
 }
 
 async function sendOne(
@@ -181,7 +181,7 @@ export async function answerPictures(
   const numbers = asked ?? (wantsAll ? image.frames.map((_, index) => index + 1) : [1]);
   checkFrames(image, numbers);
   const disclosure = { ...disclosureOf(object), detail: { frames: numbers.length } };
-  const disclosed = disclose(ctx, parts.database, disclosure);
+  const disclosed = disclose(ctx, parts.disclosures, disclosure);
   if (!form.multipart) {
     async function* one(): AsyncGenerator<Uint8Array> {
       yield type === 'image/gif' && numbers.length > 1
@@ -224,7 +224,7 @@ async function answerAll(
   const key = JSON.stringify([target, query, form]);
   if (isUnchanged(ctx, 'equivalent', 'rendered', version, base, key)) return;
   await parts.reader.hasAll(target);
-  const disclosed = disclose(ctx, parts.database, { channel: 'rendered', ...target, detail: { type } });
+  const disclosed = disclose(ctx, parts.disclosures, { channel: 'rendered', ...target, detail: { type } });
   async function* each(): AsyncGenerator<OutgoingPart> {
     for await (const object of eachStoredObject(parts.database, target)) {
       // Reports, documents, video: there is no picture of them.

@@ -7,7 +7,7 @@
 import type { Context } from 'koa';
 import { canBeDecoded, decodedObject } from '../archive/decoded-object.ts';
 import { countByTransferSyntax, eachStoredObject } from '../archive/each-stored-object.ts';
-import { findStoredObjects, type StoredObject } from '../archive/stored-object.ts';
+import type { StoredObject } from '../archive/stored-object.ts';
 import { findStudy } from '../archive/study.ts';
 import { buildFileMeta } from '../dicom/part10.ts';
 import { EXPLICIT_LE } from '../dicom/transfer-syntax.ts';
@@ -53,7 +53,7 @@ export async function answerInstances(
   if (isUnchanged(ctx, 'equivalent', 'instances', version, base, formKey(target, form))) return;
   const instances = [...counts.values()].reduce((sum, count) => sum + count, 0);
   await parts.reader.hasAll(target);
-  await disclose(ctx, parts.database, { channel: 'wado', ...target, instances });
+  await disclose(ctx, parts.disclosures, { channel: 'wado', ...target, instances });
   if (object && !form.multipart) {
     const way = wayOf(object, form);
     await stream(ctx, parts.log, {
@@ -68,8 +68,8 @@ export async function answerInstances(
 }
 
 /** The instance of a path. @throws Failure 'not-found' */
-export async function findOne(parts: RetrieveParts, target: Target): Promise<StoredObject> {
-  const [object] = await findStoredObjects(parts.database, target, { limit: 1 });
+export async function findOne({ finder }: RetrieveParts, target: Target): Promise<StoredObject> {
+  const object = await finder.find({ ...target, sopUid: target.sopUid ?? '' });
   if (!object) throw notFound(target);
   return object;
 }

@@ -4,6 +4,8 @@
  */
 import Router from '@koa/router';
 import type { Archive } from '../archive/archive.ts';
+import { createDisclosureLog } from '../archive/disclosure-log.ts';
+import { createObjectFinder } from '../archive/find-object.ts';
 import { createPackReader } from '../archive/header-pack-rows.ts';
 import type { Log } from '../log.ts';
 import { createPixelWorkers, type PixelWorkers } from '../pixels/pixel-workers.ts';
@@ -53,7 +55,16 @@ const INSTANCE = `${SERIES}/instances/:instance`;
 export function createDicomwebRoutes({ archive, publicUrl, allowDelete, log }: DicomwebParts): DicomwebDoor {
   const workers: PixelWorkers = createPixelWorkers();
   const { database, reader } = archive;
-  const parts = { database, reader, publicUrl, log, workers, budget: createByteBudget(HELD_FRAME_BYTES) };
+  const parts = {
+    database,
+    reader,
+    publicUrl,
+    log,
+    workers,
+    budget: createByteBudget(HELD_FRAME_BYTES),
+    finder: createObjectFinder(database),
+    disclosures: createDisclosureLog(database),
+  };
   const packs = createPackReader(database, HELD_PACK_BYTES);
   const searchParts = { ...parts, pages: createSearchPages() };
   const { openReception, spool, refusals, removeDropped } = archive;

@@ -37,6 +37,11 @@ export interface TransactionOptions {
 }
 
 export interface Database extends Queryable {
+  /** As query, but the statement is parsed once a connection and soon planned for any values: for small, frequent ones. */
+  prepared<Row extends object = Record<string, unknown>>(
+    text: string,
+    values: readonly unknown[],
+  ): Promise<Rows<Row>>;
   /**
    * Runs `work` in one transaction and commits it; rolls back when it throws. On a deadlock or serialization
    * failure the whole work runs again (5 times at most), so it may touch nothing but the database.
@@ -77,6 +82,7 @@ const FOREVER_MS = 2 ** 31 - 1;
 export function openDatabase(connection: pg.PoolConfig, options: DatabaseOptions): Database {
   const { log, max = 10, applicationName = 'isocenter', statementTimeoutMs = 30_000 } = options;
   const ask = asker(options.prepare ?? false);
+  const askPrepared = asker(true, 'isocenter_hot');
   const common: pg.PoolConfig = {
     ...connection,
     application_name: applicationName,
@@ -194,6 +200,7 @@ export function openDatabase(connection: pg.PoolConfig, options: DatabaseOptions
 
   return {
     query: (text, values) => borrow((client) => ask(client, text, values)),
+    prepared: (text, values) => borrow((client) => askPrepared(client, text, values)),
 
     async transaction(work, options = {}) {
       for (let tries = 1; ; tries++) {
@@ -216,12 +223,12 @@ export function openDatabase(connection: pg.PoolConfig, options: DatabaseOptions
 }
 
 /** How one statement is asked; prepared ones go by a name that stands for their text. */
-function asker(prepare: boolean) {
+function asker(prepare: boolean, prefix = 'isocenter') {
   const names = new Map<string, string>();
   const nameOf = (text: string): string | undefined => {
     const known = names.get(text);
     if (known !== undefined || names.size >= MOST_PREPARED) return known;
-    const name = `isocenter_${names.size}`;
+    const name = `${prefix}_${names.size}`;
     names.set(text, name);
     return name;
   };

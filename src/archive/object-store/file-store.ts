@@ -98,17 +98,26 @@ export function createFileStore(parts: { folder: string }): FileStore {
     layout.foldersSynced(folders);
   }
 
-  async function openObject(key: string): Promise<{ handle: FileHandle; length: number }> {
-    const path = layout.pathOf(key);
+  async function openFile(key: string): Promise<FileHandle> {
     try {
-      const handle = await open(path, 'r');
+      return await open(layout.pathOf(key), 'r');
+    } catch (thrown) {
+      if (isCode(thrown, 'ENOENT', 'ENOTDIR')) throw notInFolder(key);
+      throw fileFailure(`read the object ${key}`, thrown);
+    }
+  }
+
+  async function openObject(key: string): Promise<{ handle: FileHandle; length: number }> {
+    const handle = await openFile(key);
+    try {
       const found = await handle.stat();
       if (found.isFile()) return { handle, length: found.size };
-      await handle.close();
     } catch (thrown) {
-      if (!isCode(thrown, 'ENOENT', 'ENOTDIR')) throw fileFailure(`read the object ${key}`, thrown);
+      await handle.close();
+      throw fileFailure(`read the object ${key}`, thrown);
     }
-    throw new Failure('not-found', `The object ${key} is not in the object folder.`);
+    await handle.close();
+    throw notInFolder(key);
   }
 
   async function* read(key: string, range?: ByteRange): AsyncGenerator<Uint8Array> {
@@ -130,17 +139,22 @@ export function createFileStore(parts: { folder: string }): FileStore {
     }
   }
 
-  /** One read for all of it: frames are read this way, and each call is a trip through the thread pool. */
+  /** One read, and no question for the length first: frames are read this way, and each call is a trip through the thread pool. */
   async function readRange(key: string, offset: number, length: number): Promise<Buffer> {
     const range = checkSmallRange(key, { offset, length });
-    const { handle, length: held } = await openObject(key);
+    const handle = await openFile(key);
     try {
-      if (offset + length > held) throw rangeOutside(key, range, held);
       const bytes = Buffer.allocUnsafeSlow(length);
-      await readFully(handle, key, bytes, offset);
+      let done = 0;
+      for (let read = -1; done < length && read !== 0; done += read)
+        read = (await handle.read(bytes, done, length - done, offset + done)).bytesRead;
+      if (done < length || length === 0) {
+        const { size } = await handle.stat();
+        if (offset + length > size) throw rangeOutside(key, range, size);
+      }
       return bytes;
     } catch (thrown) {
-      throw fileFailure(`read the object ${key}`, thrown);
+      throw isCode(thrown, 'EISDIR') ? notInFolder(key) : fileFailure(`read the object ${key}`, thrown);
     } finally {
       await handle.close();
     }
@@ -224,6 +238,9 @@ export function createFileStore(parts: { folder: string }): FileStore {
     ...createFileStoreSync(layout),
   };
 }
+
+const notInFolder = (key: string): Failure =>
+  new Failure('not-found', `The object ${key} is not in the object folder.`);
 
 async function holdsEqualBytes(path: string, source: ObjectSource): Promise<boolean> {
   let handle: FileHandle;
