@@ -9,8 +9,15 @@ import { randomBytes } from 'node:crypto';
 import fs from 'node:fs';
 import path from 'node:path';
 import { Failure } from '../../failure.ts';
+import { isCode } from '../object-store/file-failure.ts';
 import type { JournalBudget } from './budget.ts';
-import { aligned, encodeSegmentHeader, RECORD_HEADER_BYTES, SEGMENT_HEADER_BYTES } from './record.ts';
+import {
+  aligned,
+  encodeSegmentHeader,
+  RECORD_HEADER_BYTES,
+  SEGMENT_HEADER_BYTES,
+  segmentUse,
+} from './record.ts';
 
 export const SEGMENT_BYTES = 32 * 1024 * 1024;
 /**
@@ -214,9 +221,14 @@ export function isFreeSegment(file: string, segmentBytes: number): boolean {
   try {
     if (fs.fstatSync(fd).size !== segmentBytes) return false;
     const header = Buffer.alloc(SEGMENT_HEADER_BYTES);
-    return (
-      fs.readSync(fd, header, 0, header.length, 0) === header.length && header.every((byte) => byte === 0)
-    );
+    const first = Buffer.alloc(RECORD_HEADER_BYTES);
+    fs.readSync(fd, header, 0, header.length, 0);
+    fs.readSync(fd, first, 0, first.length, header.length);
+    return segmentUse(header, first) === 'free';
+  } catch (thrown) {
+    // Whether a record stands where the disk gives nothing back, the replay looks into.
+    if (isCode(thrown, 'EIO')) return false;
+    throw thrown;
   } finally {
     fs.closeSync(fd);
   }

@@ -7,7 +7,8 @@
  *
  * A segment's nonce is random per use. A record counts only when its header carries the nonce of the segment
  * and its own checksum holds, so neither a recycled tail nor bytes a sender chose can pass for a record.
- * A segment header of zeros is a segment that is free; any other that does not hold is damaged.
+ * A segment that was used and is free says so in its header; one of zeros was never used, unless records stand behind
+ * it: then its header is lost and they are not. Any other header that does not hold is damaged.
  * Header and body become durable with one sync, and only then Success is said; the content hash tells a whole body.
  */
 import { createHash } from 'node:crypto';
@@ -19,6 +20,7 @@ export const RECORD_HEADER_BYTES = 2048;
 /** Records begin at multiples of this. */
 export const ALIGN = 512;
 const SEGMENT_MAGIC = Buffer.from('ISOSEG2\n');
+const FREE_MAGIC = Buffer.from('ISOFREE\n');
 const NONCE_BYTES = 16;
 const SEGMENT_CHECKSUM_AT = 24;
 const RECORD_MAGIC = Buffer.from('ISOREC2\n');
@@ -85,6 +87,30 @@ export function encodeSegmentHeader(nonce: Buffer): Buffer {
   nonce.copy(block, 8);
   segmentChecksum(block).copy(block, SEGMENT_CHECKSUM_AT);
   return block;
+}
+
+/** Of a segment that was used, and of which everything is settled. */
+export function encodeFreeHeader(): Buffer {
+  const block = Buffer.alloc(SEGMENT_HEADER_BYTES);
+  FREE_MAGIC.copy(block, 0);
+  segmentChecksum(block).copy(block, SEGMENT_CHECKSUM_AT);
+  return block;
+}
+
+export type SegmentUse = { nonce: Buffer } | 'free' | 'damaged';
+
+/**
+ * What a segment's header says of it.
+ * @param first the block of the first record, whole or as far as the file reaches
+ */
+export function segmentUse(header: Buffer, first: Buffer): SegmentUse {
+  const nonce = decodeSegmentHeader(header);
+  if (nonce) return { nonce };
+  if (header.equals(encodeFreeHeader())) return 'free';
+  if (!header.every((byte) => byte === 0)) return 'damaged';
+  // A disk that gives zeros where the header was: the records have the nonce too.
+  const own = first.subarray(8, 8 + NONCE_BYTES);
+  return decodeRecordHeader(first, own) ? { nonce: Buffer.from(own) } : 'free';
 }
 
 /** The nonce of a segment in use; undefined for one that is free or damaged. */

@@ -10,11 +10,12 @@ import {
   ALIGN,
   contentHash,
   decodeRecordHeader,
-  decodeSegmentHeader,
+  encodeFreeHeader,
   RECORD_HEADER_BYTES,
   type RecordHeader,
   recordSpan,
   SEGMENT_HEADER_BYTES,
+  segmentUse,
 } from './record.ts';
 
 /** The bytes of one record's body, wherever they lie. */
@@ -59,9 +60,12 @@ export class SegmentReader {
     try {
       const block = Buffer.alloc(SEGMENT_HEADER_BYTES);
       if (readUnlessBad(fd, block, 0) === 'bad') return 'damaged';
-      const nonce = decodeSegmentHeader(block);
-      if (nonce) reader = new SegmentReader(file, fd, nonce);
-      return reader ?? (block.every((byte) => byte === 0) ? 'free' : 'damaged');
+      const first = Buffer.alloc(RECORD_HEADER_BYTES);
+      readUnlessBad(fd, first, SEGMENT_HEADER_BYTES);
+      const use = segmentUse(block, first);
+      if (typeof use === 'string') return use;
+      reader = new SegmentReader(file, fd, use.nonce);
+      return reader;
     } finally {
       if (!reader) fs.closeSync(fd);
     }
@@ -102,7 +106,7 @@ export class SegmentReader {
   release(): void {
     const fd = fs.openSync(this.path, 'r+');
     try {
-      fs.writeSync(fd, Buffer.alloc(SEGMENT_HEADER_BYTES), 0, SEGMENT_HEADER_BYTES, 0);
+      fs.writeSync(fd, encodeFreeHeader(), 0, SEGMENT_HEADER_BYTES, 0);
     } finally {
       fs.closeSync(fd);
     }

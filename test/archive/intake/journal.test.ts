@@ -5,7 +5,12 @@ import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { createBudget, type JournalBudget } from '../../../src/archive/intake/budget.ts';
-import { createJournal, type Journal, type JournalNews } from '../../../src/archive/intake/journal.ts';
+import {
+  createJournal,
+  isFreeSegment,
+  type Journal,
+  type JournalNews,
+} from '../../../src/archive/intake/journal.ts';
 import { beginObject, type ObjectWriter } from '../../../src/archive/intake/object-writer.ts';
 import { contentHash, type Provenance } from '../../../src/archive/intake/record.ts';
 import { type JournalRecord, readBody, SegmentReader } from '../../../src/archive/intake/segment-reader.ts';
@@ -289,6 +294,26 @@ describe('a reader', () => {
     expect(SegmentReader.open(file)).toBe('free');
     writeFileSync(file, Buffer.alloc(4096, 1));
     expect(SegmentReader.open(file)).toBe('damaged');
+  });
+
+  it('reads a segment whose header the disk gives as zeros by what its records say', () => {
+    const { journal: j, budget } = journal();
+    const object = anObject();
+    const writer = beginObject(j, budget, object.declared, from);
+    write(writer, object);
+    const { segment } = writer.finish();
+    j.close();
+    const whole = readFileSync(segment);
+    writeFileSync(segment, Buffer.concat([Buffer.alloc(512), whole.subarray(512)]));
+    expect(isFreeSegment(segment, whole.length)).toBe(false);
+    const reader = SegmentReader.open(segment);
+    if (!(reader instanceof SegmentReader)) throw new Error(`it is ${reader}`);
+    const found = reader.next();
+    expect(found && 'record' in found && found.record.header.meta.sopInstanceUid).toBe(object.sop);
+    // Once it is settled, its records are nobody's.
+    reader.release();
+    expect(isFreeSegment(segment, whole.length)).toBe(true);
+    expect(SegmentReader.open(segment)).toBe('free');
   });
 
   it('finds the records behind one whose header is damaged, and says what is missing', async () => {
