@@ -52,24 +52,51 @@ export interface StudySearch {
 export const COUNTED = 500;
 
 const TABLE: Readonly<Record<Level, string>> = { study: 'study_key', series: 'series', instance: 'instance' };
-const ID: Readonly<Record<Level, string>> = { study: 'k.study', series: 'r.id', instance: 'i.id' };
+const ID = { series: 'r.id', instance: 'i.id' } as const;
 
-/** Row ids in order, at most `limit`; `more` when the limit cut the list. */
-export async function findMatches(
-  db: Queryable,
-  search: StudySearch,
-): Promise<{ ids: number[]; more: boolean }> {
-  const { text, values } = searchSql(search);
+/**
+ * So many studies are sorted sooner than the index of dates is read until enough of them were met. Postgres cannot
+ * tell how many have a name.
+ */
+const FEW = 5000;
+
+export interface Matches {
+  /** Row ids in order, at most `limit`. */
+  readonly ids: number[];
+  /** How many stand behind them: known, or "some", for countRemaining to count. */
+  readonly remaining: number | 'some';
+}
+
+export async function findMatches(db: Queryable, search: StudySearch): Promise<Matches> {
+  const total = isByName(search) ? await countUpTo(db, search, FEW) : undefined;
+  if (total !== undefined && total <= FEW) {
+    const ids = total > search.offset ? await idsOf(db, search, 'newest of few') : [];
+    return { ids: ids.slice(0, search.limit), remaining: Math.max(0, total - search.offset - search.limit) };
+  }
+  const ids = await idsOf(db, search, 'newest first');
+  return { ids: ids.slice(0, search.limit), remaining: ids.length > search.limit ? 'some' : 0 };
+}
+
+const isByName = ({ level, criteria }: StudySearch): boolean =>
+  level === 'study' && criteria.some(({ path, match }) => path.length === 1 && match.kind === 'name');
+
+async function idsOf(db: Queryable, search: StudySearch, order: Order): Promise<number[]> {
+  const { text, values } = searchSql(search, order);
   const { rows } = await db.query<{ id: number }>(text, values);
-  return { ids: rows.slice(0, search.limit).map((row) => row.id), more: rows.length > search.limit };
+  return rows.map(({ id }) => id);
 }
 
 /** How many matches stand behind those of findMatches; COUNTED + 1 for more than COUNTED. */
 export async function countRemaining(db: Queryable, search: StudySearch): Promise<number> {
   const before = search.offset + search.limit;
-  const { text, values } = searchSql({ ...search, offset: 0, limit: before + COUNTED }, 'any order');
+  return Math.max(0, (await countUpTo(db, search, before + COUNTED)) - before);
+}
+
+/** How many match; `most` + 1 for more than that. */
+async function countUpTo(db: Queryable, search: StudySearch, most: number): Promise<number> {
+  const { text, values } = searchSql({ ...search, offset: 0, limit: most }, 'any order');
   const { rows } = await db.query<{ count: number }>(`select count(*) as count from (${text}) found`, values);
-  return Math.max(0, rows[0]!.count - before);
+  return rows[0]!.count;
 }
 
 /** The id of the newest row of the level, which no row that comes later can have. */
@@ -81,10 +108,12 @@ export async function newestId(db: Queryable, level: Level): Promise<number> {
   return rows[0]!.id;
 }
 
-/** The statement findMatches runs: one row more than the limit, to tell whether it cut. Pure. */
+type Order = 'newest first' | 'newest of few' | 'any order';
+
+/** The statement of a search: one row more than the limit, to tell whether it cut. Pure. */
 export function searchSql(
   search: StudySearch,
-  order: 'newest first' | 'any order' = 'newest first',
+  order: Order = 'newest first',
 ): { text: string; values: unknown[] } {
   const values: unknown[] = [];
   const parameter = (value: unknown): string => `$${values.push(value)}`;
@@ -97,22 +126,35 @@ export function searchSql(
   if (search.seriesUid !== undefined) conditions.push(`r.series_uid = ${parameter(search.seriesUid)}`);
   conditions.push(...conditionsOf(search, parameter, joined));
   const { level, upTo } = search;
-  const id = level === 'study' && joined.has('m') ? 'm.study' : ID[level];
+  const first = joined.has('m') ? 'm' : 'k';
+  const id = level === 'study' ? `${first}.study` : ID[level];
   if (upTo !== undefined) conditions.push(`${id} <= ${parameter(upTo)}`);
   const where = conditions.length === 0 ? '' : ` where ${conditions.join(' and ')}`;
-  const ordered = order === 'newest first' ? ` order by ${orderOf(level, joined)}` : '';
+  const from = `from ${source(level, joined)}${where}`;
   const limit = `limit ${parameter(search.limit + 1)} offset ${parameter(search.offset)}`;
-  return { text: `select ${id} as id from ${source(level, joined)}${where}${ordered} ${limit}`, values };
+  switch (order) {
+    case 'any order':
+      return { text: `select ${id} as id ${from} ${limit}`, values };
+    case 'newest of few':
+      // "offset 0" keeps the order out of how the studies are found.
+      return {
+        text: `select few.study as id from (select ${first}.study, ${first}.study_date, ${first}.study_time ${from} offset 0) few order by ${newest('few')} ${limit}`,
+        values,
+      };
+    case 'newest first':
+      return { text: `select ${id} as id ${from} order by ${orderOf(level, first)} ${limit}`, values };
+  }
 }
 
 /** Newest study first, as a reading list wants it; the ids make the order one order. */
-function orderOf(level: Level, joined: Joined): string {
-  const study = joined.has('m')
-    ? 'm.study_date desc, m.study_time desc, m.study desc'
-    : 'k.study_date desc, k.study_time desc, k.study desc';
+function orderOf(level: Level, first: 'm' | 'k'): string {
+  const study = newest(first);
   if (level === 'study') return study;
   return level === 'series' ? `${study}, r.number, r.id` : `${study}, r.number, r.id, i.number, i.id`;
 }
+
+const newest = (table: string): string =>
+  `${table}.study_date desc, ${table}.study_time desc, ${table}.study desc`;
 
 /** Studies are read in the order of answers: those of one modality from study_modality, others from study_key. */
 function source(level: Level, joined: Joined): string {

@@ -70,11 +70,11 @@ export function searchFor(parts: SearchParts, level: Level) {
       newestId(database, level),
     );
     const query = { ...asked, search: { ...asked.search, upTo } };
-    const { ids, more } = await findMatches(database, query.search);
+    const { ids, remaining: behind } = await findMatches(database, query.search);
     const base = serviceUrl(ctx, parts.publicUrl);
     const first = ids.slice(0, PAGE);
     const [remaining, firstPage] = await Promise.all([
-      more ? countRemaining(database, query.search) : 0,
+      behind === 'some' ? countRemaining(database, query.search) : behind,
       first.length > 0 ? page(parts, query, first, base) : [],
       disclose(ctx, parts.disclosures, {
         channel: 'qido',

@@ -1,0 +1,63 @@
+/** Searches of the index whose way depends on how many rows match: the same answers by either way. */
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { COUNTED, countRemaining, findMatches, type StudySearch } from '../../src/archive/find-studies.ts';
+import { type TestDatabase, testDatabase } from '../support/database.ts';
+
+let db: TestDatabase;
+const STUDIES = 6000;
+
+beforeAll(async () => {
+  db = await testDatabase();
+  await db.database.query("insert into patient (patient_id) values ('P')");
+  // Dates repeat, so that times and ids decide; every hundredth has another name.
+  await db.database.query(
+    `insert into study (study_uid, patient, attributes, patient_name, name_words, study_date, study_time, modalities, instance_count)
+     select '1.' || n, p.id, '{}', name || ' anna', array[name, 'anna'], '202401' || lpad((1 + n % 28)::text, 2, '0'),
+       lpad((n % 24)::text, 2, '0'), array['CT'], 1
+     from patient p, generate_series(1, ${STUDIES}) n, lateral (select case n % 100 when 0 then 'rare' else 'common' end as name) x`,
+  );
+});
+afterAll(() => db?.drop());
+
+const byName = (pattern: string, more: Partial<StudySearch> = {}, fuzzy = false): StudySearch => ({
+  level: 'study',
+  criteria: [{ path: ['00100010'], vr: 'PN', match: { kind: 'name', pattern, fuzzy } }],
+  limit: 7,
+  offset: 0,
+  ...more,
+});
+const expected = async (name: string, limit: number, offset: number): Promise<number[]> => {
+  const { rows } = await db.database.query<{ id: number }>(
+    `select id from study where patient_name like $1 order by study_date desc, study_time desc, id desc limit $2 offset $3`,
+    [`${name}%`, limit, offset],
+  );
+  return rows.map(({ id }) => id);
+};
+
+describe('a search by name', () => {
+  it.each([
+    ['rare', 0, 53],
+    ['rare', 50, 3],
+    ['rare', 55, 0],
+    ['rare', 60, 0],
+    ['common', 0, 'some'],
+    ['common', 5930, 3],
+    ['common', 5940, 0],
+  ] as const)('%s from %i on: newest first, %s remaining', async (name, offset, remaining) => {
+    for (const search of [byName(`${name}*`, { offset }), byName(name, { offset }, true)]) {
+      const found = await findMatches(db.database, search);
+      expect(found.ids).toEqual(await expected(name, 7, offset));
+      const counted =
+        found.remaining === 'some' ? await countRemaining(db.database, search) : found.remaining;
+      expect(counted).toBe(remaining === 'some' ? COUNTED + 1 : remaining);
+    }
+  });
+
+  it('with a modality is read the same way', async () => {
+    const { criteria } = byName('rare*');
+    const search = byName('', {
+      criteria: [...criteria, { path: ['00080061'], vr: 'CS', match: { kind: 'one-of', values: ['CT'] } }],
+    });
+    expect((await findMatches(db.database, search)).ids).toEqual(await expected('rare', 7, 0));
+  });
+});
