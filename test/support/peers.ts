@@ -6,11 +6,13 @@
  */
 import { accessSync, constants, existsSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
+import { ohifFolder } from './fetch-ohif.ts';
 
 export type PeerName =
   | 'dcmtk'
   | 'gdcm'
   | 'chromium'
+  | 'ohif'
   | 'redis-server'
   | 's3'
   | 'orthanc'
@@ -64,6 +66,11 @@ export const peers: Readonly<Record<PeerName, PeerEntry>> = {
   },
   gdcm: { debian: 'libgdcm-tools', programs: [['gdcmconv']] },
   chromium: { debian: 'chromium', programs: [['chromium'], ['chromium-browser'], ['google-chrome']] },
+  ohif: {
+    debian: 'nothing (npx node test/support/fetch-ohif.ts fetches it from the npm registry)',
+    programs: [[]],
+    files: { page: join(ohifFolder, 'index.html') },
+  },
   'redis-server': { debian: 'redis-server', programs: [['redis-server']] },
   s3: {
     debian: 'ceph-mon ceph-osd radosgw ceph-common',
