@@ -183,12 +183,15 @@ export async function answerPictures(
   const disclosure = { ...disclosureOf(object), detail: { frames: numbers.length } };
   const disclosed = disclose(ctx, parts.disclosures, disclosure);
   if (!form.multipart) {
-    async function* one(): AsyncGenerator<Uint8Array> {
-      yield type === 'image/gif' && numbers.length > 1
-        ? await movingPicture(parts, object, image, { numbers, query })
-        : await picture(parts, object, image, numbers[0]!, { type, query });
-    }
-    await stream(ctx, parts.log, { type, bytes: one(), disclosed });
+    ctx.set('Content-Type', type);
+    if (ctx.method === 'HEAD') return;
+    const making =
+      type === 'image/gif' && numbers.length > 1
+        ? movingPicture(parts, object, image, { numbers, query })
+        : picture(parts, object, image, numbers[0]!, { type, query });
+    const [bytes] = await Promise.all([making, disclosed]);
+    ctx.body = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+    ctx.set('Content-Type', type);
     return;
   }
   const url = `${instanceUrl(serviceUrl(ctx, parts.publicUrl), object)}/frames`;

@@ -108,9 +108,10 @@ describe('a multi-frame image', () => {
   });
 });
 
-it('one frame is a still GIF too', async () => {
-  const { bytes } = await get(`${instance('8.4.1', '8.4.9.1')}/rendered`, 'image/gif');
+it('one frame is a still GIF too, of a length that is said', async () => {
+  const { bytes, headers } = await get(`${instance('8.4.1', '8.4.9.1')}/rendered`, 'image/gif');
   expect(await sharp(bytes, { animated: true }).metadata()).toMatchObject({ format: 'gif', width: 4 });
+  expect(headers.get('content-length')).toBe(String(bytes.length));
 });
 
 describe('annotation', () => {
