@@ -5,7 +5,7 @@
 import http from 'node:http';
 import type { AddressInfo } from 'node:net';
 import path from 'node:path';
-import Router from '@koa/router';
+import Router, { type RouterContext } from '@koa/router';
 import Koa from 'koa';
 import helmet from 'koa-helmet';
 import serve from 'koa-static';
@@ -142,13 +142,13 @@ export function createHttpDoor(parts: HttpParts): HttpDoor {
   });
   for (const router of [own, ...parts.routers]) {
     app.use(router.routes());
-    app.use(router.allowedMethods());
+    const allowedMethods = router.allowedMethods();
+    app.use((ctx, next) => (isResource(ctx) ? allowedMethods(ctx as RouterContext, next) : next()));
   }
   app.use(async (ctx, next) => {
     if (ctx.status !== 404 || ctx.body != null) return next();
     // Known under other methods: the routers' allowedMethods() answers OPTIONS, and 405 with what there is.
-    const matched: readonly { methods: readonly string[] }[] = ctx.matched ?? [];
-    if (matched.some((layer) => layer.methods.length > 0)) return;
+    if (isResource(ctx)) return;
     if (/^\/(api|dicom-web|wado|fhir|health)(\/|$)/.test(ctx.path))
       throw new Failure('not-found', `there is nothing at ${ctx.method} ${ctx.path}`);
     return next();
@@ -270,4 +270,10 @@ function listenFailure({ host, port }: HttpParts, cause: NodeJS.ErrnoException):
   return new Failure('invalid', `cannot listen on HTTP_HOST ${host}, HTTP_PORT ${port} (${cause.code})`, {
     cause,
   });
+}
+
+/** Whether the path is known under some method; OPTIONS is answered for every path (dicomweb/capabilities.ts). */
+function isResource(ctx: Koa.Context): boolean {
+  const matched: readonly { methods: readonly string[] }[] = ctx.matched ?? [];
+  return matched.some((layer) => layer.methods.some((method) => method !== 'OPTIONS'));
 }
