@@ -55,10 +55,10 @@ const TABLE: Readonly<Record<Level, string>> = { study: 'study_key', series: 'se
 const ID = { series: 'r.id', instance: 'i.id' } as const;
 
 /**
- * So many studies are sorted sooner than the index of dates is read until enough of them were met. Postgres cannot
- * tell how many have a name.
+ * So many studies of a name are sorted sooner than the index of dates is read until enough of them were met. Postgres
+ * cannot tell beforehand how many there are.
  */
-const FEW = 5000;
+const FEW = 15_000;
 
 export interface Matches {
   /** Row ids in order, at most `limit`. */
@@ -68,35 +68,36 @@ export interface Matches {
 }
 
 export async function findMatches(db: Queryable, search: StudySearch): Promise<Matches> {
-  const total = isByName(search) ? await countUpTo(db, search, FEW) : undefined;
-  if (total !== undefined && total <= FEW) {
-    const ids = total > search.offset ? await idsOf(db, search, 'newest of few') : [];
-    return { ids: ids.slice(0, search.limit), remaining: Math.max(0, total - search.offset - search.limit) };
-  }
-  const ids = await idsOf(db, search, 'newest first');
+  const few = isByName(search) ? await findFew(db, search) : undefined;
+  if (few) return few;
+  const { text, values } = searchSql(search);
+  const { rows } = await db.query<{ id: number }>(text, values);
+  const ids = rows.map(({ id }) => id);
   return { ids: ids.slice(0, search.limit), remaining: ids.length > search.limit ? 'some' : 0 };
+}
+
+/** undefined when they are more than a few. */
+async function findFew(db: Queryable, search: StudySearch): Promise<Matches | undefined> {
+  if (search.offset > FEW) return undefined;
+  const { text, values } = searchSql(search, 'newest of few');
+  const { rows } = await db.query<{ id: number; total: number }>(text, values);
+  const total = rows[0]?.total ?? 0;
+  if (total > FEW) return undefined;
+  return {
+    ids: rows.slice(0, search.limit).map(({ id }) => id),
+    remaining: Math.max(0, total - search.offset - search.limit),
+  };
 }
 
 const isByName = ({ level, criteria }: StudySearch): boolean =>
   level === 'study' && criteria.some(({ path, match }) => path.length === 1 && match.kind === 'name');
 
-async function idsOf(db: Queryable, search: StudySearch, order: Order): Promise<number[]> {
-  const { text, values } = searchSql(search, order);
-  const { rows } = await db.query<{ id: number }>(text, values);
-  return rows.map(({ id }) => id);
-}
-
 /** How many matches stand behind those of findMatches; COUNTED + 1 for more than COUNTED. */
 export async function countRemaining(db: Queryable, search: StudySearch): Promise<number> {
   const before = search.offset + search.limit;
-  return Math.max(0, (await countUpTo(db, search, before + COUNTED)) - before);
-}
-
-/** How many match; `most` + 1 for more than that. */
-async function countUpTo(db: Queryable, search: StudySearch, most: number): Promise<number> {
-  const { text, values } = searchSql({ ...search, offset: 0, limit: most }, 'any order');
+  const { text, values } = searchSql({ ...search, offset: 0, limit: before + COUNTED }, 'any order');
   const { rows } = await db.query<{ count: number }>(`select count(*) as count from (${text}) found`, values);
-  return rows[0]!.count;
+  return Math.max(0, rows[0]!.count - before);
 }
 
 /** The id of the newest row of the level, which no row that comes later can have. */
@@ -136,9 +137,9 @@ export function searchSql(
     case 'any order':
       return { text: `select ${id} as id ${from} ${limit}`, values };
     case 'newest of few':
-      // "offset 0" keeps the order out of how the studies are found.
+      // The limit within keeps the order out of how the studies are found.
       return {
-        text: `select few.study as id from (select ${first}.study, ${first}.study_date, ${first}.study_time ${from} offset 0) few order by ${newest('few')} ${limit}`,
+        text: `select few.study as id, count(*) over () as total from (select ${first}.study, ${first}.study_date, ${first}.study_time ${from} limit ${FEW + 1}) few order by ${newest('few')} ${limit}`,
         values,
       };
     case 'newest first':

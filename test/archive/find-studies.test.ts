@@ -4,7 +4,7 @@ import { COUNTED, countRemaining, findMatches, type StudySearch } from '../../sr
 import { type TestDatabase, testDatabase } from '../support/database.ts';
 
 let db: TestDatabase;
-const STUDIES = 6000;
+const STUDIES = 16_000;
 
 beforeAll(async () => {
   db = await testDatabase();
@@ -36,13 +36,14 @@ const expected = async (name: string, limit: number, offset: number): Promise<nu
 
 describe('a search by name', () => {
   it.each([
-    ['rare', 0, 53],
-    ['rare', 50, 3],
-    ['rare', 55, 0],
-    ['rare', 60, 0],
+    ['rare', 0, 153],
+    ['rare', 150, 3],
+    ['rare', 155, 0],
+    ['rare', 160, 0],
     ['common', 0, 'some'],
-    ['common', 5930, 3],
-    ['common', 5940, 0],
+    ['common', 14_990, 'some'],
+    ['common', 15_830, 3],
+    ['common', 15_840, 0],
   ] as const)('%s from %i on: newest first, %s remaining', async (name, offset, remaining) => {
     for (const search of [byName(`${name}*`, { offset }), byName(name, { offset }, true)]) {
       const found = await findMatches(db.database, search);
