@@ -17,6 +17,7 @@ const CODINGS = ['identity', 'gzip', 'zstd'] as const;
 type Coding = (typeof CODINGS)[number];
 
 const FIRST = 'first request, not stable yet';
+const AGAIN = 'again';
 const AFTER_RESTART = ['first of all after a restart', 'second of all after a restart'] as const;
 
 const figure = (objects: (typeof SIZES)[number], how: string): Figure => ({
@@ -43,7 +44,8 @@ export async function measureAfterRestart(
 export async function measureMetadata(stage: Stage): Promise<Map<number, SentSeries>> {
   const sent = new Map<number, SentSeries>();
   for (const objects of SIZES)
-    for (const how of [FIRST, ...AFTER_RESTART]) stage.results.declare(figure(objects, how));
+    for (const how of [FIRST, AGAIN, `${AGAIN}, gzip`, ...AFTER_RESTART])
+      stage.results.declare(figure(objects, how));
   for (const objects of SIZES) {
     const fresh = await makeSeries(stage, freshSeries(objects, stage.round + 1));
     for (const archive of inTurn(stage.archives, stage.round)) {
@@ -76,7 +78,7 @@ async function askWarm(
   objects: (typeof SIZES)[number],
   coding: Coding,
 ): Promise<void> {
-  const what = figure(objects, coding === 'identity' ? 'again' : `again, ${coding}`);
+  const what = figure(objects, coding === 'identity' ? AGAIN : `${AGAIN}, ${coding}`);
   const request = requestFor(sent, coding);
   const probe = await stage.load.run(urlOf(archive), [request], { keepFirst: true });
   if (codingOf(probe) !== coding) return;
