@@ -52,7 +52,8 @@ export async function dicomweb(args: readonly string[]): Promise<number> {
   const workspace = await mkdtemp(join(parent, 'bench-'));
   const interrupted = new AbortController();
   const interrupt = (): void => interrupted.abort(new Error('interrupted'));
-  process.once('SIGINT', interrupt).once('SIGTERM', interrupt);
+  // Heard until the end: timeout(1) and npm both pass a signal on, and the second must not cut the cleaning up.
+  process.on('SIGINT', interrupt).on('SIGTERM', interrupt);
 
   const kinds = [...archiveKinds, ...fileServerKinds];
   const about = [...describeMachine(parent), ...kinds.map(({ name, command }) => `${name}: ${command}`)];

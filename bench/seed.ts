@@ -29,7 +29,8 @@ export async function seed(args: readonly string[]): Promise<number> {
   if ((await readdir(folder)).length > 0) throw new Error(`--folder ${folder} is not empty`);
   const interrupted = new AbortController();
   const interrupt = (): void => interrupted.abort(new Error('interrupted; the folder has what was written'));
-  process.once('SIGINT', interrupt).once('SIGTERM', interrupt);
+  // Heard until the end: timeout(1) and npm both pass a signal on, and the second must not cut the cleaning up.
+  process.on('SIGINT', interrupt).on('SIGTERM', interrupt);
   const receiver = await isocenter.start(folder);
   try {
     const database = embeddedDatabase(folder);
