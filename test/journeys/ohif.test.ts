@@ -40,7 +40,7 @@ describe.skipIf(lacking)(`OHIF (${lacking ? missing(lacking) : '@ohif/app'})`, (
   it('lists the study', async () => {
     const { page } = opened;
     await page.getByText('Phantom, Isocenter').first().waitFor();
-    const listed = await page.locator('body').innerText();
+    const listed = await page.locator('body').textContent();
     for (const text of ['02-Jan-2025', 'CT', 'Phantom chest', String(SLICES)]) expect(listed).toContain(text);
     expect(ohif.refusals()).toEqual([]);
   });
