@@ -120,6 +120,9 @@ describe('chooseFrames', () => {
 
   it.each([
     [`${octets}; transfer-syntax=*`, JLS, `multipart stored image/jls ${JLS}`],
+    // Older names, alone and in parts.
+    ['image/x-jls', JLS, `single stored image/jls ${JLS}`],
+    ['multipart/related; type="image/x-jls"', JLS, `multipart stored image/jls ${JLS}`],
     [`${octets}; transfer-syntax=*`, IMPLICIT, `multipart stored application/octet-stream ${EXPLICIT}`],
     [octets, JLS, `multipart decoded application/octet-stream ${EXPLICIT}`],
     [`${octets}; transfer-syntax=${EXPLICIT}`, JLS, `multipart decoded application/octet-stream ${EXPLICIT}`],
