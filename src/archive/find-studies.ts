@@ -58,7 +58,7 @@ const ID = { series: 'r.id', instance: 'i.id' } as const;
  * So many studies of a name are sorted sooner than the index of dates is read until enough of them were met. Postgres
  * cannot tell beforehand how many there are.
  */
-const FEW = 15_000;
+const FEW = 8000;
 
 export interface Matches {
   /** Row ids in order, at most `limit`. */
