@@ -1,5 +1,5 @@
 /**
- * WADO-RS metadata of a study, series or instance (PS3.18 10.4.1.1.3) as DICOM JSON. The texts are kept deflated
+ * WADO-RS metadata of a study, series or instance (PS3.18 10.4.1.1.2) as DICOM JSON. The texts are kept deflated
  * (archive/series-metadata.ts): a client that takes gzip gets them as they lie, with its own addresses put between.
  */
 import type { Context } from 'koa';
