@@ -61,12 +61,20 @@ export async function planPacks(db: Queryable, pieces: readonly (NewPiece | unde
   return { places, packs };
 }
 
-/** Those of the packs that an object was given a place in. */
+/**
+ * The packs, once objects were given their places. What lies at a place that none was given (its object went meanwhile)
+ * is not kept: nothing would ever remove it.
+ */
 export async function insertPacks(
   tx: Queryable,
-  { packs }: PackPlan,
-  used: ReadonlySet<number>,
+  { places, packs }: PackPlan,
+  given: readonly { pack: number | null; at: number | null }[],
 ): Promise<void> {
+  const taken = new Set(given.map(({ pack, at }) => `${pack} ${at}`));
+  for (const place of places)
+    if (place && !taken.has(`${place.pack} ${place.at}`))
+      packs.get(place.pack)?.fill(0, place.at, place.at + place.length);
+  const used = new Set(given.map(({ pack }) => pack));
   const wanted = [...packs].filter(([id]) => used.has(id));
   if (wanted.length === 0) return;
   await tx.query(
@@ -90,10 +98,10 @@ export async function keepPieces(
     before.rows.map(({ id }) => id),
   );
   const plan = await planPacks(tx, pieces);
-  const { rows } = await tx.query<{ pack: number }>(
+  const { rows } = await tx.query<{ pack: number; at: number }>(
     `update object o set pack = p.pack, pack_at = p.at, pack_length = p.length
      from unnest($1::bigint[], $2::bigint[], $3::int[], $4::int[]) as p (id, pack, at, length)
-     where o.id = p.id returning o.pack`,
+     where o.id = p.id returning o.pack, o.pack_at as at`,
     [
       pieces.map(({ object }) => object),
       plan.places.map((place) => place?.pack),
@@ -101,7 +109,7 @@ export async function keepPieces(
       plan.places.map((place) => place?.length),
     ],
   );
-  await insertPacks(tx, plan, new Set(rows.map(({ pack }) => pack)));
+  await insertPacks(tx, plan, rows);
 }
 
 export interface PackReader {

@@ -77,6 +77,7 @@ async function* describeSlice(parts: MetadataParts, rows: readonly Row[]): Async
   const kept = await keptPieces(parts.packs, rows);
   const lacking = rows.filter(({ object }) => !kept.has(object)).map(({ object }) => object);
   const made: (NewPiece & { object: number })[] = [];
+  let madeBytes = 0;
   const reading = readPieces(parts, lacking);
   let read = await reading.next();
   try {
@@ -89,7 +90,14 @@ async function* describeSlice(parts: MetadataParts, rows: readonly Row[]): Async
       // One whose row went between two questions is no longer there.
       if (read.done || read.value.object !== object) continue;
       const { piece } = read.value;
-      if (piece.length <= MAX_PIECE_BYTES) made.push({ object, seriesUid, piece });
+      if (piece.length <= MAX_PIECE_BYTES) {
+        made.push({ object, seriesUid, piece });
+        madeBytes += piece.length;
+      }
+      if (madeBytes > PIECES_BYTES) {
+        await keep(parts, made.splice(0));
+        madeBytes = 0;
+      }
       yield { studyUid, seriesUid, sopUid, piece };
       read = await reading.next();
     }

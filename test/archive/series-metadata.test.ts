@@ -3,7 +3,7 @@
  * kept of what is dropped.
  */
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { createPackReader } from '../../src/archive/header-pack-rows.ts';
+import { createPackReader, keepPieces } from '../../src/archive/header-pack-rows.ts';
 import { createObjectReader, type ObjectReader } from '../../src/archive/read-object.ts';
 import { removeVersion } from '../../src/archive/removal.ts';
 import { describeInstances } from '../../src/archive/series-metadata.ts';
@@ -81,6 +81,37 @@ describe('the metadata of placed objects', () => {
     await r.db.database.query('update object set pack = null');
     expect(await described(series[0]!.series, reader)).toEqual(before);
     expect(await described(series[0]!.series)).toEqual(before);
+  });
+
+  it('asked for before they are placed are kept once, and leave nothing behind of what is dropped', async () => {
+    const series = aSeries(4);
+    const reception = r.journal().open();
+    for (const object of series) store(reception, object);
+    await reception.indexed(20_000);
+    const before = await described(series[0]!.series, reader);
+    await eventually(async () => {
+      const { rowCount } = await r.db.database.query("select 1 from object where location = 'store'");
+      return rowCount === series.length ? true : undefined;
+    }, 'all objects to be placed');
+    expect(await described(series[0]!.series)).toEqual(before);
+    const { rows } = await r.db.database.query<{ id: number }>(
+      'select distinct pack as id from object order by 1',
+    );
+    expect((await packRows()).map(({ id }) => id)).toEqual(rows.map(({ id }) => id));
+  });
+
+  it('of an object that went meanwhile are not kept with those beside it', async () => {
+    const series = aSeries(3);
+    await placed(series);
+    const { rows } = await r.db.database.query<{ id: number }>('select id from object order by id');
+    const pieces = rows.map(({ id }, n) => ({
+      object: n === 1 ? 999_999 : id,
+      seriesUid: series[0]!.series,
+      piece: Buffer.alloc(10, n + 1),
+    }));
+    await r.db.database.transaction((tx) => keepPieces(tx, pieces));
+    const last = (await packRows()).at(-1)!;
+    expect([...last.bytes]).toEqual([...Array(10).fill(1), ...Array(10).fill(0), ...Array(10).fill(3)]);
   });
 
   it('of another version are made anew, once', async () => {

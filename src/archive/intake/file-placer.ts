@@ -15,6 +15,8 @@ import { bodyFault, type RecordBody, readBody } from './segment-reader.ts';
 
 /** One sync of the file system's journal serves all files of a batch. */
 const BATCH = 256;
+/** Of headers in memory; a batch that has so much ends sooner. */
+const PIECES_BYTES = 8 * 1024 * 1024;
 const STEP_MS = 20;
 /** With the store away this many wait (about 1 KB of memory each), the others for the index. */
 const MOST = 100_000;
@@ -37,6 +39,10 @@ export function createFilePlacer(parts: PlacerParts & { store: FileStore }): Pla
   /** Tried again when nothing else is to do, so that the others go on. */
   let unread: Unread[] = [];
   let away: Away | undefined;
+
+  const isBatch = (): boolean =>
+    written.length >= BATCH ||
+    written.reduce((bytes, { piece }) => bytes + (piece?.length ?? 0), 0) >= PIECES_BYTES;
 
   const write = async ({ record }: Placement): Promise<void> => {
     const { body } = record;
@@ -79,7 +85,7 @@ export function createFilePlacer(parts: PlacerParts & { store: FileStore }): Pla
       do {
         await take(waiting[taken]!);
         taken++;
-      } while (taken < waiting.length && written.length < BATCH && performance.now() < until);
+      } while (taken < waiting.length && !isBatch() && performance.now() < until);
     } finally {
       waiting = waiting.slice(taken);
     }
@@ -104,7 +110,7 @@ export function createFilePlacer(parts: PlacerParts & { store: FileStore }): Pla
       store.syncSync(written.map(({ record }) => keyOf(record)));
     } catch (thrown) {
       // The kernel may hold the files for clean now, so they are written again from the journal.
-      waiting = [...written, ...waiting];
+      waiting = [...written.map(({ piece: _, ...placement }) => placement), ...waiting];
       written = [];
       throw thrown;
     }
@@ -128,8 +134,8 @@ export function createFilePlacer(parts: PlacerParts & { store: FileStore }): Pla
     async step() {
       try {
         if (waiting.length + written.length === 0) await tryUnread();
-        if (waiting.length > 0 && written.length < BATCH) await writeSome();
-        if (written.length >= BATCH || (waiting.length === 0 && written.length > 0)) await finish();
+        if (waiting.length > 0 && !isBatch()) await writeSome();
+        if (isBatch() || (waiting.length === 0 && written.length > 0)) await finish();
         if (away) log.info('the object store is back');
         away = undefined;
       } catch (thrown) {

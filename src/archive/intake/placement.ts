@@ -60,13 +60,16 @@ export async function markPlaced(
       tx,
       placed.map(({ record, piece }) => piece && { seriesUid: record.header.meta.seriesInstanceUid, piece }),
     );
-    const { rows } = await tx.query<{ pack: number | null }>(
+    // Where somebody asked before it was placed, the piece that was kept then stays.
+    const { rows } = await tx.query<{ pack: number | null; at: number | null }>(
       `update object o set location = 'store', node = null, journal = null,
-         pack = p.pack, pack_at = p.at, pack_length = p.length
+         pack = coalesce(o.pack, p.pack),
+         pack_at = case when o.pack is null then p.at else o.pack_at end,
+         pack_length = case when o.pack is null then p.length else o.pack_length end
        from unnest($1::text[], $2::bytea[], $3::bigint[], $4::int[], $5::int[])
          as p (sop_uid, content_hash, pack, at, length)
        where o.sop_uid = p.sop_uid and o.content_hash = p.content_hash and o.location = 'journal' and o.node = $6
-       returning o.pack`,
+       returning o.pack, o.pack_at as at`,
       [
         placed.map(({ record }) => record.header.meta.sopInstanceUid),
         placed.map(({ record }) => record.header.contentHash),
@@ -76,7 +79,7 @@ export async function markPlaced(
         nodeName,
       ],
     );
-    await insertPacks(tx, plan, new Set(rows.flatMap(({ pack }) => pack ?? [])));
+    await insertPacks(tx, plan, rows);
     if (rows.length === placed.length) return;
     await noteDropped(
       tx,
