@@ -23,6 +23,8 @@ export interface IncomingIdentity extends PatientIdentity {
   transferSyntax: string;
   /** Its sender is answered only after this decision: other content need not be kept. */
   refusable: boolean;
+  /** A replay brings it, and the index had taken its record before the crash. */
+  indexedBefore?: boolean;
 }
 
 export interface KnownStudy extends PatientIdentity {
@@ -66,9 +68,10 @@ export interface FoundConflict {
 export interface Decision {
   /**
    * new: a first version and its instance; same: nothing to write; version: kept beside the current one;
-   * replacement: kept in its place; refused: not kept, and the sender is told so.
+   * replacement: kept in its place; refused: not kept, and the sender is told so; gone: it was here, and was deleted,
+   * dropped or refused since.
    */
-  outcome: 'new' | 'same' | 'version' | 'replacement' | 'refused';
+  outcome: 'new' | 'same' | 'version' | 'replacement' | 'refused' | 'gone';
   /** Of the object's row; undecided: its values are to be compared, since only its transfer syntax may differ. */
   role: 'current' | 'conflict' | 'undecided';
   newStudy: boolean;
@@ -116,6 +119,7 @@ function decideOne(known: KnownIndex, object: IncomingIdentity, policy: Conflict
   const version = `${object.sopUid} ${object.contentHash}`;
   const before = known.objects.get(version);
   if (before !== undefined) return { ...NOTHING, awaits: object.refusable && before === 'undecided' };
+  if (object.indexedBefore) return { ...NOTHING, outcome: 'gone' };
 
   const current = known.instances.get(object.sopUid);
   const decision = current ? decideVersion(known, object, current, policy) : decideNew(known, object);

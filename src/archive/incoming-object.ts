@@ -12,6 +12,13 @@ export type ObjectPlace =
   | { in: 'store' }
   | { in: 'journal'; node: string; path: string; nonce: string; offset: number };
 
+/** A record of a node's journal: its segment, in this use of the file, and where in it the record ends. */
+export interface RecordPlace {
+  path: string;
+  nonce: string;
+  end: number;
+}
+
 export interface IncomingObject {
   sopClassUid: string;
   sopInstanceUid: string;
@@ -29,6 +36,8 @@ export interface IncomingObject {
   from: Provenance;
   /** the whole header as DICOM JSON */
   header: DicomJson;
+  /** Of the journal; undefined for what is read from the store. */
+  record?: RecordPlace;
   /** Found in the journal after a crash: it may have been indexed and counted before. */
   replayed?: boolean;
 }

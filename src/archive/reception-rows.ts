@@ -12,7 +12,7 @@ export async function writeReceptions(tx: Queryable, node: string, items: IndexI
     const id = `${object.from.reception} ${object.studyInstanceUid}`;
     const entry = counts.get(id) ?? { from: object.from, studyUid: object.studyInstanceUid, stored: 0 };
     // What a replay finds in the index was counted when it came there; what is refused is not stored.
-    const counted = object.replayed && decision.outcome === 'same';
+    const counted = object.replayed && (decision.outcome === 'same' || decision.outcome === 'gone');
     if (!counted && decision.outcome !== 'refused') entry.stored++;
     counts.set(id, entry);
   }

@@ -33,6 +33,8 @@ export async function reindex(
 ): Promise<ReindexCounts> {
   const counts: ReindexCounts = { objects: 0, added: 0, unreadable: [] };
   const from: Provenance = { reception: randomUUID(), kind: 'reindex', openedAt: new Date().toISOString() };
+  const removals = await parts.database.query<{ count: number }>('select count(*)::int from removal');
+  const toBeRemoved = removals.rows[0]!.count;
   let batch: IncomingObject[] = [];
   const flush = async (): Promise<void> => {
     const objects = batch;
@@ -59,7 +61,13 @@ export async function reindex(
       return added;
     }
   };
+  /** Deleted or dropped: its bytes were to follow. */
+  const isToBeRemoved = async (key: string): Promise<boolean> => {
+    if (toBeRemoved === 0) return false;
+    return (await parts.database.query('select 1 from removal where key = $1', [key])).rows.length > 0;
+  };
   for await (const { key, length } of parts.store.list()) {
+    if (await isToBeRemoved(key)) continue;
     counts.objects++;
     try {
       batch.push(await readStored(parts.store, key, length, from));

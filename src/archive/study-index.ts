@@ -1,3 +1,8 @@
+/**
+ * Takes a batch of objects into the index, in one transaction under the locks of its studies and series: what is known
+ * is loaded, decide-indexing.ts decides, and rows and changes are written. Doing it twice changes nothing.
+ * Called by intake/index-batch.ts for the journal's records and by reindex.ts for what is stored.
+ */
 import { appendChanges, type NewChange } from './change-feed.ts';
 import { insertConflicts, queueComparisons, reconcileHolds } from './conflict-rows.ts';
 import type { Database, Queryable } from './database/database.ts';
@@ -11,6 +16,7 @@ import {
 import type { IncomingObject, IndexItem } from './incoming-object.ts';
 import { text } from './indexed-attributes.ts';
 import { addInstances, makeCurrent } from './instance-rows.ts';
+import { loadReach, moveReach } from './journal-reach.ts';
 import { loadKnown, lockUids } from './known-index.ts';
 import { insertObjects, keepForGood, refreshPlaces } from './object-rows.ts';
 import { writeReceptions } from './reception-rows.ts';
@@ -31,6 +37,7 @@ export interface IndexOptions {
 /** A SOP Instance UID that arrives at two nodes at once is not locked, but unique: the second finds the first then. */
 const ATTEMPTS = 3;
 const UNIQUE_VIOLATION = '23505';
+const UNWRITTEN: ReadonlySet<Decision['outcome']> = new Set(['same', 'refused', 'gone']);
 
 /**
  * @param node whose receptions these are
@@ -61,11 +68,16 @@ async function indexBatch(
   const studyUids = [...new Set(batch.map((object) => object.studyInstanceUid))].sort();
   const seriesUids = [...new Set(batch.map((object) => object.seriesInstanceUid))];
   await lockUids(tx, [...studyUids, ...seriesUids]);
-  const identities = batch.map(identityOf);
+  const indexedBefore = await loadReach(tx, node, batch);
+  const identities = batch.map((object) => ({
+    ...identityOf(object),
+    indexedBefore: indexedBefore(object),
+  }));
   const known = await loadKnown(tx, identities, studyUids, seriesUids);
   const decisions = decideIndexing(known, identities, policy);
   const items = batch.map((object, n) => ({ object, decision: decisions[n]! }));
   await writeReceptions(tx, node, items);
+  await moveReach(tx, node, batch);
   const changes = await writeContent(tx, items);
   if (announce) await appendChanges(tx, changes);
   else await markStable(tx, studyUids);
@@ -105,7 +117,7 @@ async function writeContent(tx: Queryable, items: IndexItem[]): Promise<NewChang
   const changes: NewChange[] = [];
   await refreshPlaces(tx, items);
   await keepForGood(tx, items);
-  const written = items.filter(({ decision: { outcome } }) => outcome !== 'same' && outcome !== 'refused');
+  const written = items.filter(({ decision: { outcome } }) => !UNWRITTEN.has(outcome));
   if (written.length === 0) return changes;
   const idOf = await insertObjects(tx, written);
 

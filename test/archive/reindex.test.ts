@@ -4,6 +4,7 @@ import { chmodSync, readFileSync, writeFileSync } from 'node:fs';
 import { mkdir } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
+import { deleteInstances } from '../../src/archive/delete-instances.ts';
 import { objectKey } from '../../src/archive/object-key.ts';
 import { reindex } from '../../src/archive/reindex.ts';
 import { createLog } from '../../src/log.ts';
@@ -45,6 +46,16 @@ async function filled(): Promise<string[]> {
   const { rows } = await r.db.database.query<{ key: string }>('select key from object order by id');
   return rows.map(({ key }) => key);
 }
+
+it('leaves out what was deleted and whose bytes have not followed yet', async () => {
+  await filled();
+  const [study] = (await r.db.database.query<{ uid: string }>('select study_uid as uid from study limit 1'))
+    .rows;
+  const by = { actor: 'anna', address: '127.0.0.1' };
+  const gone = await deleteInstances(r.db.database, { studyUid: study!.uid }, by);
+  expect(gone).toBeGreaterThan(0);
+  expect(await run(r.db)).toEqual({ objects: 74 - gone, added: 0, unreadable: [] });
+});
 
 it('makes the same studies, series and instances in an empty database, and announces nothing', async () => {
   await filled();

@@ -91,7 +91,13 @@ export function createBatchIndexing(parts: BatchParts): BatchIndexing {
       return undefined;
     }
     try {
-      return { work, object: { ...readIncoming(work.record, parts), replayed: work.segment.found } };
+      const { segment, record } = work;
+      const place = {
+        path: path.relative(parts.dataFolder, segment.path),
+        nonce: segment.nonce,
+        end: record.end,
+      };
+      return { work, object: { ...readIncoming(record, parts), record: place, replayed: segment.found } };
     } catch (thrown) {
       await setAside(work, asFailure(thrown));
       return undefined;

@@ -21,7 +21,7 @@ import { type JournalRecord, type RecordBody, readBody } from './segment-reader.
 export function readIncoming(
   record: JournalRecord,
   { nodeName, dataFolder }: { nodeName: string; dataFolder: string },
-): Omit<IncomingObject, 'replayed'> {
+): Omit<IncomingObject, 'record' | 'replayed'> {
   const { body } = record;
   const { meta, contentHash } = record.header;
   return {

@@ -29,6 +29,7 @@ export interface SegmentShelf {
   /** The disk does not let go of a segment. */
   readonly away: Away | undefined;
   readonly size: number;
+  readonly nonces: string[];
   /** Segments of an earlier run that are not settled. */
   readonly found: number;
   /** Objects that are not durable in the store, and when the oldest of them came (ISO). */
@@ -105,6 +106,9 @@ export function createSegmentShelf(parts: {
     },
     get size() {
       return segments.size;
+    },
+    get nonces() {
+      return [...segments.values()].map(({ nonce }) => nonce);
     },
     get found() {
       let found = 0;

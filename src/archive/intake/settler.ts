@@ -12,6 +12,7 @@ import { asFailure } from '../../failure.ts';
 import type { Log } from '../../log.ts';
 import type { Database } from '../database/database.ts';
 import type { ConflictPolicy } from '../decide-indexing.ts';
+import { forgetReach } from '../journal-reach.ts';
 import type { ObjectStore } from '../object-store/object-store.ts';
 import type { JournalBudget } from './budget.ts';
 import { createBatchIndexing, type Indexed } from './index-batch.ts';
@@ -28,6 +29,7 @@ import { createSpillClaims } from './spill-claims.ts';
 import { createVerdicts } from './verdict.ts';
 
 const IDLE_MS = 1000;
+const FORGET_EVERY_MS = 3_600_000;
 
 export interface SettlerParts {
   database: Database;
@@ -95,6 +97,8 @@ export function createSettler(parts: SettlerParts): Settler {
   let steppedAt = 0;
   /** The journals know that something is away: their senders need not wait for it. */
   let toldAway = false;
+  /** Undefined before the replay: what it will ask for is kept. */
+  let forgotAt: number | undefined;
   /** Tries that a store which is away still gets once we stop. */
   let lastSteps = 2;
 
@@ -123,7 +127,7 @@ export function createSettler(parts: SettlerParts): Settler {
     judge(indexed);
     for (const segment of new Set(batch.map((work) => work.segment))) segment.indexed();
     for (const { work, outcome } of indexed)
-      if (outcome === 'refused') done(work);
+      if (outcome === 'refused' || outcome === 'gone') done(work);
       else
         placer.add({
           record: work.record,
@@ -168,6 +172,11 @@ export function createSettler(parts: SettlerParts): Settler {
     }
   };
 
+  const forget = async (): Promise<void> => {
+    forgotAt = Date.now();
+    await patience.persistently('the index', () => forgetReach(database, nodeName, shelf.nonces));
+  };
+
   /** @returns what was indexed */
   const round = async (): Promise<Work[]> => {
     let batch: Work[] = [];
@@ -182,6 +191,7 @@ export function createSettler(parts: SettlerParts): Settler {
     }
     await verdicts.look();
     await closeReceptions();
+    if (forgotAt !== undefined && Date.now() - forgotAt > FORGET_EVERY_MS) await forget();
     if (batch.length < BATCH_OBJECTS && placingDueIn(pace(), Date.now()) === 0) {
       await placer.step();
       steppedAt = Date.now();
@@ -279,6 +289,7 @@ export function createSettler(parts: SettlerParts): Settler {
         isIndexed,
       });
       await closeLeftReceptions(database, patience, nodeName, receptions.known);
+      await forget();
     },
     state: () => ({
       segments: shelf.size,

@@ -77,6 +77,10 @@ export class SettlingSegment {
     return this.#owner?.name === journal;
   }
 
+  get path(): string {
+    return this.#reader.path;
+  }
+
   get nonce(): string {
     return this.#reader.nonce;
   }

@@ -4,6 +4,7 @@ import { open } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
+import { deleteInstances } from '../../../src/archive/delete-instances.ts';
 import type { DurableObject } from '../../../src/archive/intake/object-writer.ts';
 import { type JournalRecord, SegmentReader } from '../../../src/archive/intake/segment-reader.ts';
 import type { FileStore } from '../../../src/archive/object-store/file-store.ts';
@@ -19,7 +20,17 @@ import { type AnObject, anObject, aSeries } from '../../support/an-object.ts';
 import { eventually } from '../../support/house.ts';
 import { collect } from '../../support/object-source.ts';
 import { bareArchive } from '../bare-archive.ts';
-import { indexRows, NODE, type Rig, type RigOptions, rigsOfTests, store, wrongCounts } from './rig.ts';
+import {
+  indexRows,
+  type Journal,
+  NODE,
+  type Rig,
+  type RigOptions,
+  rigsOfTests,
+  type SettlerRun,
+  store,
+  wrongCounts,
+} from './rig.ts';
 
 const rig = rigsOfTests();
 
@@ -656,6 +667,61 @@ describe('a version that is dropped while the same object waits for the store on
     for await (const { key } of r.store.list()) keys.push(key);
     expect(keys).toEqual([expect.stringContaining(first.contentHash.slice(0, 32))]);
     expect(await ask('select 1 from removal')).toEqual([]);
+  });
+});
+
+describe('what was deleted or dropped while its record still lay in the journal', () => {
+  /** As a kill leaves it: all is settled, and the segment is in use, since its journal may still add to it. */
+  async function killed(r: Rig, run: SettlerRun, journal: Journal): Promise<void> {
+    await run.stop(0);
+    journal.die();
+    expect(segmentsOf(r)).not.toEqual([]);
+  }
+  const by = { actor: 'anna', address: '127.0.0.1' };
+  const inStore = (r: Rig, count: number): Promise<true> =>
+    eventually(async () => {
+      const { rows } = await r.db.database.query("select 1 from object where location = 'store'");
+      return rows.length === count ? true : undefined;
+    }, `${count} objects in the store`);
+
+  it('does not come back by the replay, and what came again after that does', async () => {
+    const r = await rig();
+    const run = r.settle();
+    const journal = r.journal();
+    const reception = journal.open();
+    const [first, second, third] = aSeries(3);
+    const large = anObject({ pixelBytes: 400_000 });
+    for (const object of [first!, second!, third!, large, first!]) store(reception, object);
+    await reception.indexed(20_000);
+    await inStore(r, 4);
+    expect(await deleteInstances(r.db.database, { studyUid: first!.study }, by)).toBe(3);
+    expect(await deleteInstances(r.db.database, { studyUid: large.study }, by)).toBe(1);
+    // Deleted and sent again, one of them not indexed any more when the crash comes.
+    store(reception, second!);
+    await reception.indexed(20_000);
+    await killed(r, run, journal);
+    const late = r.journal('receiver-1');
+    store(late.open(), third!);
+    late.die();
+    r.budget.free(r.budget.held()); // another process counts anew
+    const after = r.settle();
+    await after.replayed;
+    await after.stop();
+    expect((await indexRows(r.db)).objects).toMatchObject(
+      [second!, third!].map(({ sop }) => ({ sop_uid: sop })),
+    );
+    await expectStored(r, [second!, third!]);
+    expect(await wrongCounts(r.db)).toEqual([]);
+    expect([segmentsOf(r), spillsOf(r), r.budget.held()]).toEqual([[], [], 0]);
+    const { rows } = await r.db.database.query(
+      "select sop_uid, count(*)::int as n from change where kind = 'instance-stored' group by 1 order by 1",
+    );
+    expect(rows).toEqual(
+      [first!, second!, third!, large].map(({ sop }) => ({
+        sop_uid: sop,
+        n: [second, third].some((again) => again!.sop === sop) ? 2 : 1,
+      })),
+    );
   });
 });
 
