@@ -235,6 +235,12 @@ export const ROUTE_DESCRIPTIONS: Readonly<Record<string, RouteText>> = {
   'DELETE /api/rules/{name}': routing('Deletes a rule', { status: 204, answer: 'Deleted', type: null }),
 
   'POST /api/destinations/{name}/test': routing('Asks a destination whether it is there'),
+  'POST /api/destinations/{name}/retry': routing('Owes what is parked or waits for it, now'),
+  'POST /api/destinations/{name}/cancel': routing('Cancels everything it is still owed'),
+  'POST /api/studies/{study}/resend': routing(
+    'Owes the whole study again: to "destinations", or wherever it was owed before',
+    { body: JSON_BODY },
+  ),
   'GET /api/deliveries': routing('What is owed, sent and delivered, newest first', {
     query: {
       study: STUDY,

@@ -38,8 +38,12 @@ export interface SendTimeouts {
 /** So many transient answers in a row mean the peer itself is in trouble, and the rest is left to a later attempt. */
 export const MAX_TRANSIENT = 3;
 
-/** The end of an attempt that has tried everything: what was left behind is for a later one. */
-export function triedAll(outcomes: OutcomeLog): AttemptEnd {
+/**
+ * The end of an attempt that has tried everything: what was left behind is for a later one.
+ * @param mute the connection was lost and not one instance was answered: a peer that hangs looks no different
+ */
+export function triedAll(outcomes: OutcomeLog, mute: boolean): AttemptEnd {
   if (outcomes.left === 0) return { kind: 'done' };
-  return { kind: 'retry', down: false, reason: outcomes.lastReason ?? 'some instances were not taken' };
+  const reason = outcomes.lastReason ?? 'some instances were not taken';
+  return mute ? { kind: 'retry', down: true, amid: true, reason } : { kind: 'retry', down: false, reason };
 }

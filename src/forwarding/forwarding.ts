@@ -19,7 +19,7 @@ import { testDestination } from './test-destination.ts';
 export interface ForwardingParts {
   database: Database;
   reader: ObjectReader;
-  routing: Pick<Routing, 'ledger' | 'table' | 'deliveries'>;
+  routing: Pick<Routing, 'ledger' | 'table' | 'deliveries' | 'orders'>;
   /** Our AE title where a destination names no other. */
   aeTitle: string;
   redisUrl: string | undefined;
@@ -92,6 +92,7 @@ export function createForwarding(parts: ForwardingParts): Forwarding {
   return {
     routes: createForwardingRoutes({
       deliveries: routing.deliveries,
+      orders: routing.orders,
       table: routing.table,
       test: (settings) => testDestination(settings, { callingAeTitle: parts.aeTitle, timeouts }),
     }),

@@ -1,5 +1,5 @@
 /**
- * The ledger over HTTP: /api/deliveries, with retry and cancel, and the test of a destination.
+ * The ledger over HTTP: /api/deliveries, what people order of it (retry, resend, cancel), and the test of a destination.
  * Mounted by http.ts; what it throws is a Failure, answered there as {"error", "message"}.
  */
 import Router from '@koa/router';
@@ -8,13 +8,17 @@ import { z } from 'zod';
 import { isUid } from '../dicom/uid.ts';
 import { Failure } from '../failure.ts';
 import type { DeliveryList } from '../routing/delivery-list.ts';
+import type { DeliveryOrders } from '../routing/delivery-orders.ts';
 import type { DestinationSettings } from '../routing/destination.ts';
 import { invalid, sentences } from '../routing/faults.ts';
+import { actorOf, bodyOf, json, nameOf } from '../routing/named-json.ts';
 import type { RoutingTable } from '../routing/routing-table.ts';
+import { nameSchema } from '../routing/rule.ts';
 import type { DestinationTest } from './test-destination.ts';
 
 export interface ForwardingRoutesParts {
   deliveries: DeliveryList;
+  orders: DeliveryOrders;
   table: RoutingTable;
   test(settings: DestinationSettings): Promise<DestinationTest>;
 }
@@ -30,9 +34,17 @@ const listQuery = z.strictObject({
   ...paging,
 });
 const instancesQuery = z.strictObject(paging);
+const resendOrder = z.strictObject({
+  destinations: z
+    .array(nameSchema)
+    .min(1)
+    .max(50)
+    .optional()
+    .describe('Names; without them, wherever it was owed before'),
+});
 const idSchema = z.coerce.number().int().min(1).max(Number.MAX_SAFE_INTEGER);
 
-export function createForwardingRoutes({ deliveries, table, test }: ForwardingRoutesParts): Router {
+export function createForwardingRoutes({ deliveries, orders, table, test }: ForwardingRoutesParts): Router {
   const router = new Router({ prefix: '/api' });
 
   router.get('/deliveries', async (ctx) => {
@@ -46,12 +58,31 @@ export function createForwardingRoutes({ deliveries, table, test }: ForwardingRo
   });
 
   router.post('/deliveries/:id/retry', async (ctx) => {
-    ctx.body = await deliveries.retry(idOf(ctx.params.id));
+    ctx.body = await orders.retry(idOf(ctx.params.id));
   });
 
   router.post('/deliveries/:id/cancel', async (ctx) => {
-    const { actor } = ctx.state as { actor?: { name?: string } };
-    ctx.body = await deliveries.cancel(idOf(ctx.params.id), actor?.name ?? '');
+    ctx.body = await orders.cancel(idOf(ctx.params.id), actorOf(ctx));
+  });
+
+  router.post('/destinations/:name/retry', async (ctx) => {
+    const destination = nameOf(ctx.params.name);
+    ctx.body = { destination, retried: await orders.retryAll(destination) };
+  });
+
+  router.post('/destinations/:name/cancel', async (ctx) => {
+    const destination = nameOf(ctx.params.name);
+    ctx.body = { destination, cancelled: await orders.cancelAll(destination, actorOf(ctx)) };
+  });
+
+  router.post('/studies/:study/resend', json, async (ctx) => {
+    const { study = '' } = ctx.params;
+    if (!isUid(study)) throw new Failure('invalid', 'The path needs a (0020,000D) StudyInstanceUID.');
+    const parsed = resendOrder.safeParse(ctx.request.length ? bodyOf(ctx) : {});
+    if (!parsed.success) throw invalid('The order', sentences(parsed.error));
+    const { destinations } = parsed.data;
+    const names = destinations && [...new Set(destinations)];
+    ctx.body = { study, resent: await orders.resend(study, names, actorOf(ctx)) };
   });
 
   router.post('/destinations/:name/test', async (ctx) => {

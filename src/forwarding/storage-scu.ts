@@ -39,7 +39,7 @@ export async function sendByDimse(
       const end = await sending.send(contexts);
       if (end) return end;
     }
-    return triedAll(attempt.outcomes);
+    return triedAll(attempt.outcomes, sending.mute);
   } finally {
     await sending.close();
   }
@@ -52,12 +52,17 @@ class Sending {
   #association: OutboundAssociation | undefined;
   #lostInARow = 0;
   #transientInARow = 0;
+  #answers = 0;
 
   constructor(attempt: Attempt, settings: DimseSettings, options: StorageScuOptions) {
     this.#attempt = attempt;
     this.#settings = settings;
     this.#options = options;
     attempt.lost.addEventListener('abort', () => this.#association?.abort(), { once: true });
+  }
+
+  get mute(): boolean {
+    return this.#lostInARow > 0 && this.#answers === 0;
   }
 
   /** Every owed instance that these contexts are for. @returns an end, when going on makes no sense */
@@ -190,10 +195,11 @@ class Sending {
 
   async #afterAnswer({ state, comment }: Omit<Outcome, 'id'>): Promise<AttemptEnd | undefined> {
     this.#lostInARow = 0;
+    this.#answers++;
     if (state !== 'owed') await this.#attempt.answered();
     this.#transientInARow = state === 'owed' ? this.#transientInARow + 1 : 0;
     if (this.#transientInARow < MAX_TRANSIENT) return undefined;
-    return { kind: 'retry', down: true, reason: comment ?? 'the peer is out of resources' };
+    return { kind: 'retry', down: true, amid: true, reason: comment ?? 'the peer is out of resources' };
   }
 
   /** The peer may have choked on this one object: the others are tried on an association of their own. */
@@ -202,7 +208,7 @@ class Sending {
     note({ state: failure.kind === 'peer-refused' ? 'failed' : 'owed', comment: failure.message });
     this.#lostInARow++;
     if (this.#lostInARow < MAX_LOST) return undefined;
-    return { kind: 'retry', down: true, reason: failure.message };
+    return { kind: 'retry', down: true, amid: true, reason: failure.message };
   }
 
   #words(comment: string | undefined, elements: readonly string[] | undefined): string | undefined {

@@ -43,6 +43,7 @@ class Sending {
   readonly #client: StowClient;
   #lostInARow = 0;
   #transientInARow = 0;
+  #answered = false;
 
   constructor(attempt: Attempt, settings: StowSettings, client: StowClient) {
     this.#attempt = attempt;
@@ -63,7 +64,7 @@ class Sending {
         if (end) return end;
       }
     }
-    return triedAll(outcomes);
+    return triedAll(outcomes, this.#lostInARow > 0 && !this.#answered);
   }
 
   async #request(batch: readonly Sendable[]): Promise<AttemptEnd | undefined> {
@@ -71,11 +72,15 @@ class Sending {
     if (closing.aborted || lost.aborted) return { kind: 'release' };
     await outcomes.room(batch.length);
     const sources = batch.map(({ object }) => this.#source(object));
+    let reached = false;
     try {
       const answer = await this.#client.store(
         claimed.studyUid,
         sources,
-        () => this.#disclose(batch.length),
+        () => {
+          reached = true;
+          return this.#disclose(batch.length);
+        },
         lost,
       );
       const judgement = judgeStow(
@@ -98,7 +103,10 @@ class Sending {
       );
     } catch (thrown) {
       if (lost.aborted) return { kind: 'release' };
-      return await this.#afterFault(batch, sources, asFailure(thrown));
+      const failure = asFailure(thrown);
+      if (!reached && failure.kind === 'peer-unreachable')
+        return { kind: 'retry', down: true, reason: failure.message };
+      return await this.#afterFault(batch, sources, failure);
     }
   }
 
@@ -115,13 +123,19 @@ class Sending {
     verdictOf: (sopUid: string) => Verdict,
   ): Promise<AttemptEnd | undefined> {
     this.#lostInARow = 0;
+    this.#answered = true;
     for (const { id, object } of batch) {
       const verdict = verdictOf(object.sopUid);
       this.#attempt.outcomes.add({ id, ...verdict });
       if (verdict.state !== 'owed') await this.#attempt.answered();
       this.#transientInARow = verdict.state === 'owed' ? this.#transientInARow + 1 : 0;
       if (this.#transientInARow >= MAX_TRANSIENT)
-        return { kind: 'retry', down: true, reason: verdict.comment ?? 'the peer is out of resources' };
+        return {
+          kind: 'retry',
+          down: true,
+          amid: true,
+          reason: verdict.comment ?? 'the peer is out of resources',
+        };
     }
     return undefined;
   }
@@ -146,7 +160,7 @@ class Sending {
       this.#lostInARow = 0;
       return await this.#oneByOne(batch);
     }
-    if (this.#lostInARow >= MAX_LOST) return { kind: 'retry', down: true, reason };
+    if (this.#lostInARow >= MAX_LOST) return { kind: 'retry', down: true, amid: true, reason };
     this.#attempt.outcomes.add({ id: batch[0]!.id, state: 'owed', comment: reason });
     return undefined;
   }

@@ -3,18 +3,27 @@
  * In the transaction of ledger.ts' finish, under its lock on the delivery.
  */
 import type { Queryable } from '../archive/database/database.ts';
-import { type BackoffSettings, backoffMs } from './backoff.ts';
+import { type BackoffSettings, backoffMs, isGivenUp } from './backoff.ts';
 
 /** How an attempt ended. */
 export type AttemptEnd =
   /** Everything owed was tried. */
   | { kind: 'done' }
-  /** A transient fault of this delivery, or of the destination as a whole (down). */
-  | { kind: 'retry'; reason: string; down: boolean; retryAfterMs?: number }
+  | Retry
   /** The peer refuses it whole; trying the rest makes no sense. */
   | { kind: 'park'; reason: string }
   /** We stop; nobody is at fault. */
   | { kind: 'release' };
+
+/** A transient fault of this delivery, or of the destination as a whole (down). */
+export interface Retry {
+  kind: 'retry';
+  reason: string;
+  down: boolean;
+  /** Down, but at this delivery's own instances: it may be the cause, so the next to ask is another one. */
+  amid?: boolean;
+  retryAfterMs?: number;
+}
 
 export type DeliveryState = 'owed' | 'sending' | 'delivered' | 'parked' | 'cancelled';
 
@@ -22,11 +31,13 @@ export type DeliveryState = 'owed' | 'sending' | 'delivered' | 'parked' | 'cance
 export interface Worked {
   id: number;
   destination: string;
+  /** Of its own, since the last progress. */
   faults: number;
-  failingSince: Date | null;
-  failingMs: number;
   claimedAt: Date;
 }
+
+/** So long another delivery has the first word when a destination's wait is over. */
+const PROBE_GAP_MS = 2000;
 
 interface Counts {
   owed: number;
@@ -68,50 +79,72 @@ export async function endAttempt(
   });
 }
 
+/**
+ * Faults of the destination cost a delivery nothing: it stays owed, however long that takes. Its own faults are counted,
+ * and only one that comes while the destination is known to be up can be the last.
+ */
 async function retryLater(
   tx: Queryable,
   worked: Worked,
   counts: Counts,
-  end: AttemptEnd & { kind: 'retry' },
+  end: Retry,
   backoff: BackoffSettings,
   random: () => number,
 ): Promise<DeliveryState> {
   const progressed = counts.progress > 0;
-  if (end.down) await markDown(tx, worked.destination, end, backoff, random);
-  if (!progressed && worked.failingMs > backoff.horizonMs) {
-    const days = Math.round(backoff.horizonMs / 86_400_000);
-    return leave(tx, worked, 'parked', {
-      error: `given up after ${days} days without progress: ${end.reason}`,
-    });
-  }
-  const faults = progressed ? 1 : worked.faults + 1;
-  // While the destination as a whole is down its own wait governs; the delivery is due when that ends.
-  const waitMs = end.down ? 0 : backoffMs(backoff, faults, random(), end.retryAfterMs);
+  const down = end.down ? await markDown(tx, worked.destination, end, backoff, random) : undefined;
+  const own = !end.down || end.amid === true;
+  const wasUp = down === undefined || down.faults === 1;
+  if (own && wasUp && !progressed && isGivenUp(backoff, worked.faults))
+    return leave(tx, worked, 'parked', { error: givenUp(backoff, end.reason) });
+  const faults = (progressed ? 0 : worked.faults) + (own ? 1 : 0);
   return leave(tx, worked, 'owed', {
     error: end.reason,
     faults,
     failing: progressed ? 'from now' : 'still',
-    waitMs,
+    waitMs: ownWaitMs(end, faults, down?.waitMs, backoff, random),
   });
 }
 
+/** While the destination as a whole is down its own wait governs; the delivery is due when that ends. */
+function ownWaitMs(
+  end: Retry,
+  faults: number,
+  downMs: number | undefined,
+  backoff: BackoffSettings,
+  random: () => number,
+): number {
+  if (downMs === undefined) return backoffMs(backoff, faults, random(), end.retryAfterMs);
+  if (!end.amid) return 0;
+  return Math.max(backoffMs(backoff, faults, random()), downMs + Math.min(PROBE_GAP_MS, backoff.firstMs));
+}
+
+function givenUp({ horizonMs }: BackoffSettings, reason: string): string {
+  const hours = Math.round(horizonMs / 3_600_000);
+  const span = hours >= 48 && hours % 24 === 0 ? `${hours / 24} days` : `${hours} h`;
+  return `given up after ${span} of waiting without progress, while the destination was there: ${reason}`;
+}
+
+/** @returns its faults in a row with this one, and how long it rests */
 async function markDown(
   tx: Queryable,
   destination: string,
-  end: AttemptEnd & { kind: 'retry' },
+  end: Retry,
   backoff: BackoffSettings,
   random: () => number,
-): Promise<void> {
+): Promise<{ faults: number; waitMs: number }> {
   const { rows } = await tx.query<{ faults: number }>(
     'select faults from destination where name = $1 for no key update',
     [destination],
   );
   const faults = (rows[0]?.faults ?? 0) + 1;
+  const waitMs = backoffMs(backoff, faults, random(), end.retryAfterMs);
   await tx.query(
     `update destination set faults = $2, last_fault = $3, down_until = clock_timestamp() + make_interval(secs => $4 / 1000.0)
      where name = $1`,
-    [destination, faults, end.reason, backoffMs(backoff, faults, random(), end.retryAfterMs)],
+    [destination, faults, end.reason, waitMs],
   );
+  return { faults, waitMs };
 }
 
 /** As if the attempt had not been: what is known of earlier faults stays. */

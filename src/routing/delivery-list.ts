@@ -1,11 +1,10 @@
 /**
- * The ledger as people see and steer it: listed, looked into, tried again, cancelled.
- * Called by forwarding/routes.ts and the destinations' routes; the work itself goes through ledger.ts.
+ * The ledger as people see it: listed, looked into, counted.
+ * Called by forwarding/routes.ts and /metrics; what people order of it stands in delivery-orders.ts.
  */
 import type { Database } from '../archive/database/database.ts';
 import { Failure } from '../failure.ts';
 import type { DeliveryState } from './attempt-end.ts';
-import { notifyDue } from './due.ts';
 
 export interface DeliveryView {
   id: number;
@@ -46,10 +45,6 @@ export interface DeliveryList {
   find(id: number): Promise<DeliveryView>;
   /** In the order they were owed. */
   instances(id: number, limit: number, offset: number): Promise<DeliveryInstanceView[]>;
-  /** Everything not delivered is owed again, now. @throws Failure 'not-found' | 'conflict' */
-  retry(id: number): Promise<DeliveryView>;
-  /** Nothing more of it is sent, late images included, until a retry. @throws Failure 'not-found' | 'conflict' */
-  cancel(id: number, by: string): Promise<DeliveryView>;
   /** Deliveries by destination and state, for /metrics. */
   counts(): Promise<{ destination: string; state: DeliveryState; count: number }[]>;
 }
@@ -89,53 +84,6 @@ export function createDeliveryList({ database }: { database: Database }): Delive
         [id, limit, offset],
       );
       return rows;
-    },
-
-    async retry(id) {
-      await database.transaction(async (tx) => {
-        const { rows } = await tx.query<{ state: DeliveryState; destination: string }>(
-          'select state, destination from delivery where id = $1 for update',
-          [id],
-        );
-        const found = rows[0];
-        if (!found) throw new Failure('not-found', `There is no delivery ${id}`);
-        if (found.state === 'sending' || found.state === 'delivered')
-          throw new Failure(
-            'conflict',
-            found.state === 'sending'
-              ? `Delivery ${id} is being sent now`
-              : `Delivery ${id} is delivered: there is nothing to try again`,
-          );
-        // A person says now: the wait of a destination that was down ends as well.
-        const there = await tx.query('update destination set down_until = null where name = $1', [
-          found.destination,
-        ]);
-        if (there.rowCount === 0)
-          throw new Failure('conflict', `${found.destination} is no destination any more; create it first`);
-        await tx.query(
-          `update delivery_instance set state = 'owed' where delivery = $1 and state = 'failed'`,
-          [id],
-        );
-        await tx.query(
-          `update delivery set state = 'owed', faults = 0, failing_since = null, last_error = null,
-             next_attempt_at = now(), changed_at = now() where id = $1`,
-          [id],
-        );
-        await notifyDue(tx);
-      });
-      return find(id);
-    },
-
-    async cancel(id, by) {
-      const { rowCount } = await database.query(
-        `update delivery set state = 'cancelled', lease_owner = null, lease_until = null,
-           lease_token = lease_token + 1, last_error = $2, changed_at = now()
-         where id = $1 and state in ('owed', 'sending', 'parked')`,
-        [id, `cancelled by ${by || 'someone'}`],
-      );
-      const now = await find(id);
-      if (rowCount === 0) throw new Failure('conflict', `Delivery ${id} is ${now.state} already`);
-      return now;
     },
 
     async counts() {

@@ -6,6 +6,7 @@ import { isIP } from 'node:net';
 import os from 'node:os';
 import { z } from 'zod';
 import { isLoopback } from '../config.ts';
+import { retrySchema } from './backoff.ts';
 import { invalid, sentences } from './faults.ts';
 import { aeTitle } from './named-json.ts';
 
@@ -18,14 +19,19 @@ const associations = z
   .describe('Deliveries sent to it at the same time');
 const enabled = z.boolean().default(true).describe('While false, what is owed waits');
 
+const common = {
+  maxAssociations: associations,
+  retry: retrySchema.optional().describe('How often and for how long is tried again'),
+  enabled,
+};
+
 const dimse = z.strictObject({
   kind: z.literal('dimse'),
   host: z.string().regex(/^[A-Za-z0-9.:_-]{1,253}$/, 'expected a host name or an IP address'),
   port: z.number().int().min(1).max(65535),
   aeTitle: aeTitle.describe('Its AE title. What came from this AE title is never sent to it'),
   callingAeTitle: aeTitle.optional().describe('Our AE title towards it; AE_TITLE when absent'),
-  maxAssociations: associations,
-  enabled,
+  ...common,
 });
 
 const HIDDEN = '(kept)';
@@ -76,8 +82,7 @@ const stow = z.strictObject({
   aeTitle: aeTitle
     .optional()
     .describe('The AE title under which this system sends to us, if it does: never sent back'),
-  maxAssociations: associations,
-  enabled,
+  ...common,
 });
 
 const destinationSchema = z.discriminatedUnion('kind', [dimse, stow]);

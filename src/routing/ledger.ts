@@ -6,7 +6,7 @@
 import type { Database, Queryable } from '../archive/database/database.ts';
 import { Failure } from '../failure.ts';
 import { type AttemptEnd, type DeliveryState, endAttempt, type Worked } from './attempt-end.ts';
-import { type BackoffSettings, DEFAULT_BACKOFF } from './backoff.ts';
+import { type BackoffSettings, backoffOf, DEFAULT_BACKOFF, type RetrySettings } from './backoff.ts';
 import type { Destination } from './destination.ts';
 import { notifyDue } from './due.ts';
 
@@ -52,6 +52,7 @@ export interface LedgerParts {
   nodeName: string;
   /** A lease that is not extended for so long is lost. */
   leaseS?: number;
+  /** Where a destination has no `retry` of its own. */
   backoff?: BackoffSettings;
   random?: () => number;
 }
@@ -161,16 +162,16 @@ export function createLedger(parts: LedgerParts): Ledger {
 
     finish: (lease, end) =>
       database.transaction(async (tx) => {
-        const { rows } = await tx.query<Worked>(
-          `select id, destination, faults, failing_since as "failingSince", claimed_at as "claimedAt",
-             coalesce(extract(epoch from clock_timestamp() - failing_since) * 1000, 0)::float8 as "failingMs"
-           from delivery where id = $1 and lease_token = $2 and state = 'sending' for update`,
+        const { rows } = await tx.query<Worked & { retry: RetrySettings | null }>(
+          `select d.id, d.destination, d.faults, d.claimed_at as "claimedAt",
+             (select t.settings -> 'retry' from destination t where t.name = d.destination) as retry
+           from delivery d where d.id = $1 and d.lease_token = $2 and d.state = 'sending' for update`,
           [lease.delivery, lease.token],
         );
         const worked = rows[0];
         if (!worked) throw leaseLost(lease);
         // Its statements see what was owed to it while we waited for the row.
-        const state = await endAttempt(tx, worked, end, backoff, random);
+        const state = await endAttempt(tx, worked, end, backoffOf(worked.retry, backoff), random);
         await notifyDue(tx);
         return state;
       }),

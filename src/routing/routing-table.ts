@@ -6,6 +6,7 @@ import { isDeepStrictEqual } from 'node:util';
 import type { Database, Queryable } from '../archive/database/database.ts';
 import { asFailure, Failure } from '../failure.ts';
 import type { Log } from '../log.ts';
+import { cancelDeliveries, cancelOwedTo } from './cancel-deliveries.ts';
 import {
   type Destination,
   type DestinationSettings,
@@ -140,22 +141,19 @@ export function createRoutingTable({ database, ourselves, log }: RoutingTablePar
         return true;
       }),
 
-    deleteDestination: (name, by, force) =>
-      database.transaction(async (tx) => {
+    async deleteDestination(name, by, force) {
+      const words = `cancelled when ${by || 'someone'} deleted the destination ${name}`;
+      if (force) await refuseNamed(database, name);
+      // However many there are: what is owed meanwhile is cancelled with the destination.
+      const before = force ? await cancelOwedTo(database, name, words) : 0;
+      return database.transaction(async (tx) => {
         const found = await tx.query('select 1 from destination where name = $1 for update', [name]);
         if (found.rowCount === 0) throw new Failure('not-found', `There is no destination ${name}`);
-        const naming = await tx.query<{ name: string }>(
-          `select name from rule where body -> 'send' ? $1 order by name limit 10`,
-          [name],
-        );
-        if (naming.rowCount > 0)
-          throw new Failure(
-            'conflict',
-            `Rules send to ${name}: ${naming.rows.map((row) => row.name).join(', ')}. Change or delete them first`,
-          );
-        const owed = await tx.query<{ count: number }>(
-          `select count(*) from delivery where destination = $1 and state in ('owed', 'sending', 'parked')`,
-          [name],
+        await refuseNamed(tx, name);
+        const owed = await tx.query<{ id: number; count: number }>(
+          `select id, count(*) over () as count from delivery
+           where destination = $1 and state in ('owed', 'sending', 'parked') limit $2`,
+          [name, force ? null : 1],
         );
         const count = owed.rows[0]?.count ?? 0;
         if (count > 0 && !force)
@@ -163,15 +161,12 @@ export function createRoutingTable({ database, ourselves, log }: RoutingTablePar
             'conflict',
             `${name} is still owed ${count} ${count === 1 ? 'delivery' : 'deliveries'}: deliver or cancel them, or repeat with ?force to cancel them`,
           );
-        const cancelled = await tx.query(
-          `update delivery set state = 'cancelled', lease_owner = null, lease_until = null, lease_token = lease_token + 1,
-             last_error = $2, changed_at = now()
-           where destination = $1 and state in ('owed', 'sending', 'parked')`,
-          [name, `cancelled when ${by || 'someone'} deleted the destination ${name}`],
-        );
+        const ids = owed.rows.map(({ id }) => id);
+        const last = await cancelDeliveries(tx, ids, words);
         await tx.query('delete from destination where name = $1', [name]);
-        return cancelled.rowCount;
-      }),
+        return before + last;
+      });
+    },
 
     async rules() {
       const { rows } = await database.query<RuleRecord>(
@@ -225,6 +220,19 @@ export function createRoutingTable({ database, ourselves, log }: RoutingTablePar
       return rows.flatMap((row) => compile(row) ?? []);
     },
   };
+}
+
+/** @throws Failure 'conflict' while rules send to it */
+async function refuseNamed(db: Queryable, name: string): Promise<void> {
+  const { rows } = await db.query<{ name: string }>(
+    `select name from rule where body -> 'send' ? $1 order by name limit 10`,
+    [name],
+  );
+  if (rows.length > 0)
+    throw new Failure(
+      'conflict',
+      `Rules send to ${name}: ${rows.map((row) => row.name).join(', ')}. Change or delete them first`,
+    );
 }
 
 /** Two people who put one rule at the same time make two versions, one after the other. */

@@ -9,6 +9,7 @@ import type { ObjectReader } from '../archive/read-object.ts';
 import type { Log } from '../log.ts';
 import type { BackoffSettings } from './backoff.ts';
 import { createDeliveryList, type DeliveryList } from './delivery-list.ts';
+import { createDeliveryOrders, type DeliveryOrders } from './delivery-orders.ts';
 import type { OwnListener } from './destination.ts';
 import { createLedger, type Ledger } from './ledger.ts';
 import { createQuietSeries } from './quiet-series.ts';
@@ -33,6 +34,7 @@ export interface Routing {
   readonly table: RoutingTable;
   readonly ledger: Ledger;
   readonly deliveries: DeliveryList;
+  readonly orders: DeliveryOrders;
   readonly routes: Router;
   start(): Promise<void>;
   stop(): Promise<void>;
@@ -50,6 +52,7 @@ export function createRouting(parts: RoutingParts): Routing {
   const table = createRoutingTable(parts);
   const ledger = createLedger(parts);
   const deliveries = createDeliveryList(parts);
+  const orders = createDeliveryOrders({ database, table, deliveries });
   const evaluateParts = { ...parts, table };
   const follower = createFollower({
     database,
@@ -64,6 +67,7 @@ export function createRouting(parts: RoutingParts): Routing {
     table,
     ledger,
     deliveries,
+    orders,
     routes: createRoutingRoutes({ table }),
     async start() {
       await follower.start();

@@ -27,7 +27,7 @@ const routers = () => {
     dicomweb.router,
     createAeRoutes({ table: nothing, refresh: nothing, open: nothing }),
     createRoutingRoutes({ table: nothing }),
-    createForwardingRoutes({ deliveries: nothing, table: nothing, test: nothing }),
+    createForwardingRoutes({ deliveries: nothing, orders: nothing, table: nothing, test: nothing }),
     createFhirRoutes({ database, publicUrl: () => '', patientSystem: undefined, version: '0', log }),
   ];
   return [...doors, createAdminRoutes({ archive: bareArchive(database), version: '0', routers: doors })];

@@ -176,13 +176,13 @@ describe('a lease that is lost', () => {
     await door.forwarding.start();
     await until(() => pacs.asked.length >= 10, '10 instances');
     const [sending] = await door.deliveries();
-    const cancelled = await door.routing.deliveries.cancel(sending!.id, 'me');
+    const cancelled = await door.routing.orders.cancel(sending!.id, 'me');
     expect(cancelled).toMatchObject({ state: 'cancelled', lastError: 'cancelled by me' });
     await until(() => door.forwarding.active === 0, 'the worker to stop');
     const { delivered } = (await door.deliveries())[0]!;
     expect(delivered).toBe(cancelled.delivered);
     expect(pacs.kept.size - delivered).toBeLessThanOrEqual(MAX_UNWRITTEN);
-    await door.routing.deliveries.retry(sending!.id);
+    await door.routing.orders.retry(sending!.id);
     await door.settled('delivered');
     expect(repeats()).toBeLessThanOrEqual(MAX_UNWRITTEN);
   });

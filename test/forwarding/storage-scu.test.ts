@@ -152,7 +152,7 @@ describe('a scripted PACS', () => {
     await given({ instances: 4 });
     const [parked] = await door.settled('parked');
     healed = true;
-    await door.routing.deliveries.retry(parked!.id);
+    await door.routing.orders.retry(parked!.id);
     await door.settled('delivered');
     expect(peer.asked).toHaveLength(5);
   });

@@ -1,12 +1,20 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { type Database, openDatabase } from '../../src/archive/database/database.ts';
 import { createLog } from '../../src/log.ts';
-import { backoffMs, DEFAULT_BACKOFF } from '../../src/routing/backoff.ts';
+import { backoffMs, backoffOf, DEFAULT_BACKOFF, isGivenUp } from '../../src/routing/backoff.ts';
 import { createDeliveryList } from '../../src/routing/delivery-list.ts';
+import { createDeliveryOrders } from '../../src/routing/delivery-orders.ts';
 import { type ClaimedDelivery, createLedger, type Ledger } from '../../src/routing/ledger.ts';
+import { createRoutingTable } from '../../src/routing/routing-table.ts';
 import { type TestDatabase, testDatabase } from '../support/database.ts';
 
 const log = createLog('silent', 'test');
+const ordersOf = (database: Database) =>
+  createDeliveryOrders({
+    database,
+    table: createRoutingTable({ database, log }),
+    deliveries: createDeliveryList({ database }),
+  });
 let db: TestDatabase;
 let database: Database;
 let ledger: Ledger;
@@ -191,7 +199,7 @@ describe('the fence', () => {
     await destination('a');
     const id = await owed('a');
     const claimed = (await ledger.claim())!;
-    await createDeliveryList({ database }).cancel(id, 'me');
+    await ordersOf(database).cancel(id, 'me');
     await expect(ledger.writeOutcomes(claimed.lease, [{ id: 1, state: 'delivered' }])).rejects.toMatchObject({
       kind: 'conflict',
     });
@@ -290,15 +298,67 @@ describe('the end of an attempt', () => {
     expect(await row(lease.delivery)).toMatchObject({ state: 'owed', faults: 1 });
   });
 
-  test('parked after the horizon, with the reason', async () => {
+  test('parked after the horizon, when the delivery fails by itself and the destination is there', async () => {
     const { lease } = await attempt(1, []);
-    await database.query(`update delivery set failing_since = now() - interval '8 days', faults = 100`);
-    expect(await ledger.finish(lease, { kind: 'retry', down: true, reason: 'PACS cannot be reached' })).toBe(
-      'parked',
-    );
+    const retry = { kind: 'retry', down: false, reason: 'out of resources' } as const;
+    await database.query('update delivery set faults = 100');
+    expect(await ledger.finish(lease, retry)).toBe('owed');
+    await database.query('update delivery set faults = 200, next_attempt_at = now()');
+    expect(await ledger.finish((await ledger.claim())!.lease, retry)).toBe('parked');
     expect(await row(lease.delivery)).toMatchObject({
-      last_error: 'given up after 7 days without progress: PACS cannot be reached',
+      last_error:
+        'given up after 7 days of waiting without progress, while the destination was there: out of resources',
     });
+  });
+
+  test('never parked because the destination is down, however long that lasts', async () => {
+    const { lease } = await attempt(1, []);
+    await database.query(`update delivery set failing_since = now() - interval '80 days', faults = 10000`);
+    await database.query('update destination set faults = 1000');
+    const down = { kind: 'retry', down: true, reason: 'PACS cannot be reached' } as const;
+    expect(await ledger.finish(lease, down)).toBe('owed');
+    await database.query('update destination set down_until = null');
+    const probe = (await ledger.claim())!;
+    expect(await ledger.finish(probe.lease, { ...down, amid: true }), 'lost amid its instances').toBe('owed');
+    await database.query('update destination set down_until = null, faults = 0');
+    await database.query('update delivery set next_attempt_at = now()');
+    const again = (await ledger.claim())!;
+    expect(await ledger.finish(again.lease, { ...down, amid: true }), 'and it alone').toBe('parked');
+  });
+
+  test('another asks next, when the connection was lost amid the instances of one', async () => {
+    await destination('pacs');
+    const [poison, well] = [await owed('pacs'), await owed('pacs')];
+    const { lease } = (await ledger.claim())!;
+    expect(lease.delivery).toBe(poison);
+    await ledger.finish(lease, { kind: 'retry', down: true, amid: true, reason: 'aborted' });
+    const { rows } = await database.query<{ later: boolean }>(
+      `select d.next_attempt_at > t.down_until as later from delivery d join destination t on t.name = 'pacs'
+       where d.id = $1`,
+      [poison],
+    );
+    expect(rows[0]).toEqual({ later: true });
+    await database.query(
+      `update delivery set next_attempt_at = next_attempt_at - (select down_until - now() from destination)`,
+    );
+    await database.query('update destination set down_until = now()');
+    expect((await ledger.claim())!.lease.delivery).toBe(well);
+  });
+
+  test('after waits as the destination has them', async () => {
+    await destination('a', { retry: { firstS: 5, factor: 3, capS: 40, horizonH: 1 } });
+    await owed('a');
+    const retry = { kind: 'retry', down: false, reason: 'r' } as const;
+    for (const wait of [5, 15, 40, 40]) {
+      const { lease } = (await ledger.claim())!;
+      await ledger.finish(lease, retry);
+      expect((await row(lease.delivery)).wait_s).toBeCloseTo(wait, 0);
+      await database.query('update delivery set next_attempt_at = now()');
+    }
+    await database.query('update delivery set faults = 92');
+    expect(await ledger.finish((await ledger.claim())!.lease, retry)).toBe('parked');
+    const { rows } = await database.query<{ last_error: string }>('select last_error from delivery');
+    expect(rows[0]!.last_error).toMatch(/^given up after 1 h of waiting/);
   });
 
   test('a destination that is down waits as a whole, is asked by one, and is up at its first answer', async () => {
@@ -376,7 +436,7 @@ describe('people', () => {
       failed: 1,
       nextAttempt: null,
     });
-    expect(await list.retry(id)).toMatchObject({
+    expect(await ordersOf(database).retry(id)).toMatchObject({
       state: 'owed',
       total: 2,
       delivered: 1,
@@ -385,10 +445,64 @@ describe('people', () => {
     });
     const again = (await ledger.claim())!;
     expect(await ledger.owedInstances(again.lease, 0, 10)).toMatchObject([{ id: two!.id }]);
-    await expect(list.retry(id)).rejects.toMatchObject({
+    await expect(ordersOf(database).retry(id)).rejects.toMatchObject({
       kind: 'conflict',
       message: expect.stringContaining('being sent'),
     });
+  });
+
+  test('retry all of a destination: what is parked and what waits, and nothing else', async () => {
+    await destination('a');
+    await destination('b');
+    const ids = [];
+    for (let n = 0; n < 5; n++) ids.push(await owed('a'));
+    const other = await owed('b');
+    await database.query(`update delivery set state = 'parked', last_error = 'no' where id = any($1)`, [
+      [ids[0], other],
+    ]);
+    await database.query(`update delivery_instance set state = 'failed' where delivery = any($1)`, [
+      [ids[0], other],
+    ]);
+    await database.query(`update delivery set next_attempt_at = now() + interval '1 hour' where id = $1`, [
+      ids[1],
+    ]);
+    await database.query(`update delivery set state = 'cancelled' where id = $1`, [ids[2]]);
+    await database.query(`update delivery set state = 'delivered' where id = $1`, [ids[3]]);
+    await database.query(
+      `update destination set faults = 3, down_until = now() + interval '1 hour' where name = 'a'`,
+    );
+    const orders = ordersOf(database);
+    expect(await orders.retryAll('a')).toBe(2);
+    expect(await row(ids[0]!)).toMatchObject({ state: 'owed', last_error: null });
+    expect((await row(ids[1]!)).wait_s).toBeLessThanOrEqual(0);
+    expect(await row(ids[2]!)).toMatchObject({ state: 'cancelled' });
+    expect(await row(ids[3]!)).toMatchObject({ state: 'delivered' });
+    expect(await row(other)).toMatchObject({ state: 'parked' });
+    const claimed = (await ledger.claim())!;
+    expect(claimed.lease.delivery, 'its wait is over').toBe(ids[0]);
+    expect(await ledger.owedInstances(claimed.lease, 0, 10)).toHaveLength(1);
+    await expect(orders.retryAll('nobody')).rejects.toMatchObject({ kind: 'not-found' });
+  });
+
+  test('cancel all of a destination, thousands of them', async () => {
+    await destination('a');
+    await destination('b');
+    const other = await owed('b');
+    await database.query(
+      `insert into delivery (study_uid, destination) select '1.2.' || n, 'a' from generate_series(1, 2500) n`,
+    );
+    const { lease } = (await ledger.claim())!;
+    await database.query(`update delivery set state = 'delivered' where study_uid = '1.2.7'`);
+    expect(await ordersOf(database).cancelAll('a', 'me')).toBe(2499);
+    await expect(ledger.extend(lease), 'also what is being sent').rejects.toMatchObject({ kind: 'conflict' });
+    const { rows } = await database.query(
+      `select state, last_error as why, count(*) from delivery where destination = 'a' group by 1, 2 order by 1`,
+    );
+    expect(rows).toEqual([
+      { state: 'cancelled', why: 'cancelled by me with all of a', count: 2499 },
+      { state: 'delivered', why: null, count: 1 },
+    ]);
+    expect(await row(other)).toMatchObject({ state: 'owed' });
   });
 
   test('see what is owed, filtered and in pages', async () => {
@@ -420,6 +534,26 @@ describe('people', () => {
 });
 
 describe('backoff', () => {
+  test('is given up by its own waits', () => {
+    const settings = { firstMs: 1000, factor: 2, capMs: 4000, horizonMs: 11_000 };
+    expect([0, 1, 2, 3, 4, 5].map((faults) => isGivenUp(settings, faults))).toEqual([
+      ...[false, false, false, false],
+      ...[true, true],
+    ]);
+    expect(isGivenUp({ ...settings, horizonMs: 0 }, 0), 'never tried again').toBe(true);
+    expect(isGivenUp(DEFAULT_BACKOFF, 72), 'three days of an hour').toBe(false);
+  });
+
+  test('takes what a destination says, and the rest from where nothing is said', () => {
+    expect(backoffOf(undefined, DEFAULT_BACKOFF)).toBe(DEFAULT_BACKOFF);
+    expect(backoffOf({ capS: 60, horizonH: 2 }, DEFAULT_BACKOFF)).toEqual({
+      firstMs: 30_000,
+      factor: 2,
+      capMs: 60_000,
+      horizonMs: 7_200_000,
+    });
+  });
+
   test('doubles, with jitter, up to the cap', () => {
     const at = (faults: number, random: number) => backoffMs(DEFAULT_BACKOFF, faults, random);
     expect([1, 2, 3, 7, 8, 1000].map((faults) => at(faults, 0.5))).toEqual([
