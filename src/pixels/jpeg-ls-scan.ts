@@ -1,8 +1,9 @@
 /**
  * One scan of a JPEG-LS frame (ITU-T T.87 Annex A, with the interleaving of Annex B): Golomb codes to samples.
- * Called by jpeg-ls.ts. Variables are named as in T.87; A, B, C and N have the two run contexts at the end.
+ * Called by jpeg-ls.ts. Variables are named as in T.87; the two run contexts stand at the end of the others.
  */
 import { Failure } from '../failure.ts';
+import { scanBits } from './jpeg-ls-bits.ts';
 
 export interface ScanCoding {
   readonly near: number;
@@ -42,72 +43,43 @@ export function decodeScan(bytes: Uint8Array, from: number, of: ScanOf): number 
   const qbpp = Math.ceil(Math.log2(range));
   const bpp = Math.max(2, Math.ceil(Math.log2(maxval + 1)));
   const limit = 2 * (bpp + Math.max(8, bpp));
-  const A = new Int32Array(CONTEXTS + 2);
-  const B = new Int32Array(CONTEXTS + 2);
-  const C = new Int32Array(CONTEXTS + 2);
-  const N = new Int32Array(CONTEXTS + 2);
+  /** Zeros before a code that says its value outright. */
+  const direct = limit - qbpp - 1;
+  const whole = range * step;
+  // A, B, C and N of a context side by side: they are used together.
+  const contexts = new Int32Array((CONTEXTS + 2) * 4);
   const Nn = new Int32Array(2);
   const runIndexes = new Int32Array(components);
   const quantized = gradients(maxval, near, t1, t2, t3);
   // A sample more on either side of a line, for the neighbours at the edges (A.2.1).
   let previous = Array.from({ length: components }, () => new Int32Array(columns + 2));
   let current = Array.from({ length: components }, () => new Int32Array(columns + 2));
+  let { words, length, end } = scanBits(bytes, from);
+  let position = 0;
 
-  /** The bits ahead, from the top, and how many of them are real. */
-  let at = from;
-  let cache = 0;
-  let bits = 0;
-  let afterFF = false;
-
-  /** A byte after 0xFF has seven bits (9.1 and A.1); one with its first bit set begins a marker. */
-  function fill(): void {
-    while (bits <= 24) {
-      const byte = bytes[at];
-      if (
-        byte === undefined ||
-        (afterFF && byte >= 0x80) ||
-        (byte === 0xff && at + 1 < bytes.length && bytes[at + 1]! >= 0x80)
-      )
-        return;
-      const width = afterFF ? 7 : 8;
-      cache |= byte << (32 - width - bits);
-      bits += width;
-      afterFF = byte === 0xff;
-      at++;
-    }
+  /** The next 32 bits. */
+  function ahead(): number {
+    const word = position >>> 5;
+    return (words[word]! << (position & 31)) | ((words[word + 1]! >>> 1) >>> (31 - (position & 31)));
   }
 
   function read(count: number): number {
     if (count === 0) return 0;
-    if (bits < count) {
-      fill();
-      if (bits < count) throw cutShort();
-    }
-    const value = cache >>> (32 - count);
-    cache <<= count;
-    bits -= count;
+    const value = ahead() >>> (32 - count);
+    position += count;
     return value;
   }
 
   /** A.5.3 */
   function golomb(k: number, longest: number): number {
     let zeros = 0;
-    for (;;) {
-      if (bits < 25) fill();
-      const ahead = Math.clz32(cache);
-      if (ahead < bits) {
-        zeros += ahead;
-        cache <<= ahead;
-        cache <<= 1;
-        bits -= ahead + 1;
-        break;
-      }
-      if (bits === 0) throw cutShort();
-      zeros += bits;
-      cache = 0;
-      bits = 0;
+    for (let more = 32; more === 32; zeros += more) {
+      if (position > length) throw cutShort();
       if (zeros > longest) break;
+      more = Math.clz32(ahead());
+      position += more;
     }
+    position++;
     if (zeros < longest - qbpp - 1) return (zeros << k) | read(k);
     if (zeros > longest - qbpp - 1)
       throw new Failure('invalid', 'The JPEG-LS frame is broken: a code is too long');
@@ -115,165 +87,190 @@ export function decodeScan(bytes: Uint8Array, from: number, of: ScanOf): number 
   }
 
   function reconstructed(predicted: number, error: number): number {
-    let value = predicted + error * step;
-    if (value < -near) value += range * step;
-    else if (value > maxval + near) value -= range * step;
-    return Math.max(0, Math.min(maxval, value));
+    const value = predicted + error * step;
+    const within = value < -near ? value + whole : value > maxval + near ? value - whole : value;
+    return within < 0 ? 0 : Math.min(within, maxval);
   }
 
-  /** A.4 to A.6: a sample from its neighbours and its context. */
-  function regular(q: number, ra: number, rb: number, rc: number): number {
-    const sign = q < 0 ? -1 : 1;
-    const Q = q < 0 ? -q : q;
-    const [lower, upper] = ra < rb ? [ra, rb] : [rb, ra];
-    let px = rc >= upper ? lower : rc <= lower ? upper : ra + rb - rc;
-    px += sign * C[Q]!;
-    if (px < 0) px = 0;
-    else if (px > maxval) px = maxval;
-    let n = N[Q]!;
-    let a = A[Q]!;
-    let b = B[Q]!;
-    let k = 0;
-    while (n << k < a && k < MAX_K) k++;
-    const mapped = golomb(k, limit);
-    let error = (mapped & 1) === 0 ? mapped >> 1 : -((mapped + 1) >> 1);
-    if (near === 0 && k === 0 && 2 * b <= -n) error = -error - 1;
-    b += error * step;
-    a += error < 0 ? -error : error;
-    if (n === reset) {
-      a >>= 1;
-      b >>= 1;
-      n >>= 1;
+  /**
+   * Samples from `from` on by their neighbours and contexts (A.3 to A.6), up to the first whose neighbours are all
+   * alike where that means a run, or `to`. The loop that takes the time: all it uses is in variables of its own.
+   * @returns where it stopped
+   */
+  function regularSamples(line: Int32Array, above: Int32Array, from: number, to: number, isToRun: boolean) {
+    let at = position;
+    let x = from;
+    let ra = line[x - 1]!;
+    let rc = above[x - 1]!;
+    let rb = above[x]!;
+    // The gradient of the two above is the one ahead of the sample before.
+    let behind = quantized[rb - rc + maxval]!;
+    for (; x < to; x++) {
+      const rd = above[x + 1]!;
+      const ahead = quantized[rd - rb + maxval]!;
+      const q = 81 * ahead + 9 * behind + quantized[rc - ra + maxval]!;
+      if (q === 0 && isToRun) break;
+      const sign = q >> 31;
+      const Q = ((q ^ sign) - sign) << 2;
+      let a = contexts[Q]!;
+      let b = contexts[Q + 1]!;
+      let c = contexts[Q + 2]!;
+      let n = contexts[Q + 3]!;
+      const lower = Math.min(ra, rb);
+      const upper = Math.max(ra, rb);
+      let px = rc >= upper ? lower : rc <= lower ? upper : ra + rb - rc;
+      px += (c ^ sign) - sign;
+      if (px < 0) px = 0;
+      else if (px > maxval) px = maxval;
+      const k = golombParameter(n, a);
+      const word = at >>> 5;
+      const bits = (words[word]! << (at & 31)) | ((words[word + 1]! >>> 1) >>> (31 - (at & 31)));
+      const zeros = Math.clz32(bits);
+      let mapped: number;
+      if (zeros + k < 31 && zeros < direct) {
+        at += zeros + 1 + k;
+        mapped = (zeros << k) | (((bits << (zeros + 1)) >>> 1) >>> (31 - k));
+      } else {
+        position = at;
+        mapped = golomb(k, limit);
+        at = position;
+      }
+      let error = (mapped >>> 1) ^ -(mapped & 1);
+      if (k === 0 && near === 0 && 2 * b <= -n) error = ~error;
+      b += error * step;
+      a += error < 0 ? -error : error;
+      if (n === reset) {
+        a >>= 1;
+        b >>= 1;
+        n >>= 1;
+      }
+      n++;
+      if (b <= -n) {
+        b += n;
+        if (c > -128) c--;
+        if (b <= -n) b = 1 - n;
+      } else if (b > 0) {
+        b -= n;
+        if (c < 127) c++;
+        if (b > 0) b = 0;
+      }
+      contexts[Q] = a;
+      contexts[Q + 1] = b;
+      contexts[Q + 2] = c;
+      contexts[Q + 3] = n;
+      ra = reconstructed(px, (error ^ sign) - sign);
+      line[x] = ra;
+      rc = rb;
+      rb = rd;
+      behind = ahead;
     }
-    n++;
-    if (b <= -n) {
-      b += n;
-      if (C[Q]! > -128) C[Q]!--;
-      if (b <= -n) b = -n + 1;
-    } else if (b > 0) {
-      b -= n;
-      if (C[Q]! < 127) C[Q]!++;
-      if (b > 0) b = 0;
-    }
-    A[Q] = a;
-    B[Q] = b;
-    N[Q] = n;
-    return reconstructed(px, sign * error);
+    position = at;
+    return x;
   }
 
   /** A.7.2: the sample that ends a run; `type` 1 when its neighbours are alike. */
   function interruption(type: 0 | 1, ra: number, rb: number, runIndex: number): number {
-    const Q = CONTEXTS + type;
-    const sum = type === 1 ? A[Q]! + (N[Q]! >> 1) : A[Q]!;
-    let k = 0;
-    while (N[Q]! << k < sum && k < MAX_K) k++;
+    const Q = (CONTEXTS + type) << 2;
+    let a = contexts[Q]!;
+    let n = contexts[Q + 3]!;
+    const k = golombParameter(n, type === 1 ? a + (n >> 1) : a);
     const mapped = golomb(k, limit - J[runIndex]! - 1);
     const twice = mapped + type;
     const odd = twice & 1;
     const size = (twice + odd) >> 1;
-    const isNegative = (k !== 0 || 2 * Nn[type]! >= N[Q]!) === (odd === 1);
+    const isNegative = (k !== 0 || 2 * Nn[type]! >= n) === (odd === 1);
     const error = isNegative ? -size : size;
     if (error < 0) Nn[type]!++;
-    A[Q]! += (mapped + 1 - type) >> 1;
-    if (N[Q] === reset) {
-      A[Q]! >>= 1;
-      N[Q]! >>= 1;
+    a += (mapped + 1 - type) >> 1;
+    if (n === reset) {
+      a >>= 1;
+      n >>= 1;
       Nn[type]! >>= 1;
     }
-    N[Q]!++;
+    contexts[Q] = a;
+    contexts[Q + 3] = n + 1;
     return type === 1 ? reconstructed(ra, error) : reconstructed(rb, ra > rb ? -error : error);
   }
 
   /** A.7.1: how many samples repeat the one before them, at most `most`. */
   function runLength(most: number, component: number): number {
-    let length = 0;
+    let run = 0;
     let runIndex = runIndexes[component]!;
     while (read(1) === 1) {
       const whole = 1 << J[runIndex]!;
-      const run = Math.min(whole, most - length);
-      length += run;
-      if (run === whole && runIndex < 31) runIndex++;
-      if (length === most) break;
+      const part = Math.min(whole, most - run);
+      run += part;
+      if (part === whole && runIndex < 31) runIndex++;
+      if (run === most) break;
     }
-    if (length < most) {
-      length += read(J[runIndex]!);
-      if (length > most) throw new Failure('invalid', 'The JPEG-LS frame is broken: a run leaves its line');
+    if (run < most) {
+      run += read(J[runIndex]!);
+      if (run > most) throw new Failure('invalid', 'The JPEG-LS frame is broken: a run leaves its line');
     }
     runIndexes[component] = runIndex;
-    return length;
+    return run;
   }
 
   function decodeLine(component: number): void {
     const above = previous[component]!;
     const line = current[component]!;
-    let ra = line[0]!;
-    let rc = above[0]!;
-    let rb = above[1]!;
-    for (let x = 1; x <= columns; ) {
-      const rd = above[x + 1]!;
-      const q =
-        81 * quantized[rd - rb + maxval]! + 9 * quantized[rb - rc + maxval]! + quantized[rc - ra + maxval]!;
-      if (q !== 0) {
-        ra = regular(q, ra, rb, rc);
-        line[x++] = ra;
-        rc = rb;
-        rb = rd;
-        continue;
-      }
-      const length = runLength(columns - x + 1, component);
-      line.fill(ra, x, x + length);
-      x += length;
-      if (x > columns) break;
-      rb = above[x]!;
-      ra = interruption(Math.abs(ra - rb) <= near ? 1 : 0, ra, rb, runIndexes[component]!);
+    for (let x = 1; x <= columns; x++) {
+      x = regularSamples(line, above, x, columns + 1, true);
+      if (x > columns) return;
+      const ra = line[x - 1]!;
+      const run = runLength(columns - x + 1, component);
+      line.fill(ra, x, x + run);
+      x += run;
+      if (x > columns) return;
+      const rb = above[x]!;
+      line[x] = interruption(Math.abs(ra - rb) <= near ? 1 : 0, ra, rb, runIndexes[component]!);
       if (runIndexes[component]! > 0) runIndexes[component]!--;
-      line[x++] = ra;
-      rc = rb;
-      rb = above[x]!;
     }
   }
 
   /** A run lasts while all components repeat themselves; what ends it is coded as of neighbours unlike (B.3). */
   function decodePixelsOfLine(): void {
-    const q = new Int32Array(components);
-    for (let x = 1; x <= columns; ) {
-      let isRun = true;
-      for (let c = 0; c < components; c++) {
-        const [above, line] = [previous[c]!, current[c]!];
-        const [ra, rb, rc, rd] = [line[x - 1]!, above[x]!, above[x - 1]!, above[x + 1]!];
-        q[c] =
-          81 * quantized[rd - rb + maxval]! + 9 * quantized[rb - rc + maxval]! + quantized[rc - ra + maxval]!;
-        if (q[c] !== 0) isRun = false;
+    for (let x = 1; x <= columns; x++) {
+      if (!areAllAlike(x)) {
+        for (let c = 0; c < components; c++) regularSamples(current[c]!, previous[c]!, x, x + 1, false);
+        continue;
       }
-      if (isRun) {
-        const length = runLength(columns - x + 1, 0);
-        for (let c = 0; c < components; c++) current[c]!.fill(current[c]![x - 1]!, x, x + length);
-        x += length;
-        if (x > columns) break;
-        for (let c = 0; c < components; c++)
-          current[c]![x] = interruption(0, current[c]![x - 1]!, previous[c]![x]!, runIndexes[0]!);
-        if (runIndexes[0]! > 0) runIndexes[0]!--;
-      } else
-        for (let c = 0; c < components; c++)
-          current[c]![x] = regular(q[c]!, current[c]![x - 1]!, previous[c]![x]!, previous[c]![x - 1]!);
-      x++;
+      const run = runLength(columns - x + 1, 0);
+      for (const line of current) line.fill(line[x - 1]!, x, x + run);
+      x += run;
+      if (x > columns) return;
+      for (let c = 0; c < components; c++)
+        current[c]![x] = interruption(0, current[c]![x - 1]!, previous[c]![x]!, runIndexes[0]!);
+      if (runIndexes[0]! > 0) runIndexes[0]!--;
     }
+  }
+
+  /** Whether the neighbours of a sample are alike in every component, within NEAR. */
+  function areAllAlike(x: number): boolean {
+    for (let c = 0; c < components; c++) {
+      const [above, line] = [previous[c]!, current[c]!];
+      const [ra, rb, rc, rd] = [line[x - 1]!, above[x]!, above[x - 1]!, above[x + 1]!];
+      if (quantized[rd - rb + maxval] || quantized[rb - rc + maxval] || quantized[rc - ra + maxval])
+        return false;
+    }
+    return true;
   }
 
   /** A.2, at the beginning and after each restart marker. */
   function begin(): void {
-    A.fill(Math.max(2, (range + 32) >> 6));
-    N.fill(1);
-    for (const zero of [B, C, Nn, runIndexes, ...previous, ...current]) zero.fill(0);
-    [cache, bits, afterFF] = [0, 0, false];
+    for (const zero of [contexts, Nn, runIndexes, ...previous, ...current]) zero.fill(0);
+    for (let at = 0; at < contexts.length; at += 4) {
+      contexts[at] = Math.max(2, (range + 32) >> 6);
+      contexts[at + 3] = 1;
+    }
   }
 
   begin();
   for (let y = 0; y < of.rows; y++) {
     if (of.restartLines > 0 && y > 0 && y % of.restartLines === 0) {
-      at = nextMarker(bytes, at);
-      if ((bytes[at + 1]! & 0xf8) !== 0xd0) throw cutShort();
-      at += 2;
+      if ((bytes[end + 1]! & 0xf8) !== 0xd0) throw cutShort();
+      ({ words, length, end } = scanBits(bytes, end + 2));
+      position = 0;
       begin();
     }
     for (let c = 0; c < components; c++) {
@@ -282,32 +279,44 @@ export function decodeScan(bytes: Uint8Array, from: number, of: ScanOf): number 
     }
     if (of.isBySample) decodePixelsOfLine();
     else for (let c = 0; c < components; c++) decodeLine(c);
-    for (let c = 0; c < components; c++) {
-      const line = current[c]!;
-      let to = y * columns * stride + of.first + c;
-      for (let x = 1; x <= columns; x++, to += stride) into[to] = line[x]!;
-    }
+    // Behind the last bit there are zeros to be read, as far as the line's end but no further.
+    if (position > length) throw cutShort();
+    for (let c = 0; c < components; c++)
+      place(current[c]!, columns, into, y * columns * stride + of.first + c, stride);
     [previous, current] = [current, previous];
   }
-  return nextMarker(bytes, at);
+  return end;
+}
+
+/** A.5.1: the least k for which n times 2^k is no less than a. */
+function golombParameter(n: number, a: number): number {
+  const k = Math.clz32(n) - Math.clz32(a);
+  if (k < 0) return 0;
+  return k >= MAX_K ? MAX_K : k + (n << k < a ? 1 : 0);
 }
 
 /** Each difference of two neighbours as one of nine regions (A.3.3), by difference + maxval. */
 function gradients(maxval: number, near: number, t1: number, t2: number, t3: number): Int8Array {
-  return Int8Array.from({ length: 2 * maxval + 1 }, (_, index) => {
-    const d = index - maxval;
-    const size = Math.abs(d);
-    const region = size <= near ? 0 : size < t1 ? 1 : size < t2 ? 2 : size < t3 ? 3 : 4;
-    return d < 0 ? -region : region;
-  });
+  const regions = new Int8Array(2 * maxval + 1);
+  const bounds = [near + 1, t1, t2, t3, maxval + 1].map((bound) => Math.min(bound, maxval + 1));
+  for (let region = 1; region <= 4; region++) {
+    const [from, to] = [bounds[region - 1]!, bounds[region]!];
+    if (from >= to) continue;
+    regions.fill(region, maxval + from, maxval + to);
+    regions.fill(-region, maxval - to + 1, maxval - from + 1);
+  }
+  return regions;
 }
 
-/** What is left of the last byte is filling. */
-function nextMarker(bytes: Uint8Array, from: number): number {
-  for (let at = Math.max(0, from - 1); at + 1 < bytes.length; at++)
-    if (bytes[at] === 0xff && bytes[at + 1]! >= 0x80) return at;
-  // An end marker that is missing harms nobody when all samples are there.
-  return bytes.length;
+/** One line of one component to its places among the others. */
+function place(
+  line: Int32Array,
+  columns: number,
+  into: Uint8Array | Uint16Array,
+  first: number,
+  stride: number,
+) {
+  for (let x = 1, to = first; x <= columns; x++, to += stride) into[to] = line[x]!;
 }
 
 const cutShort = (): Failure => new Failure('invalid', 'The JPEG-LS frame is cut short');
