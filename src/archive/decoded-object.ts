@@ -63,6 +63,11 @@ export async function* decodedObject(parts: DecodingParts, object: StoredObject)
     return;
   }
   const image = await readFrames(parts, object);
+  if (image.frames.length < image.pixel.numberOfFrames)
+    throw new Failure(
+      'invalid',
+      `(7FE0,0010) PixelData of ${object.sopUid} has ${image.frames.length} of its ${image.pixel.numberOfFrames} frames, so it is given only as it is stored`,
+    );
   const frameLength = nativeFrameLength(image.pixel);
   const length = frameLength * image.frames.length;
   if (length > MAX_VALUE_BYTES)

@@ -31,7 +31,19 @@ const READS_AT_ONCE = 64;
 
 export interface LocatedFrames {
   readonly pixel: ImagePixel;
+  /** Fewer than the object says it has where its pixels end early. */
   readonly frames: readonly FrameRange[][];
+}
+
+/** @throws Failure 'not-found' for a frame the object does not have, counted from 1 */
+export function checkHasFrame({ pixel, frames }: LocatedFrames, number: number): void {
+  if (number <= frames.length) return;
+  throw new Failure(
+    'not-found',
+    number <= pixel.numberOfFrames
+      ? `Frame ${number} is missing: (7FE0,0010) PixelData has ${frames.length} of the ${pixel.numberOfFrames} frames of (0028,0008) NumberOfFrames`
+      : `There is no frame ${number}: the instance has ${frames.length} (frames are counted from 1)`,
+  );
 }
 
 export interface ImageFrames extends LocatedFrames {

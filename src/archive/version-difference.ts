@@ -155,7 +155,8 @@ async function firstDifferentFrame(
     framesOf(header.dataSet, object.pixel!, object.transferSyntax),
   ) as [ReturnType<typeof framesOf>, ReturnType<typeof framesOf>];
   const sameSyntax = a.object.transferSyntax === b.object.transferSyntax;
-  for (let number = 1; number <= one.frames.length; number++) {
+  const shared = Math.min(one.frames.length, other.frames.length);
+  for (let number = 1; number <= shared; number++) {
     const frame = await heldFrame(parts, a.object, one, number);
     const otherFrame = await heldFrame(parts, b.object, other, number);
     const equal =
@@ -164,7 +165,8 @@ async function firstDifferentFrame(
     if (!equal) return number;
     parts.onFrame?.();
   }
-  return undefined;
+  // The pixels of one end earlier.
+  return one.frames.length === other.frames.length ? undefined : shared + 1;
 }
 
 /**

@@ -33,6 +33,7 @@ const ITEM_HEADER = 8;
 
 /**
  * Per frame its byte ranges, in order: one for native pixels, the fragments (without item headers) for encapsulated.
+ * Fewer than there should be where encapsulated pixels end early: those are the first ones, and whole.
  * Failure 'invalid' when dimensions and pixels do not fit together; 'unsupported' when nothing says which fragments
  * make a frame: no table, and no frameStarts that fit.
  * Sources: PS3.5 8.1.1 and A.4, PS3.3 C.7.6.3.1.8 for the Extended Offset Table.
@@ -49,25 +50,31 @@ export function frameLocations(of: FramesOf): FrameRange[][] {
 /** Bytes of a fragment that beginsFrame wants to see. */
 export const FRAME_START_BYTES = 12;
 
-/**
- * Whether only the fragments themselves can tell which of them make a frame: more of them than frames, and no table
- * that fits. Their first bytes then go into frameStarts.
- */
-export function hasToLookInside({ pixel, numberOfFrames, extendedOffsetTable }: FramesOf): boolean {
-  const { fragments, basicOffsetTable } = pixel;
-  if (!fragments || numberOfFrames < 2 || fragments.offsets.length <= numberOfFrames) return false;
-  if (extendedOffsetTable && extendedOffsetTable.offsets.length > 0) return false;
-  const ranges = fragments.offsets.map((offset) => ({ offset }));
-  return basicOffsetTable?.length !== numberOfFrames || !indexesOf(basicOffsetTable, ranges);
+/** Whether the place of encapsulated pixels tells where their frames are, whatever else the object says. */
+export function tellsFrames({ fragments, basicOffsetTable }: PixelLocation, numberOfFrames: number): boolean {
+  if (!fragments) return false;
+  if (numberOfFrames === 1 || fragments.offsets.length === numberOfFrames) return true;
+  return basicOffsetTable?.length === numberOfFrames && indexesOf(basicOffsetTable, fragments) !== undefined;
 }
 
 /**
- * Whether a fragment's first bytes begin a codestream: SOI of JPEG and JPEG-LS, SOC with SIZ of JPEG 2000 and HTJ2K, or
- * the signature of a JP2 file. No fragment that goes on can begin so: these markers stand in no coded data.
+ * Whether only the fragments themselves can tell which of them make a frame: not as many as frames, and no table that
+ * fits. Their first bytes then go into frameStarts.
+ */
+export function hasToLookInside({ pixel, numberOfFrames, extendedOffsetTable }: FramesOf): boolean {
+  if (!pixel.fragments || numberOfFrames < 2) return false;
+  if (extendedOffsetTable && extendedOffsetTable.offsets.length > 0) return false;
+  return !tellsFrames(pixel, numberOfFrames);
+}
+
+/**
+ * Whether a fragment's first bytes begin a codestream: SOI of JPEG and JPEG-LS, SOC with SIZ of JPEG 2000 and HTJ2K,
+ * the signature of a JP2 file, or the header of RLE with its first segment behind it. No fragment that goes on can
+ * begin so: these markers stand in no coded data (in that of RLE, hardly ever).
  */
 export function beginsFrame(bytes: Uint8Array): boolean {
   const head = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('hex');
-  return /^(ffd8ff|ff4fff51|0000000c6a502020)/.test(head);
+  return /^(ffd8ff|ff4fff51|0000000c6a502020|0[1-f]00000040000000)/.test(head);
 }
 
 function nativeFrames(of: FramesOf): FrameRange[][] {
@@ -104,22 +111,25 @@ function encapsulatedFrames(of: FramesOf): FrameRange[][] {
   const { pixel, numberOfFrames } = of;
   if (!pixel.fragments)
     throw new Failure('unsupported', `${PIXEL_DATA} has more fragments than are kept in mind`);
-  const { offsets, lengths } = pixel.fragments;
-  const ranges = offsets.map((offset, index) => ({ offset, length: lengths[index]! }));
+  const { fragments } = pixel;
+  const ranges = fragments.offsets.map((offset, at) => ({ offset, length: fragments.lengths[at]! }));
   if (ranges.length === 0)
     throw new Failure('invalid', `${PIXEL_DATA} has no fragment`, { attribute: PIXEL_DATA });
   if (of.extendedOffsetTable && of.extendedOffsetTable.offsets.length > 0) {
-    return byExtendedOffsetTable(of.extendedOffsetTable, ranges, numberOfFrames);
+    return byExtendedOffsetTable(of.extendedOffsetTable, fragments, numberOfFrames);
   }
   if (numberOfFrames === 1) return [ranges];
+  const beginningAt = (starts: readonly number[]): FrameRange[][] =>
+    starts.map((start, frame) => ranges.slice(start, starts[frame + 1]));
   if (pixel.basicOffsetTable?.length === numberOfFrames) {
-    const starts = indexesOf(pixel.basicOffsetTable, ranges);
-    if (starts) return starts.map((start, frame) => ranges.slice(start, starts[frame + 1]));
+    const starts = indexesOf(pixel.basicOffsetTable, fragments);
+    if (starts) return beginningAt(starts);
   }
   if (ranges.length === numberOfFrames) return ranges.map((range) => [range]);
   const starts = of.frameStarts?.flatMap((isStart, fragment) => (isStart ? [fragment] : []));
-  if (starts?.length === numberOfFrames && starts[0] === 0)
-    return starts.map((start, frame) => ranges.slice(start, starts[frame + 1]));
+  // Where there are fewer fragments than frames, each has to begin one: then the last frames are missing.
+  if (starts?.length === Math.min(ranges.length, numberOfFrames) && starts[0] === 0)
+    return beginningAt(starts);
   if (pixel.basicOffsetTable && pixel.basicOffsetTable.length > 0) {
     throw new Failure(
       'invalid',
@@ -136,7 +146,7 @@ function encapsulatedFrames(of: FramesOf): FrameRange[][] {
 
 function byExtendedOffsetTable(
   table: { offsets: Uint8Array; lengths: Uint8Array },
-  ranges: { offset: number; length: number }[],
+  fragments: Fragments,
   numberOfFrames: number,
 ): FrameRange[][] {
   const fail = () =>
@@ -145,24 +155,32 @@ function byExtendedOffsetTable(
     });
   if (table.offsets.length !== numberOfFrames * 8 || table.lengths.length !== numberOfFrames * 8)
     throw fail();
-  const indexes = indexesOf(numbers64(table.offsets), ranges);
+  const indexes = indexesOf(numbers64(table.offsets), fragments);
   if (!indexes) throw fail();
-  return numbers64(table.lengths).map((length, frame) => {
-    const range = ranges[indexes[frame]!]!;
-    if (length > range.length) throw fail();
-    return [{ offset: range.offset, length }];
+  const lengths = numbers64(table.lengths);
+  return indexes.map((index, frame) => {
+    const length = lengths[frame]!;
+    if (length > fragments.lengths[index]!) throw fail();
+    return [{ offset: fragments.offsets[index]!, length }];
   });
 }
 
-/** The fragment each offset points at; undefined unless they begin at the first, rise, and hit fragments exactly. */
-function indexesOf(offsets: number[], ranges: { offset: number }[]): number[] | undefined {
-  const base = ranges[0]!.offset - ITEM_HEADER;
+type Fragments = NonNullable<PixelLocation['fragments']>;
+
+/**
+ * The fragment each offset of a table points at; fewer where the next offset is where the last fragment ends, since the
+ * pixels then end early. undefined unless the offsets begin at the first fragment, rise, and hit fragments exactly.
+ */
+function indexesOf(table: readonly number[], { offsets, lengths }: Fragments): number[] | undefined {
+  const base = offsets[0]! - ITEM_HEADER;
+  const end = offsets.at(-1)! + lengths.at(-1)!;
   const indexes: number[] = [];
   let fragment = 0;
-  for (const offset of offsets) {
-    while (fragment < ranges.length && ranges[fragment]!.offset - ITEM_HEADER < base + offset) fragment++;
-    if (fragment === ranges.length || ranges[fragment]!.offset - ITEM_HEADER !== base + offset)
-      return undefined;
+  for (const offset of table) {
+    const at = base + offset;
+    if (at === end && indexes.length > 0) break;
+    while (fragment < offsets.length && offsets[fragment]! - ITEM_HEADER < at) fragment++;
+    if (fragment === offsets.length || offsets[fragment]! - ITEM_HEADER !== at) return undefined;
     if (fragment === indexes.at(-1)) return undefined;
     indexes.push(fragment);
   }

@@ -14,8 +14,7 @@ import {
 } from '../archive/object-frames.ts';
 import type { ByteRange } from '../archive/read-object.ts';
 import type { StoredObject } from '../archive/stored-object.ts';
-import { frameLocations } from '../dicom/frames.ts';
-import type { PixelLocation } from '../dicom/header-scan.ts';
+import { frameLocations, tellsFrames } from '../dicom/frames.ts';
 import { transferSyntax } from '../dicom/transfer-syntax.ts';
 import { Failure } from '../failure.ts';
 import { decodedLength, MAX_DECODED_BYTES } from '../pixels/decodable.ts';
@@ -33,13 +32,15 @@ export interface FrameParts extends RetrieveParts {
 }
 
 /**
- * Where the frames of the object lie, for their bytes as stored: the row says enough as a rule, and no header is read.
+ * Where the frames of the object lie, for their bytes as stored: the row says enough as a rule, and no header is read
+ * for an Extended Offset Table, nor a fragment for how it begins.
  * @throws Failure 'not-found' for an object without pixels; 'not-acceptable' when pixels and dimensions do not fit
  */
 export async function locateFrames(parts: RetrieveParts, object: StoredObject): Promise<LocatedFrames> {
   const place = placeOf(object);
   const pixel = imagePixelOfJson(object.attributes, object.transferSyntax);
-  if (!pixel || !saysItsFrames(place, pixel.numberOfFrames)) return readImage(parts, object);
+  if (!pixel || (place.encapsulated && !tellsFrames(place, pixel.numberOfFrames)))
+    return readImage(parts, object);
   return ofObject(() => ({ pixel, frames: frameLocations({ ...pixel, pixel: place }) }));
 }
 
@@ -57,19 +58,6 @@ export async function ofObject<T>(work: () => T | Promise<T>): Promise<T> {
       throw new Failure('not-acceptable', thrown.message, { cause: thrown });
     throw thrown;
   }
-}
-
-/** Whether no Extended Offset Table, which only the header has, can be needed. */
-function saysItsFrames(
-  { encapsulated, fragments, basicOffsetTable }: PixelLocation,
-  frames: number,
-): boolean {
-  return (
-    !encapsulated ||
-    frames === 1 ||
-    basicOffsetTable?.length === frames ||
-    fragments?.offsets.length === frames
-  );
 }
 
 /** How many bytes a stored frame is given in: as many as it lies in, but for single bits, which are shifted. */

@@ -3,7 +3,7 @@
  * client takes nothing compressed. The bytes come from frame-bytes.ts.
  */
 import type { Context } from 'koa';
-import type { LocatedFrames } from '../archive/object-frames.ts';
+import { checkHasFrame, type LocatedFrames } from '../archive/object-frames.ts';
 import type { StoredObject } from '../archive/stored-object.ts';
 import { Failure } from '../failure.ts';
 import { acceptedBy, disclose, isUnchanged, serviceUrl, stream, targetOf } from './answer.ts';
@@ -27,12 +27,7 @@ export function retrieveFrames(parts: FrameParts) {
     const object = await findOne(parts, target);
     const form = chooseFrames(object.transferSyntax, accepted, numbers.length === 1);
     const image = await imageFor(parts, object, form);
-    for (const number of numbers)
-      if (number > image.frames.length)
-        throw new Failure(
-          'not-found',
-          `There is no frame ${number}: the instance has ${image.frames.length} (frames are counted from 1)`,
-        );
+    for (const number of numbers) checkHasFrame(image, number);
     const detail = { frames: numbers.length };
     await answerFrames(ctx, parts, { object, image, numbers, form, detail });
   };

@@ -36,13 +36,6 @@ export function checkIsPicture(object: StoredObject): void {
     );
 }
 
-/** @throws Failure 'not-found' naming the first that is not there */
-export function checkFrames(image: ImageFrames, numbers: readonly number[]): void {
-  for (const one of numbers)
-    if (one > image.frames.length)
-      throw new Failure('not-found', `There is no frame ${one}: the instance has ${image.frames.length}`);
-}
-
 /** The picture file of one frame, counted from 1. */
 export async function picture(
   parts: FrameParts,

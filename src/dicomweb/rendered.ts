@@ -5,6 +5,7 @@
  */
 import type { Context } from 'koa';
 import { eachStoredObject, findRepresentative } from '../archive/each-stored-object.ts';
+import { checkHasFrame } from '../archive/object-frames.ts';
 import { readHeader } from '../archive/read-header.ts';
 import type { StoredObject } from '../archive/stored-object.ts';
 import { Failure } from '../failure.ts';
@@ -17,7 +18,7 @@ import { parseFrameList } from './frames.ts';
 import type { AcceptedType } from './media-type.ts';
 import { type OutgoingPart, writeMultipart } from './multipart-writer.ts';
 import { chooseRendered, type RenderedForm } from './negotiate.ts';
-import { checkFrames, checkIsPicture, movingPicture, type PictureType, picture } from './picture.ts';
+import { checkIsPicture, movingPicture, type PictureType, picture } from './picture.ts';
 import { parseRenderedQuery, type RenderedQuery } from './rendered-query.ts';
 import { REPORT_POLICY, reportHtml } from './report-html.ts';
 import { findOne, instanceUrl, notFound, studyVersion } from './retrieve.ts';
@@ -179,7 +180,7 @@ export async function answerPictures(
   const image = await readImage(parts, object);
   const wantsAll = type === 'image/gif' || form.multipart;
   const numbers = asked ?? (wantsAll ? image.frames.map((_, index) => index + 1) : [1]);
-  checkFrames(image, numbers);
+  for (const number of numbers) checkHasFrame(image, number);
   const disclosure = { ...disclosureOf(object), detail: { frames: numbers.length } };
   const disclosed = disclose(ctx, parts.disclosures, disclosure);
   if (!form.multipart) {

@@ -135,6 +135,25 @@ describe('encapsulated pixels', () => {
     expect(() => frames([none, ...fragments], { numberOfFrames: 3, frameStarts })).toThrow(/no offset table/);
   });
 
+  test('pixels that end early have their first frames', () => {
+    expect(frames([table(0, 22, 36, 48), ...parts], { numberOfFrames: 4 })).toEqual([
+      ['aaaa', 'bb'],
+      ['cccccc'],
+    ]);
+    expect(() => frames([table(0, 22, 38, 48), ...parts], { numberOfFrames: 4 })).toThrow(/fits neither/);
+    const rle = Buffer.from('0200000040000000', 'hex');
+    const fragments = [rle, rle];
+    const pixel = located(encapsulated([none, ...fragments]), JPEG_BASELINE);
+    expect(hasToLookInside({ ...image, pixel, numberOfFrames: 3 })).toBe(true);
+    const text = rle.toString('latin1');
+    expect(
+      frames([none, ...fragments], { numberOfFrames: 3, frameStarts: fragments.map(beginsFrame) }),
+    ).toEqual([[text], [text]]);
+    expect(() => frames([none, rle, ...parts], { numberOfFrames: 9, frameStarts: [true, false] })).toThrow(
+      /no offset table/,
+    );
+  });
+
   test('fragments are looked into only where nothing else tells', () => {
     const hasTo = (first: Buffer, numberOfFrames: number) =>
       hasToLookInside({
@@ -142,13 +161,13 @@ describe('encapsulated pixels', () => {
         pixel: located(encapsulated([first, ...parts]), JPEG_BASELINE),
         numberOfFrames,
       });
-    expect([hasTo(none, 1), hasTo(none, 3), hasTo(table(0, 22), 2), hasTo(none, 4)]).toEqual([
-      false,
-      false,
-      false,
-      false,
+    expect([hasTo(none, 1), hasTo(none, 3), hasTo(table(0, 22), 2)]).toEqual([false, false, false]);
+    expect([hasTo(none, 2), hasTo(none, 4), hasTo(table(0, 13), 2), hasTo(table(0), 2)]).toEqual([
+      true,
+      true,
+      true,
+      true,
     ]);
-    expect([hasTo(none, 2), hasTo(table(0, 13), 2), hasTo(table(0), 2)]).toEqual([true, true, true]);
   });
 
   test.each([
@@ -156,6 +175,9 @@ describe('encapsulated pixels', () => {
     ['ffd8ffd9', true],
     ['ff4fff51002f', true],
     ['0000000c6a5020200d0a870a', true],
+    ['0300000040000000', true],
+    ['0000000040000000', false],
+    ['1000000040000000', false],
     ['ff4f0000', false],
     ['ffd8', false],
     ['', false],

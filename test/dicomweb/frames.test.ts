@@ -134,6 +134,81 @@ describe('frames of native pixels', () => {
   });
 });
 
+/** Sixteen pixels of one value below 256, as RLE of two segments (PS3.5 G.5). */
+function rleOf(value: number): Buffer {
+  const header = Buffer.alloc(64);
+  for (const [at, word] of [2, 64, 66].entries()) header.writeUInt32LE(word, at * 4);
+  return Buffer.concat([header, Buffer.from([241, 0, 241, value])]);
+}
+
+describe('frames of fragments that do not say enough', () => {
+  const JPEG_BASELINE = '1.2.840.10008.1.2.4.50';
+  const cut = '7.8.9.1';
+  const lying = '7.8.9.2';
+  beforeAll(async () => {
+    const { status } = await stow(house.url, [
+      madeObject({
+        study: '7.8',
+        instance: cut,
+        transferSyntax: '1.2.840.10008.1.2.5',
+        elements: [['00280008', 'IS', '3']],
+        fragments: [Buffer.alloc(0), rleOf(7), rleOf(8)],
+      }),
+      // As many offsets as frames, and none of them right.
+      madeObject({
+        study: '7.8',
+        instance: lying,
+        transferSyntax: JPEG_BASELINE,
+        elements: [['00280008', 'IS', '2']],
+        fragments: [
+          Buffer.from([4, 0, 0, 0, 9, 0, 0, 0]),
+          Buffer.from('ffd8ffe0', 'hex'),
+          Buffer.from('one '),
+          Buffer.from('ffd8ffdb', 'hex'),
+        ],
+      }),
+    ]);
+    expect(status).toBe(200);
+  });
+  const url = (sop: string): string => instance('7.8', '7.8.1', sop);
+
+  it('are the first ones where some are missing, stored, decoded and as pictures', async () => {
+    const stored = await getParts(`${url(cut)}/frames/2,1`, ANY);
+    expect(stored.map((part) => part.body.at(-1))).toEqual([8, 7]);
+    const decoded = await get(
+      `${url(cut)}/frames/2`,
+      'application/octet-stream; transfer-syntax=1.2.840.10008.1.2.1',
+    );
+    expect([...new Set(new Uint16Array(Uint8Array.from(decoded.bytes).buffer))]).toEqual([8]);
+    expect((await get(`${url(cut)}/frames/2/rendered`, 'image/png')).status).toBe(200);
+    for (const [path, accept] of [
+      ['frames/3', ANY],
+      ['frames/1,3', ANY],
+      ['frames/3/rendered', 'image/png'],
+    ] as const) {
+      expect(await refusal(`${url(cut)}/${path}`, { headers: { Accept: accept } }), path).toMatchObject({
+        status: 404,
+        message: expect.stringContaining('Frame 3 is missing: (7FE0,0010) PixelData has 2 of the 3 frames'),
+      });
+    }
+    expect((await get(`${url(cut)}/frames/4`, ANY)).status).toBe(404);
+  });
+
+  it('leave no decoded object that has fewer than it says', async () => {
+    const { status, bytes } = await get(url(cut), `application/dicom; transfer-syntax=${EXPLICIT_LE}`);
+    expect([status, bytes.toString()]).toEqual([406, expect.stringContaining('has 2 of its 3 frames')]);
+    expect((await get(url(cut), 'application/dicom; transfer-syntax=*')).status).toBe(200);
+  });
+
+  it('are found by their first bytes where the offset table points elsewhere', async () => {
+    const parts = await getParts(`${url(lying)}/frames/1,2`, ANY);
+    expect(parts.map((part) => part.body.toString('latin1'))).toEqual([
+      '\xff\xd8\xff\xe0one ',
+      '\xff\xd8\xff\xdb',
+    ]);
+  });
+});
+
 describe('pixels that are not what their object says', () => {
   const claims = { rows: 65_535, columns: 65_535 };
   const dimensions = [
