@@ -46,6 +46,7 @@ export function decodeScan(bytes: Uint8Array, from: number, of: ScanOf): number 
   /** Zeros before a code that says its value outright. */
   const direct = limit - qbpp - 1;
   const whole = range * step;
+  const canTurn = near === 0 ? -1 : 0;
   // A, B, C and N of a context side by side: they are used together.
   const contexts = new Int32Array((CONTEXTS + 2) * 4);
   const Nn = new Int32Array(2);
@@ -94,10 +95,12 @@ export function decodeScan(bytes: Uint8Array, from: number, of: ScanOf): number 
 
   /**
    * Samples from `from` on by their neighbours and contexts (A.3 to A.6), up to the first whose neighbours are all
-   * alike where that means a run, or `to`. The loop that takes the time: all it uses is in variables of its own.
+   * alike where that means a run, or `to`. This loop takes the time: what it reads is in variables of its own, and what
+   * goes either way as often as not is a mask of the sign (x >> 31 is -1 below zero), since a wrong guess costs more.
    * @returns where it stopped
    */
   function regularSamples(line: Int32Array, above: Int32Array, from: number, to: number, isToRun: boolean) {
+    const bitsAhead = words;
     let at = position;
     let x = from;
     let ra = line[x - 1]!;
@@ -116,15 +119,17 @@ export function decodeScan(bytes: Uint8Array, from: number, of: ScanOf): number 
       let b = contexts[Q + 1]!;
       let c = contexts[Q + 2]!;
       let n = contexts[Q + 3]!;
-      const lower = Math.min(ra, rb);
-      const upper = Math.max(ra, rb);
-      let px = rc >= upper ? lower : rc <= lower ? upper : ra + rb - rc;
-      px += (c ^ sign) - sign;
+      // Ra + Rb - Rc, at least the lesser of Ra and Rb and at most the greater (A.4.1).
+      const below = (ra - rb) & ((ra - rb) >> 31);
+      const overLesser = ra - rc - below;
+      const greater = ra - below;
+      const overGreater = rb + below + (overLesser & ~(overLesser >> 31)) - greater;
+      let px = greater + (overGreater & (overGreater >> 31)) + ((c ^ sign) - sign);
       if (px < 0) px = 0;
       else if (px > maxval) px = maxval;
       const k = golombParameter(n, a);
       const word = at >>> 5;
-      const bits = (words[word]! << (at & 31)) | ((words[word + 1]! >>> 1) >>> (31 - (at & 31)));
+      const bits = (bitsAhead[word]! << (at & 31)) | ((bitsAhead[word + 1]! >>> 1) >>> (31 - (at & 31)));
       const zeros = Math.clz32(bits);
       let mapped: number;
       if (zeros + k < 31 && zeros < direct) {
@@ -135,25 +140,24 @@ export function decodeScan(bytes: Uint8Array, from: number, of: ScanOf): number 
         mapped = golomb(k, limit);
         at = position;
       }
-      let error = (mapped >>> 1) ^ -(mapped & 1);
-      if (k === 0 && near === 0 && 2 * b <= -n) error = ~error;
+      const isTurned = ((2 * b + n - 1) >> 31) & ((k - 1) >> 31) & canTurn;
+      const error = (mapped >>> 1) ^ -(mapped & 1) ^ isTurned;
       b += error * step;
-      a += error < 0 ? -error : error;
+      a += (error ^ (error >> 31)) - (error >> 31);
       if (n === reset) {
         a >>= 1;
         b >>= 1;
         n >>= 1;
       }
       n++;
-      if (b <= -n) {
-        b += n;
-        if (c > -128) c--;
-        if (b <= -n) b = 1 - n;
-      } else if (b > 0) {
-        b -= n;
-        if (c < 127) c++;
-        if (b > 0) b = 0;
-      }
+      const isLow = (b + n - 1) >> 31;
+      const isHigh = -b >> 31;
+      b += (n & isLow) - (n & isHigh);
+      c += isLow - isHigh;
+      if (c < -128) c = -128;
+      else if (c > 127) c = 127;
+      if (b <= -n) b = 1 - n;
+      else if (b > 0) b = 0;
       contexts[Q] = a;
       contexts[Q + 1] = b;
       contexts[Q + 2] = c;
@@ -290,9 +294,9 @@ export function decodeScan(bytes: Uint8Array, from: number, of: ScanOf): number 
 
 /** A.5.1: the least k for which n times 2^k is no less than a. */
 function golombParameter(n: number, a: number): number {
-  const k = Math.clz32(n) - Math.clz32(a);
-  if (k < 0) return 0;
-  return k >= MAX_K ? MAX_K : k + (n << k < a ? 1 : 0);
+  const wider = Math.clz32(n) - Math.clz32(a);
+  const k = wider & ~(wider >> 31);
+  return Math.min(MAX_K, k + (((n << k) - a) >>> 31));
 }
 
 /** Each difference of two neighbours as one of nine regions (A.3.3), by difference + maxval. */

@@ -98,6 +98,31 @@ describe('decodeJpegLs', () => {
     expect([...new Int16Array(Uint8Array.from(decodeJpegLs(frame, pixel)).buffer)]).toEqual([-1, 127]);
   });
 
+  it('begins anew after each restart marker', () => {
+    // No encoder here writes them; but an interval is coded as an image of its own (T.87 A.2), so two make one.
+    const half = pixelOf({ rows: 9, columns: 31, bitsAllocated: 16 });
+    const samples = [3, 4].map((seed) => madeSamples(half, seed));
+    const [first, second] = samples.map((one) => Buffer.from(encoded(half, one))) as [Buffer, Buffer];
+    const scanAt = (frame: Buffer): number => frame.indexOf('ffda', 'hex');
+    const dataAt = (frame: Buffer): number => scanAt(frame) + 2 + frame.readUInt16BE(scanAt(frame) + 2);
+    const [header, restarts] = [
+      Buffer.from(first.subarray(0, scanAt(first))),
+      Buffer.from('ffdd00040009', 'hex'),
+    ];
+    header.writeUInt16BE(18, header.indexOf('fff7', 'hex') + 5);
+    const whole = (marker: string): Buffer =>
+      Buffer.concat([
+        header,
+        restarts,
+        first.subarray(scanAt(first), -2),
+        Buffer.from(marker, 'hex'),
+        second.subarray(dataAt(second)),
+      ]);
+    const pixel = { ...half, rows: 18 };
+    expect(Buffer.compare(decodeJpegLs(whole('ffd0'), pixel), Buffer.concat(samples))).toBe(0);
+    expect(() => decodeJpegLs(whole('ffd9'), pixel)).toThrow('cut short');
+  });
+
   it('refuses every beginning of a frame, and words that mean nothing, in words', () => {
     const pixel = pixelOf({ rows: 20, columns: 20, bitsAllocated: 8 });
     const frame = encoded(pixel, madeSamples(pixel, 5));
