@@ -8,14 +8,18 @@ import { findStoredObjects, type ObjectQuery, type StoredObject } from './stored
 /** A row carries the places of up to 65,536 fragments, so a page is small. */
 const PAGE = 64;
 
-/** In the order of findStoredObjects: series, instance number, id. */
+/** In the order of findStoredObjects: series, instance number, id. The next page is asked for while one is walked. */
 export async function* eachStoredObject(db: Queryable, where: ObjectQuery): AsyncGenerator<StoredObject> {
-  let after: StoredObject | undefined;
+  const pageAfter = (after?: StoredObject): Promise<StoredObject[]> =>
+    findStoredObjects(db, where, { limit: PAGE, ...(after && { after }) });
+  let page = await pageAfter();
   for (;;) {
-    const page = await findStoredObjects(db, where, { limit: PAGE, ...(after && { after }) });
+    const next = page.length < PAGE ? undefined : pageAfter(page.at(-1));
+    // Heard when its turn comes.
+    next?.catch(() => undefined);
     yield* page;
-    after = page.at(-1);
-    if (page.length < PAGE || !after) return;
+    if (!next) return;
+    page = await next;
   }
 }
 

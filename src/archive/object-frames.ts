@@ -16,6 +16,7 @@ import type { PixelLocation } from '../dicom/header-scan.ts';
 import { transferSyntax } from '../dicom/transfer-syntax.ts';
 import { Failure } from '../failure.ts';
 import { type ImagePixel, imagePixelOf } from '../pixels/image-pixel.ts';
+import type { PieceBuffers } from './object-store/piece-buffers.ts';
 import { readDataSet, readHeader } from './read-header.ts';
 import type { ObjectReader } from './read-object.ts';
 import type { StoredObject } from './stored-object.ts';
@@ -105,15 +106,24 @@ async function lookedInside(
 export const lengthOf = (ranges: readonly FrameRange[]): number =>
   ranges.reduce((sum, range) => sum + range.length, 0);
 
-/** A frame of ordinary size in one read: each read is a trip through the thread pool. */
+/**
+ * A frame of ordinary size in one read: each read is a trip through the thread pool.
+ * @param buffers where the bytes may lie, on their way out; whoever pulls them gives them back
+ */
 export async function* readPiece(
   { reader }: FrameSource,
   object: StoredObject,
   range: FrameRange,
+  buffers?: PieceBuffers,
 ): AsyncGenerator<Uint8Array> {
-  if (range.length > ONE_READ_BYTES || transferSyntax(object.transferSyntax).deflated)
+  if (transferSyntax(object.transferSyntax).deflated) {
     yield* readDataSet(reader, object, range);
-  else yield await reader.readRange(object, object.dataSetOffset + range.offset, range.length);
+    return;
+  }
+  const offset = object.dataSetOffset + range.offset;
+  if (range.length > (buffers?.pieceBytes ?? ONE_READ_BYTES))
+    yield* reader.read(object, { offset, length: range.length }, buffers);
+  else yield await reader.readRange(object, offset, range.length, buffers);
 }
 
 /** The stored bytes of a frame in one buffer, native ones little endian. @throws Failure 'too-large' beyond MAX_FRAME_BYTES */

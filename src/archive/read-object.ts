@@ -12,6 +12,7 @@ import { Failure } from '../failure.ts';
 import type { Queryable } from './database/database.ts';
 import { decodeSegmentHeader, SEGMENT_HEADER_BYTES } from './intake/record.ts';
 import type { ObjectStore } from './object-store/object-store.ts';
+import type { PieceBuffers } from './object-store/piece-buffers.ts';
 import {
   findPlace,
   isElsewhere,
@@ -26,12 +27,16 @@ export interface ByteRange {
 }
 
 export interface ObjectReader {
-  /** Offsets count from the start of the Part 10 file. @throws Failure 'unavailable' | 'not-found' | 'invalid' */
-  read(object: StoredObject, range?: ByteRange): AsyncIterable<Uint8Array>;
+  /**
+   * Offsets count from the start of the Part 10 file.
+   * @param buffers where pieces may lie; whoever pulls them gives them back
+   * @throws Failure 'unavailable' | 'not-found' | 'invalid'
+   */
+  read(object: StoredObject, range?: ByteRange, buffers?: PieceBuffers): AsyncIterable<Uint8Array>;
   /** Before an answer of many objects begins. @throws Failure 'unavailable' when one of them is on another node only */
   hasAll(where: ObjectQuery): Promise<void>;
-  /** One small range, held in memory. */
-  readRange(object: StoredObject, offset: number, length: number): Promise<Buffer>;
+  /** One small range, held in memory, that of `buffers` where they are given. */
+  readRange(object: StoredObject, offset: number, length: number, buffers?: PieceBuffers): Promise<Buffer>;
 }
 
 export interface ObjectReaderParts {
@@ -44,7 +49,11 @@ export interface ObjectReaderParts {
 const PIECE_BYTES = 256 * 1024;
 
 export function createObjectReader(parts: ObjectReaderParts): ObjectReader {
-  async function* read(object: StoredObject, range?: ByteRange): AsyncGenerator<Uint8Array> {
+  async function* read(
+    object: StoredObject,
+    range?: ByteRange,
+    buffers?: PieceBuffers,
+  ): AsyncGenerator<Uint8Array> {
     const offset = range?.offset ?? 0;
     const length = range?.length ?? object.length - offset;
     if (offset < 0 || length < 0 || offset + length > object.length)
@@ -53,11 +62,12 @@ export function createObjectReader(parts: ObjectReaderParts): ObjectReader {
         `bytes ${offset} to ${offset + length} lie outside the object of ${object.length}`,
       );
     if (object.location === 'store') {
-      yield* parts.store.read(object.key, { offset, length });
+      yield* parts.store.read(object.key, { offset, length }, buffers);
       return;
     }
     const place = ownPlace(object, parts.nodeName);
-    const done = yield* readJournal(path.join(parts.dataFolder, place.path), place, offset, length);
+    const file = path.join(parts.dataFolder, place.path);
+    const done = yield* readJournal(file, place, { offset, length }, buffers);
     if (done === length) return;
     const moved = await findPlace(parts.database, object.id);
     if (!moved) throw new Failure('not-found', `the object ${object.sopUid} is no longer in the archive`);
@@ -65,7 +75,7 @@ export function createObjectReader(parts: ObjectReaderParts): ObjectReader {
       throw new Failure('unavailable', `the journal no longer has the bytes of the object ${object.sopUid}`, {
         retryAfterS: 60,
       });
-    yield* read({ ...object, ...moved }, { offset: offset + done, length: length - done });
+    yield* read({ ...object, ...moved }, { offset: offset + done, length: length - done }, buffers);
   }
 
   return {
@@ -73,8 +83,8 @@ export function createObjectReader(parts: ObjectReaderParts): ObjectReader {
     async hasAll(where) {
       if (await isElsewhere(parts.database, where, parts.nodeName)) throw elsewhere();
     },
-    async readRange(object, offset, length) {
-      if (object.location === 'store') return parts.store.readRange(object.key, offset, length);
+    async readRange(object, offset, length, buffers) {
+      if (object.location === 'store') return parts.store.readRange(object.key, offset, length, buffers);
       const pieces: Uint8Array[] = [];
       for await (const piece of read(object, { offset, length })) pieces.push(piece);
       return Buffer.concat(pieces, length);
@@ -103,8 +113,8 @@ function ownPlace(object: StoredObject, nodeName: string): JournalPlace {
 async function* readJournal(
   file: string,
   place: JournalPlace,
-  offset: number,
-  length: number,
+  { offset, length }: ByteRange,
+  buffers: PieceBuffers | undefined,
 ): AsyncGenerator<Uint8Array, number> {
   const handle = await fs.open(file, 'r').catch((cause: NodeJS.ErrnoException) => {
     if (cause.code === 'ENOENT') return undefined;
@@ -114,11 +124,12 @@ async function* readJournal(
   try {
     let done = 0;
     while (done < length) {
-      const piece = Buffer.allocUnsafe(Math.min(PIECE_BYTES, length - done));
+      const wanted = Math.min(buffers?.pieceBytes ?? PIECE_BYTES, length - done);
+      const piece = buffers?.take(wanted) ?? Buffer.allocUnsafe(wanted);
       const { bytesRead } = await handle.read(piece, 0, piece.length, place.offset + offset + done);
       if (bytesRead === 0 || !(await stillTheSame(handle, place))) return done;
       done += bytesRead;
-      yield piece.subarray(0, bytesRead);
+      yield bytesRead === piece.length ? piece : piece.subarray(0, bytesRead);
     }
     return done;
   } finally {

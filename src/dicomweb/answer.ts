@@ -1,18 +1,19 @@
 /**
- * What the DICOMweb resources share in answering: what the client accepts, validators and 304, streaming with
- * back-pressure, and the disclosure record that precedes the first byte.
+ * What the DICOMweb resources share in answering: what the client accepts, validators and 304, and the disclosure record
+ * that precedes the first byte. Bytes go on to send-pieces.ts.
  */
 import { createHash } from 'node:crypto';
-import { Readable } from 'node:stream';
 import type { Context } from 'koa';
 import type { Database } from '../archive/database/database.ts';
 import type { Disclosure } from '../archive/disclosure.ts';
 import type { DisclosureLog } from '../archive/disclosure-log.ts';
 import type { ObjectFinder } from '../archive/find-object.ts';
+import type { PieceBuffers } from '../archive/object-store/piece-buffers.ts';
 import type { ObjectReader } from '../archive/read-object.ts';
 import type { Log } from '../log.ts';
 import { type AcceptedType, parseAccept } from './media-type.ts';
 import { checkUid } from './qido-query.ts';
+import { sendPieces } from './send-pieces.ts';
 
 /** What every retrieving resource is made with. */
 export interface RetrieveParts {
@@ -20,6 +21,8 @@ export interface RetrieveParts {
   readonly reader: ObjectReader;
   readonly finder: ObjectFinder;
   readonly disclosures: DisclosureLog;
+  /** For bytes on their way out. */
+  readonly buffers: PieceBuffers;
   /** Where clients reach us, without trailing slash; undefined: as the request says. */
   readonly publicUrl: string | undefined;
   readonly log: Log;
@@ -104,63 +107,42 @@ export async function disclose(
 }
 
 /**
- * Streams bytes as the answer. The first piece is awaited, so that a failure before it still gets its status;
+ * Sends bytes as the answer. The first piece is awaited, so that a failure before it still gets its status;
  * a later one cuts the connection, which is the only way left to say that the answer is not whole.
  */
 export async function stream(
   ctx: Context,
-  log: Log,
+  { log, buffers }: Pick<RetrieveParts, 'log' | 'buffers'>,
   answer: {
     type: string;
     length?: number;
+    /** Of a part of the whole: 206. */
+    contentRange?: string;
     bytes: AsyncIterable<Uint8Array>;
     /** Settles before the first byte leaves. */
     disclosed?: Promise<void>;
   },
 ): Promise<void> {
-  ctx.status = 200;
+  const iterator = answer.bytes[Symbol.asyncIterator]();
+  let begun: IteratorResult<Uint8Array> | undefined;
+  try {
+    const first = ctx.method === 'HEAD' ? undefined : iterator.next();
+    [begun] = await Promise.all([first, answer.disclosed]);
+  } catch (thrown) {
+    await iterator.return?.();
+    throw thrown;
+  }
+  ctx.status = answer.contentRange === undefined ? 200 : 206;
+  if (answer.contentRange !== undefined) ctx.set('Content-Range', answer.contentRange);
   ctx.set('Content-Type', answer.type);
   if (answer.length !== undefined) ctx.length = answer.length;
-  if (ctx.method === 'HEAD') {
-    await answer.disclosed;
-    return;
-  }
-  const iterator = answer.bytes[Symbol.asyncIterator]();
-  const [first] = await Promise.all([iterator.next(), answer.disclosed]);
-  if (!first.done && first.value.length === answer.length) {
-    // The whole answer in one piece: no stream is needed.
-    await iterator.return?.();
-    const { buffer, byteOffset, byteLength } = first.value;
-    ctx.body = Buffer.from(buffer, byteOffset, byteLength);
-    ctx.set('Content-Type', answer.type);
-    return;
-  }
-  const body = Readable.from(withFirst(first, iterator), { objectMode: false, highWaterMark: 256 * 1024 });
-  body.on('error', (thrown) => {
+  if (!begun) return;
+  // From here on the answer is not Koa's: it would make a stream of what is pieces already.
+  ctx.respond = false;
+  try {
+    await sendPieces(ctx.res, buffers, { begun, rest: iterator, length: answer.length });
+  } catch (thrown) {
     log.error({ err: thrown, route: ctx.routerPath }, 'an answer broke off after its first byte');
     ctx.res.destroy();
-  });
-  ctx.body = body;
-}
-
-/** Not a generator: one that was never started would not let go of the rest when the client is gone already. */
-function withFirst(
-  first: IteratorResult<Uint8Array>,
-  rest: AsyncIterator<Uint8Array>,
-): AsyncIterable<Uint8Array> {
-  let held: IteratorResult<Uint8Array> | undefined = first;
-  return {
-    [Symbol.asyncIterator]: () => ({
-      async next() {
-        if (!held) return rest.next();
-        const result = held;
-        held = undefined;
-        return result;
-      },
-      async return() {
-        await rest.return?.();
-        return { done: true, value: undefined };
-      },
-    }),
-  };
+  }
 }

@@ -76,7 +76,7 @@ export function retrieveBulkData(parts: FrameParts) {
       yield { contentType: type, body: value.bytes() };
     }
     const { contentType, body } = writeMultipart(OCTET_STREAM, one());
-    await stream(ctx, parts.log, { type: contentType, bytes: body, disclosed });
+    await stream(ctx, parts, { type: contentType, bytes: body, disclosed });
   };
 }
 

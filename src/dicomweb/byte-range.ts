@@ -35,10 +35,13 @@ export async function answerByRange(
     return;
   }
   const disclosed = disclose(ctx, parts.disclosures, disclosure);
-  await stream(ctx, parts.log, { type, length: range?.length ?? length, bytes: bytes(range), disclosed });
-  if (!range) return;
-  ctx.status = 206;
-  ctx.set('Content-Range', `bytes ${range.offset}-${range.offset + range.length - 1}/${length}`);
+  await stream(ctx, parts, {
+    type,
+    length: range?.length ?? length,
+    ...(range && { contentRange: `bytes ${range.offset}-${range.offset + range.length - 1}/${length}` }),
+    bytes: bytes(range),
+    disclosed,
+  });
 }
 
 /** One byte range; several, none, one that is no range, or one of an older file mean the whole. Pure. */

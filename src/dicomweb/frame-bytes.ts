@@ -80,7 +80,7 @@ export async function* frameBytes(
   const { bigEndian, encapsulated } = transferSyntax(object.transferSyntax);
   const asTheyLie = !bigEndian && (encapsulated || image.pixel.bitsAllocated % 8 === 0);
   if (form.bytes === 'stored' && asTheyLie) {
-    for (const range of clipped(ranges, part)) yield* readPiece(parts, object, range);
+    for (const range of clipped(ranges, part)) yield* readPiece(parts, object, range, parts.buffers);
     return;
   }
   const decoded = form.bytes === 'decoded' ? Math.min(decodedLength(image.pixel), MAX_DECODED_BYTES) : 0;

@@ -9,14 +9,12 @@ import { Failure } from '../failure.ts';
 import { acceptedBy, disclose, isUnchanged, serviceUrl, stream, targetOf } from './answer.ts';
 import { answerByRange } from './byte-range.ts';
 import { type FrameParts, frameBytes, locateFrames, readImage, storedLength } from './frame-bytes.ts';
-import { type OutgoingPart, wholeMultipart, writeMultipart } from './multipart-writer.ts';
+import { type OutgoingPart, writeMultipart } from './multipart-writer.ts';
 import { chooseFrames, type FrameForm } from './negotiate.ts';
 import { findOne, instanceUrl } from './retrieve.ts';
 
 /** As many fit the longest request line that is read (16 KB). */
 const MAX_FRAMES_ASKED = 5_000;
-/** A frame of so many stored bytes is held; a larger one is streamed. */
-const ONE_PIECE_BYTES = 1024 * 1024;
 
 /** GET of …/frames/{list}. */
 export function retrieveFrames(parts: FrameParts) {
@@ -72,48 +70,25 @@ export async function answerFrames(
   const disclosed = disclose(ctx, parts.disclosures, disclosure);
   if (!form.multipart) {
     const bytes = frameBytes(parts, object, image, number, form);
-    await stream(ctx, parts.log, { type: contentTypeOf(form), bytes, disclosed });
+    await stream(ctx, parts, { type: contentTypeOf(form), bytes, disclosed });
     return;
   }
   const url = `${instanceUrl(base, object)}/frames`;
-  if (numbers.length === 1 && ctx.method === 'GET' && storedLength(image, number) <= ONE_PIECE_BYTES) {
-    // What viewers ask for most: answered in one piece, without a stream.
-    const [bytes] = await Promise.all([heldBytes(frameBytes(parts, object, image, number, form)), disclosed]);
-    const part = { contentType: contentTypeOf(form), contentLocation: `${url}/${number}`, bytes };
-    const whole = wholeMultipart(form.mediaType, part);
-    ctx.status = 200;
-    ctx.body = whole.bytes;
-    ctx.set('Content-Type', whole.contentType);
-    return;
-  }
-  const { contentType, body } = writeMultipart(
-    form.mediaType,
-    framesAsParts(parts, object, image, numbers, form, url),
-  );
-  await stream(ctx, parts.log, { type: contentType, bytes: body, disclosed });
-}
-
-async function heldBytes(bytes: AsyncIterable<Uint8Array>): Promise<Uint8Array> {
-  const pieces: Uint8Array[] = [];
-  for await (const piece of bytes) pieces.push(piece);
-  return pieces.length === 1 ? pieces[0]! : Buffer.concat(pieces);
-}
-
-/** Each frame a part, named by its own URL. */
-async function* framesAsParts(
-  parts: FrameParts,
-  object: StoredObject,
-  image: LocatedFrames,
-  numbers: Iterable<number>,
-  form: FrameForm,
-  url: string,
-): AsyncGenerator<OutgoingPart> {
-  for (const number of numbers)
-    yield {
+  const each = numbers.map(
+    (one): OutgoingPart => ({
       contentType: contentTypeOf(form),
-      contentLocation: `${url}/${number}`,
-      body: frameBytes(parts, object, image, number, form),
-    };
+      contentLocation: `${url}/${one}`,
+      body: frameBytes(parts, object, image, one, form),
+      ...(form.bytes === 'stored' && { length: storedLength(image, one) }),
+    }),
+  );
+  const { contentType, body, length } = writeMultipart(form.mediaType, each);
+  await stream(ctx, parts, {
+    type: contentType,
+    ...(length !== undefined && { length }),
+    bytes: body,
+    disclosed,
+  });
 }
 
 function contentTypeOf(form: FrameForm): string {

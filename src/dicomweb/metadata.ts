@@ -50,7 +50,7 @@ export function retrieveMetadata(parts: RetrieveParts & { readonly packs: PackRe
     if (gzip) ctx.set('Content-Encoding', 'gzip');
     const described = describeInstances(parts, target);
     const bytes = gzip ? gzipped(described, base) : plain(described, base);
-    await stream(ctx, parts.log, { type, bytes, disclosed });
+    await stream(ctx, parts, { type, bytes, disclosed });
   };
 }
 

@@ -4,45 +4,46 @@
  */
 import { randomUUID } from 'node:crypto';
 
+const LINE_END = '\r\n';
+
 export interface OutgoingPart {
   readonly contentType: string;
   readonly contentLocation?: string;
   readonly body: AsyncIterable<Uint8Array>;
+  /** Of the body, where it is known before. */
+  readonly length?: number;
 }
 
 export interface MultipartBody {
   /** The Content-Type of the whole. */
   readonly contentType: string;
   readonly body: AsyncIterable<Uint8Array>;
+  /** Of the whole: when all parts are there, and each knows its own. */
+  readonly length?: number;
 }
 
 /** @param type media type of the parts, for the `type` parameter (RFC 2387 3.1) */
-export function writeMultipart(type: string, parts: AsyncIterable<OutgoingPart>): MultipartBody {
-  const boundary = `isocenter-${randomUUID()}`;
-  return {
-    contentType: multipartType(type, boundary),
-    body: bytesOf(parts, boundary),
-  };
-}
-
-/** A body of one part that is held: one piece, so that its length is known. */
-export function wholeMultipart(
+export function writeMultipart(
   type: string,
-  part: { readonly contentType: string; readonly contentLocation: string; readonly bytes: Uint8Array },
-): { contentType: string; bytes: Buffer } {
+  parts: AsyncIterable<OutgoingPart> | readonly OutgoingPart[],
+): MultipartBody {
   const boundary = `isocenter-${randomUUID()}`;
+  const length = Array.isArray(parts) ? lengthOf(parts, boundary) : undefined;
   return {
-    contentType: multipartType(type, boundary),
-    bytes: Buffer.concat([
-      partHeader('', boundary, part),
-      part.bytes,
-      Buffer.from(`\r\n--${boundary}--\r\n`, 'latin1'),
-    ]),
+    contentType: `multipart/related; type="${type}"; boundary="${boundary}"`,
+    body: bytesOf(parts, boundary),
+    ...(length !== undefined && { length }),
   };
 }
 
-const multipartType = (type: string, boundary: string): string =>
-  `multipart/related; type="${type}"; boundary="${boundary}"`;
+function lengthOf(parts: readonly OutgoingPart[], boundary: string): number | undefined {
+  let sum = ending(LINE_END, boundary).length;
+  for (const [index, part] of parts.entries()) {
+    if (part.length === undefined) return undefined;
+    sum += partHeader(index === 0 ? '' : LINE_END, boundary, part).length + part.length;
+  }
+  return sum;
+}
 
 function partHeader(
   lineEnd: string,
@@ -53,20 +54,26 @@ function partHeader(
   return Buffer.from(`${lineEnd}--${boundary}\r\nContent-Type: ${contentType}\r\n${location}\r\n`, 'latin1');
 }
 
-async function* bytesOf(parts: AsyncIterable<OutgoingPart>, boundary: string): AsyncGenerator<Uint8Array> {
+async function* bytesOf(
+  parts: AsyncIterable<OutgoingPart> | readonly OutgoingPart[],
+  boundary: string,
+): AsyncGenerator<Uint8Array> {
   // No empty line before the first boundary: dicomweb-client reads the boundary from the body's first line.
   let lineEnd = '';
   for await (const part of parts) {
     // Opened first: a body that cannot be read is still an answer with a status when it is the first.
     const body = part.body[Symbol.asyncIterator]();
     const first = await body.next();
-    yield partHeader(lineEnd, boundary, part);
     try {
+      yield partHeader(lineEnd, boundary, part);
       for (let next = first; !next.done; next = await body.next()) yield next.value;
     } finally {
       await body.return?.();
     }
-    lineEnd = '\r\n';
+    lineEnd = LINE_END;
   }
-  yield Buffer.from(`${lineEnd}--${boundary}--\r\n`, 'latin1');
+  yield ending(lineEnd, boundary);
 }
+
+const ending = (lineEnd: string, boundary: string): Buffer =>
+  Buffer.from(`${lineEnd}--${boundary}--\r\n`, 'latin1');

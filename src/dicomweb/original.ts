@@ -21,7 +21,7 @@ export function retrieveOriginal(parts: RetrieveParts) {
     await answerByRange(ctx, parts, {
       type: 'application/dicom',
       length: object.length,
-      bytes: (range) => parts.reader.read(object, range),
+      bytes: (range) => parts.reader.read(object, range, parts.buffers),
       disclosure: { channel: 'original', studyUid, seriesUid, sopUid, instances: 1 },
     });
   };

@@ -92,11 +92,11 @@ export function searchFor(parts: SearchParts, level: Level) {
     const pages = pagesOf(parts, query, ids, base, firstPage);
     if (type === DICOM_XML) {
       const { contentType, body } = writeMultipart(DICOM_XML, xmlParts(pages));
-      await stream(ctx, parts.log, { type: contentType, bytes: body });
+      await stream(ctx, parts, { type: contentType, bytes: body });
       return;
     }
     if (ids.length > PAGE) {
-      await stream(ctx, parts.log, { type, bytes: jsonList(pages) });
+      await stream(ctx, parts, { type, bytes: jsonList(pages) });
       return;
     }
     const text = `[${firstPage.map(dicomJsonText).join(',')}]`;

@@ -147,14 +147,14 @@ async function sendOne(
 ): Promise<void> {
   const contentType = type === HTML ? `${HTML}; charset=utf-8` : type;
   if (!multipart) {
-    await stream(ctx, parts.log, { type: contentType, bytes, disclosed });
+    await stream(ctx, parts, { type: contentType, bytes, disclosed });
     return;
   }
   async function* one(): AsyncGenerator<OutgoingPart> {
     yield { contentType, body: bytes };
   }
   const { contentType: whole, body } = writeMultipart(type, one());
-  await stream(ctx, parts.log, { type: whole, bytes: body, disclosed });
+  await stream(ctx, parts, { type: whole, bytes: body, disclosed });
 }
 
 interface Pictures {
@@ -203,7 +203,7 @@ export async function answerPictures(
     }
   }
   const { contentType, body } = writeMultipart(type, each());
-  await stream(ctx, parts.log, { type: contentType, bytes: body, disclosed });
+  await stream(ctx, parts, { type: contentType, bytes: body, disclosed });
 }
 
 /** All images of a study or series, in parts: of each its first frame, or as GIF the whole of it. */
@@ -238,7 +238,7 @@ async function answerAll(
     }
   }
   const { contentType, body } = writeMultipart(type, each());
-  await stream(ctx, parts.log, { type: contentType, bytes: body, disclosed });
+  await stream(ctx, parts, { type: contentType, bytes: body, disclosed });
 }
 
 async function pictureOfInstance(

@@ -26,6 +26,7 @@ import {
 import { type FrameParts, ofObject } from './frame-bytes.ts';
 import { type OutgoingPart, writeMultipart } from './multipart-writer.ts';
 import { chooseDicom, type DicomForm, type InstanceWay, instanceWay } from './negotiate.ts';
+import { openedAhead } from './opened-ahead.ts';
 
 type Params = { params: Record<string, string | undefined> };
 
@@ -56,15 +57,16 @@ export async function answerInstances(
   await disclose(ctx, parts.disclosures, { channel: 'wado', ...target, instances });
   if (object && !form.multipart) {
     const way = wayOf(object, form);
-    await stream(ctx, parts.log, {
+    await stream(ctx, parts, {
       type: contentTypeOf(object, way),
       ...(way === 'as-stored' && { length: object.length }),
       bytes: fileOf(parts, object, way),
     });
     return;
   }
-  const { contentType, body } = writeMultipart('application/dicom', partsOf(parts, target, form, base));
-  await stream(ctx, parts.log, { type: contentType, bytes: body });
+  const ahead = openedAhead(partsOf(parts, target, form, base), parts.buffers);
+  const { contentType, body } = writeMultipart('application/dicom', ahead);
+  await stream(ctx, parts, { type: contentType, bytes: body });
 }
 
 /** The instance of a path. @throws Failure 'not-found' */
@@ -149,7 +151,7 @@ async function* fileOf(
   way: InstanceWay,
 ): AsyncGenerator<Uint8Array> {
   if (way === 'as-stored') {
-    yield* parts.reader.read(object);
+    yield* parts.reader.read(object, undefined, parts.buffers);
     return;
   }
   if (way === 'decoded') {

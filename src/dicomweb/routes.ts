@@ -7,6 +7,7 @@ import type { Archive } from '../archive/archive.ts';
 import { createDisclosureLog } from '../archive/disclosure-log.ts';
 import { createObjectFinder } from '../archive/find-object.ts';
 import { createPackReader } from '../archive/header-pack-rows.ts';
+import { createPieceBuffers } from '../archive/object-store/piece-buffers.ts';
 import type { Log } from '../log.ts';
 import { createPixelWorkers, type PixelWorkers } from '../pixels/pixel-workers.ts';
 import { retrieveBulkData } from './bulk-data.ts';
@@ -44,6 +45,10 @@ export interface DicomwebDoor {
 
 /** Of all requests together; a single frame may be as large as frame-bytes.ts allows. */
 const HELD_FRAME_BYTES = 1024 ** 3;
+/** Buffers of each size that wait for their next use. */
+const KEPT_BUFFER_BYTES = 8 * 1024 * 1024;
+/** On their way to clients at once, over all requests, before each of them gets small pieces. */
+const PLENTY_BYTES = 64 * 1024 * 1024;
 /** Of STOW's metadata form, of all requests together. */
 const HELD_METADATA_BYTES = 96 * 1024 * 1024;
 /** Of headers that were asked for last: some 10,000 instances. */
@@ -62,6 +67,7 @@ export function createDicomwebRoutes({ archive, publicUrl, allowDelete, log }: D
     log,
     workers,
     budget: createByteBudget(HELD_FRAME_BYTES),
+    buffers: createPieceBuffers(KEPT_BUFFER_BYTES, PLENTY_BYTES),
     finder: createObjectFinder(database),
     disclosures: createDisclosureLog(database),
   };

@@ -13,6 +13,7 @@ import { createFileLayout, fileMode, folderMode } from './file-layout.ts';
 import { createFileStoreSync, type FileStoreSync } from './file-store-sync.ts';
 import { checkPrefix, checkRange, checkSmallRange, isKey, rangeOutside } from './object-key.ts';
 import type { ByteRange, ObjectSource, ObjectStore } from './object-store.ts';
+import type { PieceBuffers } from './piece-buffers.ts';
 import { verifiedBytes } from './verified-bytes.ts';
 
 export interface FileStore extends ObjectStore, FileStoreSync {
@@ -107,51 +108,58 @@ export function createFileStore(parts: { folder: string }): FileStore {
     }
   }
 
-  async function openObject(key: string): Promise<{ handle: FileHandle; length: number }> {
-    const handle = await openFile(key);
-    try {
-      const found = await handle.stat();
-      if (found.isFile()) return { handle, length: found.size };
-    } catch (thrown) {
-      await handle.close();
-      throw fileFailure(`read the object ${key}`, thrown);
-    }
-    await handle.close();
+  async function lengthOf(handle: FileHandle, key: string): Promise<number> {
+    const found = await handle.stat();
+    if (found.isFile()) return found.size;
     throw notInFolder(key);
   }
 
-  async function* read(key: string, range?: ByteRange): AsyncGenerator<Uint8Array> {
+  /** @throws Failure 'invalid' when the range does not lie inside the file */
+  async function checkInside(handle: FileHandle, key: string, range: ByteRange): Promise<void> {
+    const length = await lengthOf(handle, key);
+    if (range.offset + range.length > length) throw rangeOutside(key, range, length);
+  }
+
+  async function* read(key: string, range?: ByteRange, buffers?: PieceBuffers): AsyncGenerator<Uint8Array> {
     if (range) checkRange(range);
-    const { handle, length } = await openObject(key);
+    const handle = await openFile(key);
     try {
-      const { offset, length: wanted } = range ?? { offset: 0, length };
-      if (offset + wanted > length) throw rangeOutside(key, { offset, length: wanted }, length);
-      for (let done = 0; done < wanted; ) {
-        const chunk = Buffer.allocUnsafeSlow(Math.min(chunkLength, wanted - done));
-        await readFully(handle, key, chunk, offset + done);
-        done += chunk.length;
+      const { offset, length } = range ?? { offset: 0, length: await lengthOf(handle, key) };
+      const pieceBytes = (): number => buffers?.pieceBytes ?? chunkLength;
+      // What is read at once tells by itself that the file is too short; of more, nothing goes out before it is known.
+      if (range && (length > pieceBytes() || length === 0)) await checkInside(handle, key, range);
+      for (let done = 0; done < length; ) {
+        const wanted = Math.min(pieceBytes(), length - done);
+        const chunk = buffers?.take(wanted) ?? Buffer.allocUnsafeSlow(wanted);
+        if ((await fill(handle, chunk, offset + done)) < wanted) {
+          if (range) await checkInside(handle, key, range);
+          throw new Failure('unavailable', `The object ${key} became shorter while it was read.`);
+        }
+        done += wanted;
         yield chunk;
       }
     } catch (thrown) {
-      throw fileFailure(`read the object ${key}`, thrown);
+      throw isCode(thrown, 'EISDIR') ? notInFolder(key) : fileFailure(`read the object ${key}`, thrown);
     } finally {
       await handle.close();
     }
   }
 
   /** One read, and no question for the length first: frames are read this way, and each call is a trip through the thread pool. */
-  async function readRange(key: string, offset: number, length: number): Promise<Buffer> {
+  async function readRange(
+    key: string,
+    offset: number,
+    length: number,
+    buffers?: PieceBuffers,
+  ): Promise<Buffer> {
     const range = checkSmallRange(key, { offset, length });
     const handle = await openFile(key);
     try {
-      const bytes = Buffer.allocUnsafeSlow(length);
-      let done = 0;
-      for (let read = -1; done < length && read !== 0; done += read)
-        read = (await handle.read(bytes, done, length - done, offset + done)).bytesRead;
-      if (done < length || length === 0) {
-        const { size } = await handle.stat();
-        if (offset + length > size) throw rangeOutside(key, range, size);
-      }
+      const bytes = buffers?.take(length) ?? Buffer.allocUnsafeSlow(length);
+      const filled = await fill(handle, bytes, offset);
+      if (filled < length || length === 0) await checkInside(handle, key, range);
+      if (filled < length)
+        throw new Failure('unavailable', `The object ${key} became shorter while it was read.`);
       return bytes;
     } catch (thrown) {
       throw isCode(thrown, 'EISDIR') ? notInFolder(key) : fileFailure(`read the object ${key}`, thrown);
@@ -279,13 +287,12 @@ async function linkFile(key: string, source: ObjectSource, from: string, to: str
   }
 }
 
-async function readFully(handle: FileHandle, key: string, into: Buffer, offset: number): Promise<void> {
-  for (let done = 0; done < into.length; ) {
-    const { bytesRead } = await handle.read(into, done, into.length - done, offset + done);
-    if (bytesRead === 0)
-      throw new Failure('unavailable', `The object ${key} became shorter while it was read.`);
-    done += bytesRead;
-  }
+/** @returns how many bytes there were, no more than `into` holds */
+async function fill(handle: FileHandle, into: Buffer, offset: number): Promise<number> {
+  let done = 0;
+  for (let read = -1; done < into.length && read !== 0; done += read)
+    read = (await handle.read(into, done, into.length - done, offset + done)).bytesRead;
+  return done;
 }
 
 async function writeFile(key: string, source: ObjectSource, to: string): Promise<void> {

@@ -5,6 +5,7 @@
  * Every error thrown on purpose is a Failure: 'invalid' for a bad key or range, 'mismatch' for a source that is not
  * what it was announced to be, 'not-found', 'no-space', and 'unavailable' for whatever may work later.
  */
+import type { PieceBuffers } from './piece-buffers.ts';
 
 /** The bytes of one object, known before they are written. */
 export interface ObjectSource {
@@ -50,10 +51,13 @@ export interface ObjectStore {
   /** Makes objects put before durable: files and their folders are synced; S3 has nothing left to do. */
   sync(keys: readonly string[]): Promise<void>;
 
-  /** Bytes of an object in chunks, opened at the first pull; memory does not depend on the object's size. */
-  read(key: string, range?: ByteRange): AsyncIterable<Uint8Array>;
-  /** One small range as a Buffer; 'too-large' above `maximumRangeLength`. */
-  readRange(key: string, offset: number, length: number): Promise<Buffer>;
+  /**
+   * Bytes of an object in chunks, opened at the first pull; memory does not depend on the object's size.
+   * @param buffers where chunks may lie; whoever pulls them gives them back
+   */
+  read(key: string, range?: ByteRange, buffers?: PieceBuffers): AsyncIterable<Uint8Array>;
+  /** One small range as a Buffer, out of `buffers` as above; 'too-large' above `maximumRangeLength`. */
+  readRange(key: string, offset: number, length: number, buffers?: PieceBuffers): Promise<Buffer>;
   stat(key: string): Promise<{ length: number } | undefined>;
   /** All objects whose key begins with `prefix`, in no promised order (for reindex). */
   list(prefix?: string): AsyncIterable<StoredObject>;

@@ -9,6 +9,7 @@ import { Failure } from '../../failure.ts';
 import type { Log } from '../../log.ts';
 import { checkKey, checkPrefix, checkRange, checkSmallRange, isKey, rangeOutside } from './object-key.ts';
 import type { ByteRange, ObjectSource, ObjectStore } from './object-store.ts';
+import type { PieceBuffers } from './piece-buffers.ts';
 import { ensureBucket } from './s3-bucket.ts';
 import { createS3Client, type S3Connection } from './s3-client.ts';
 import { isAbsent, s3Failure } from './s3-failure.ts';
@@ -126,11 +127,21 @@ export function createS3Store(parts: S3StoreParts): ObjectStore {
     yield* [];
   }
 
-  async function readRange(key: string, offset: number, length: number): Promise<Buffer> {
+  async function readRange(
+    key: string,
+    offset: number,
+    length: number,
+    buffers?: PieceBuffers,
+  ): Promise<Buffer> {
     const range = checkSmallRange(key, { offset, length });
-    const chunks: Uint8Array[] = [];
-    for await (const chunk of read(key, range)) chunks.push(chunk);
-    return Buffer.concat(chunks, length);
+    const bytes = buffers?.take(length) ?? Buffer.allocUnsafeSlow(length);
+    let done = 0;
+    // A server that sends more than was asked for is refused by `read`, and writes nothing beyond these bytes.
+    for await (const chunk of read(key, range)) {
+      bytes.set(chunk.subarray(0, length - done), done);
+      done += chunk.length;
+    }
+    return bytes;
   }
 
   async function statObject(key: string): Promise<{ length: number } | undefined> {
