@@ -13,6 +13,8 @@ export interface DicomwebOptions {
   readonly without: readonly string[];
   /** Sizes of the index that is searched, smallest first. */
   readonly studies: readonly number[];
+  /** Seeded with the largest size before; searched instead of a new one. */
+  readonly index: string | undefined;
   /** Where series and data are written; the project's own disk when not given. */
   readonly folder: string | undefined;
 }
@@ -24,6 +26,7 @@ export const DICOMWEB_USAGE = `npm run bench -- dicomweb [options]
   --minutes N                no round and no index is begun later than this (10)
   --without NAME,…           leave servers out: orthanc, node, nginx
   --studies N,N              sizes of the index that QIDO searches (100000,1000000)
+  --index FOLDER             a folder that "bench seed" filled with the largest size: searched as it is, and sent to
   --folder FOLDER            disk to measure on (the project's storage folder)`;
 
 const MOST_ROUNDS = 50;
@@ -40,6 +43,7 @@ export function parseDicomwebOptions(args: readonly string[], servers: readonly 
       minutes: { type: 'string', default: '10' },
       without: { type: 'string', default: '' },
       studies: { type: 'string', default: '100000,1000000' },
+      index: { type: 'string' },
       folder: { type: 'string' },
     },
   });
@@ -52,6 +56,7 @@ export function parseDicomwebOptions(args: readonly string[], servers: readonly 
       .split(',')
       .map((text) => whole('--studies', text, MOST_STUDIES))
       .sort((left, right) => left - right),
+    index: values.index,
     folder: values.folder,
   };
 }

@@ -1,17 +1,20 @@
 /**
  * Writes seeded studies (seeded-study.ts) with their patients and series into an index, as the archive would have them:
- * the same columns made by the same code, the same triggers. Called by seed.ts and by web/qido.ts.
+ * the same columns made by the same code, the same triggers; a few of them with instances (fill-instances.ts).
+ * Called by seed.ts and by web/qido.ts.
  */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import pg from 'pg';
 import { studyColumns } from '../../src/archive/indexed-attributes.ts';
+import { fillInstances } from './fill-instances.ts';
+import { hasInstances } from './seeded-instances.ts';
 import { ISSUER, type SeededStudy, seededStudy } from './seeded-study.ts';
 
 const BATCH = 2000;
 /** Transactions at once: one for each of two cores. */
 const LANES = 2;
-const TABLES = ['patient', 'study', 'series', 'study_key', 'study_modality'];
+const TABLES = ['patient', 'study', 'series', 'study_key', 'study_modality', 'object', 'instance'];
 
 export interface Filling {
   /** From this number. */
@@ -47,7 +50,14 @@ export async function fill(
         const first = next;
         next = Math.min(to, first + BATCH);
         const studies = Array.from({ length: next - first }, (_, n) => seededStudy(first + n));
+        await client.query('begin');
         await insert(client, studies);
+        const whole = studies.filter((_, n) => hasInstances(first + n));
+        await fillInstances(
+          client,
+          whole.flatMap(({ series }) => series),
+        );
+        await client.query('commit');
         progress(studies.length);
       }
     } finally {
@@ -105,7 +115,6 @@ export async function tidy(database: pg.ClientConfig): Promise<void> {
 
 async function insert(client: pg.Client, studies: readonly SeededStudy[]): Promise<void> {
   const rows = studies.map((study) => ({ ...study, columns: studyColumns(study.attributes) }));
-  await client.query('begin');
   // In the order of their IDs: a patient at the edge of two batches must not lock two lanes into each other.
   await client.query(
     `insert into patient (patient_id, issuer) select distinct p, $2 from unnest($1::text[]) p order by 1
@@ -153,5 +162,4 @@ async function insert(client: pg.Client, studies: readonly SeededStudy[]): Promi
       series.map(({ instances }) => instances),
     ],
   );
-  await client.query('commit');
 }

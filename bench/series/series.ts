@@ -34,6 +34,8 @@ export interface Shape {
   readonly columns: number;
   /** Objects go to DICOM series of at most so many. */
   readonly perSeries: number;
+  /** Objects go to as many studies; to one when not given. */
+  readonly studies?: number;
 }
 
 const CT = { modality: 'CT', rows: 512, columns: 512, frames: 1 } as const;
@@ -117,7 +119,11 @@ export async function writeSeries(shape: Shape, folder: string): Promise<Series>
   return { title: shape.title, studyUid: studyUidOf(shape), objects: shape.objects, bytes, folders };
 }
 
-const studyUidOf = ({ title }: Shape): string => namedUid(`bench ${title} study`);
+/** @param index of the object, from 0 */
+function studyUidOf({ title, objects, studies = 1 }: Shape, index = 0): string {
+  const study = Math.floor((index * studies) / objects);
+  return namedUid(`bench ${title} study${study === 0 ? '' : ` ${study}`}`);
+}
 
 /** @param number from 1 */
 export const seriesUidOf = ({ title }: Shape, number: number): string =>
@@ -135,7 +141,7 @@ function writeObject(shape: Shape, index: number, path: string, noise: Noise): n
   const elements: Element[] = imageHeader({
     sopClassUid,
     sopInstanceUid,
-    studyUid: studyUidOf(shape),
+    studyUid: studyUidOf(shape, index),
     seriesUid: seriesUidOf(shape, seriesNumber),
     frameOfReferenceUid: namedUid(`bench ${title} frame of reference`),
     modality,

@@ -8,8 +8,7 @@ import { isocenter } from '../receivers/isocenter.ts';
 import type { Receiver } from '../receivers/receiver.ts';
 import { embeddedDatabase, fill, tidy } from '../seed/fill.ts';
 import { countProgress } from '../seed.ts';
-import { send } from '../send.ts';
-import { type Series, shapeOf, writeSeries } from '../series/series.ts';
+import { createArrivals, measureArrivals, tellArrivals } from './qido-arrivals.ts';
 import type { SearchTimes } from './qido-table.ts';
 import { percentile } from './results.ts';
 import { SEARCH_KEYS, type SearchKey, searchesFor, studyByChance } from './searches.ts';
@@ -18,45 +17,52 @@ import type { Stage } from './stage.ts';
 const SEARCHES = 400;
 /** Of one key, at most. */
 const SECONDS = 5;
-const SECONDS_WHILE_RECEIVING = 1;
 /** So many of each key at first, which nobody counts: the program is as warm for the small index as for the large one. */
 const WARM_UP = 100;
-/** What a modality sends meanwhile: series of 1,000 slices of 256×256, 130 MB each, written beforehand. */
-const SENT_SERIES = 12;
-const SENT = shapeOf('mr', 1);
 
 export interface QidoPlan {
   /** Sizes of the index, in studies, smallest first. */
   readonly studies: readonly number[];
+  /** A data folder that `bench seed` has filled with the largest of them, to be searched instead of a new one. */
+  readonly index: string | undefined;
   /** By performance.now(): no size is begun later. */
   readonly until: number;
 }
 
 /** Adds to `times` as it goes, so that what was measured is told when something fails. */
 export async function measureQido(stage: Stage, plan: QidoPlan, times: SearchTimes[]): Promise<void> {
-  const folder = join(stage.workspace, 'index');
-  await mkdir(folder);
+  const arrivals = await createArrivals(stage);
+  const folder = plan.index ?? join(stage.workspace, 'index');
+  await mkdir(folder, { recursive: true });
   const receiver = await isocenter.start(folder);
   try {
+    if (plan.index === undefined) await measureArrivals(stage, receiver, arrivals, 0);
     let seeded = 0;
-    for (const studies of plan.studies) {
+    for (const studies of plan.index === undefined ? plan.studies : plan.studies.slice(-1)) {
       if (performance.now() > plan.until)
         throw new Error(`The time is up: no index of ${studies} studies was made`);
-      const began = performance.now();
-      const database = embeddedDatabase(folder);
-      const progress = countProgress(studies - seeded);
-      await fill(database, { from: seeded, to: studies, signal: stage.signal, progress });
+      if (plan.index === undefined) await seedTo(stage, folder, seeded, studies);
       seeded = studies;
-      await tidy(database);
-      const seconds = (performance.now() - began) / 1000;
-      stage.progress(`An index of ${studies} studies was made in ${seconds.toFixed(0)} s`);
       await measureSearches(stage, receiver, studies, times);
     }
-    await whileReceiving(stage, receiver, seeded, times);
+    await measureArrivals(stage, receiver, arrivals, seeded);
+    tellArrivals(stage, arrivals);
+    await arrivals.whileSending(receiver, (isOver) =>
+      searchMeanwhile(stage, receiver, seeded, times, isOver),
+    );
   } finally {
     await receiver.stop();
-    await rm(folder, { recursive: true, force: true, maxRetries: 3 });
+    if (plan.index === undefined) await rm(folder, { recursive: true, force: true, maxRetries: 3 });
   }
+}
+
+async function seedTo(stage: Stage, folder: string, from: number, to: number): Promise<void> {
+  const began = performance.now();
+  const database = embeddedDatabase(folder);
+  await fill(database, { from, to, signal: stage.signal, progress: countProgress(to - from) });
+  await tidy(database);
+  const seconds = (performance.now() - began) / 1000;
+  stage.progress(`An index of ${to} studies was made in ${seconds.toFixed(0)} s`);
 }
 
 /** Every key at rest. */
@@ -71,7 +77,7 @@ async function measureSearches(
       atMost: WARM_UP,
       seconds: 2,
     });
-  for (const key of SEARCH_KEYS) times.push(await search(stage, receiver, key, studies, 'at rest', SECONDS));
+  for (const key of SEARCH_KEYS) times.push(await search(stage, receiver, key, studies));
 }
 
 async function search(
@@ -79,8 +85,6 @@ async function search(
   receiver: Receiver,
   key: SearchKey,
   studies: number,
-  when: SearchTimes['when'],
-  seconds: number,
 ): Promise<SearchTimes> {
   const requests = searchesFor(key, studies, SEARCHES);
   const url = receiver.url ?? '';
@@ -89,50 +93,41 @@ async function search(
   if (found === '') throw new Error(`QIDO by ${key.name} found nothing of an index of ${studies} studies`);
   if (key.exact && !found.includes(studyByChance(key, studies, 0).studyUid))
     throw new Error(`QIDO by ${key.name} did not find the study that has it`);
-  const { ms } = await load.run(url, requests.slice(1), { warmUp: 20, seconds, atMost: SEARCHES });
-  return {
-    key,
-    studies,
-    when,
-    requests: ms.length,
-    p50: percentile(ms, 0.5)!,
-    p99: percentile(ms, 0.99)!,
-  };
+  const { ms } = await load.run(url, requests.slice(1), { warmUp: 20, seconds: SECONDS, atMost: SEARCHES });
+  return timesOf(key, studies, 'at rest', ms);
 }
 
-/** Until the prepared series have been sent: what has not been searched for by then is not told. */
-async function whileReceiving(
-  stage: Stage,
+const timesOf = (
+  key: SearchKey,
+  studies: number,
+  when: SearchTimes['when'],
+  ms: readonly number[],
+): SearchTimes => ({
+  key,
+  studies,
+  when,
+  requests: ms.length,
+  p50: percentile(ms, 0.5)!,
+  p99: percentile(ms, 0.99)!,
+});
+
+/** All keys in turn, one search of each after the other, for as long as objects arrive. */
+async function searchMeanwhile(
+  { load }: Stage,
   receiver: Receiver,
   studies: number,
   times: SearchTimes[],
+  isOver: () => boolean,
 ): Promise<void> {
-  const waiting: Series[] = [];
-  for (let n = 0; n < SENT_SERIES; n++) {
-    stage.signal.throwIfAborted();
-    waiting.push(await writeSeries({ ...SENT, title: `web sent ${n}` }, join(stage.workspace, `sent-${n}`)));
+  const requests = SEARCH_KEYS.map((key) => searchesFor(key, studies, SEARCHES));
+  const ms = SEARCH_KEYS.map((): number[] => []);
+  for (let turn = 0; !isOver(); turn++) {
+    const round = requests.map((ofKey) => ofKey[turn % SEARCHES]!);
+    // Over one connection answers come in the order of the requests.
+    const outcome = await load.run(receiver.url ?? '', round, { atMost: round.length });
+    if (isOver()) break;
+    for (const [n, one] of outcome.ms.entries()) ms[n]!.push(one);
   }
-  let objects = 0;
-  let ended = false;
-  const began = performance.now();
-  const sending = (async () => {
-    for (let series = waiting.shift(); series !== undefined && !ended; series = waiting.shift()) {
-      await send(receiver, [[...series.folders]], stage.signal);
-      objects += series.objects;
-    }
-    ended = true;
-    stage.progress(
-      `${((objects / (performance.now() - began)) * 1000).toFixed(0)} objects a second were received beside the searches`,
-    );
-  })();
-  try {
-    for (const key of SEARCH_KEYS) {
-      const one = await search(stage, receiver, key, studies, 'while receiving', SECONDS_WHILE_RECEIVING);
-      if (ended) break;
-      times.push(one);
-    }
-  } finally {
-    ended = true;
-    await sending;
-  }
+  for (const [n, key] of SEARCH_KEYS.entries())
+    if (ms[n]!.length > 0) times.push(timesOf(key, studies, 'while receiving', ms[n]!));
 }

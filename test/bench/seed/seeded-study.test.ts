@@ -2,6 +2,7 @@
 import pg from 'pg';
 import { expect, it } from 'vitest';
 import { fill, tidy } from '../../../bench/seed/fill.ts';
+import { hasInstances } from '../../../bench/seed/seeded-instances.ts';
 import { seededStudy } from '../../../bench/seed/seeded-study.ts';
 import { SEARCH_KEYS, searchesFor, studyByChance } from '../../../bench/web/searches.ts';
 import { isUid } from '../../../src/dicom/uid.ts';
@@ -44,6 +45,13 @@ it('stands in an index so that every search of the bench finds it', async () => 
       'select (select count(*) from study_key) as keys, (select count(*) from patient) as patients',
     );
     expect(rows).toEqual([{ keys: String(STUDIES), patients: String((STUDIES / 5) * 2) }]);
+    const instances = Array.from({ length: STUDIES }, (_, n) =>
+      hasInstances(n) ? seededStudy(n).series : [],
+    )
+      .flat()
+      .reduce((sum, one) => sum + one.instances, 0);
+    const counted = await client.query('select count(*) from instance i join object o on o.id = i.object');
+    expect(counted.rows).toEqual([{ count: String(instances) }]);
     for (const key of SEARCH_KEYS) {
       const requests = searchesFor(key, STUDIES, 5);
       for (const [n, { path, headers }] of requests.entries()) {
