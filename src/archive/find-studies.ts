@@ -4,8 +4,16 @@
  * are settled before the first result leaves; found-attributes.ts then reads the results page by page.
  */
 import type { Queryable } from './database/database.ts';
-import type { Joined } from './match-columns.ts';
-import { conditionsOf } from './match-sql.ts';
+import {
+  isColumnOfText,
+  type Joined,
+  NAME_COLUMNS,
+  type NameColumn,
+  type Parameter,
+} from './match-columns.ts';
+import { isOfAnyRepresentation } from './match-names.ts';
+import { conditionsOf, PATIENT_NAME } from './match-sql.ts';
+import { hasWildcard } from './match-text.ts';
 
 export type Level = 'study' | 'series' | 'instance';
 
@@ -55,8 +63,8 @@ const TABLE: Readonly<Record<Level, string>> = { study: 'study_key', series: 'se
 const ID = { series: 'r.id', instance: 'i.id' } as const;
 
 /**
- * So many studies of a name are sorted sooner than the index of dates is read until enough of them were met. Postgres
- * cannot tell beforehand how many there are.
+ * So many studies of a name, or of a part of a text, are sorted sooner than the index of dates is read until enough of
+ * them were met. Postgres cannot tell beforehand how many there are.
  */
 const FEW = 8000;
 
@@ -68,7 +76,7 @@ export interface Matches {
 }
 
 export async function findMatches(db: Queryable, search: StudySearch): Promise<Matches> {
-  const few = isByName(search) ? await findFew(db, search) : undefined;
+  const few = isByPattern(search) ? await findFew(db, search) : undefined;
   if (few) return few;
   const { text, values } = searchSql(search);
   const { rows } = await db.query<{ id: number }>(text, values);
@@ -79,7 +87,7 @@ export async function findMatches(db: Queryable, search: StudySearch): Promise<M
 /** undefined when they are more than a few. */
 async function findFew(db: Queryable, search: StudySearch): Promise<Matches | undefined> {
   if (search.offset > FEW) return undefined;
-  const { text, values } = searchSql(search, 'newest of few');
+  const { text, values } = fewSql(search);
   const { rows } = await db.query<{ id: number; total: number }>(text, values);
   const total = rows[0]?.total ?? 0;
   if (total > FEW) return undefined;
@@ -89,8 +97,14 @@ async function findFew(db: Queryable, search: StudySearch): Promise<Matches | un
   };
 }
 
-const isByName = ({ level, criteria }: StudySearch): boolean =>
-  level === 'study' && criteria.some(({ path, match }) => path.length === 1 && match.kind === 'name');
+const isByPattern = ({ level, criteria }: StudySearch): boolean =>
+  level === 'study' &&
+  criteria.some(
+    ({ path, match }) =>
+      path.length === 1 &&
+      (match.kind === 'name' ||
+        (isColumnOfText(path[0]!) && match.kind === 'one-of' && match.values.some(hasWildcard))),
+  );
 
 /** How many matches stand behind those of findMatches; COUNTED + 1 for more than COUNTED. */
 export async function countRemaining(db: Queryable, search: StudySearch): Promise<number> {
@@ -109,15 +123,46 @@ export async function newestId(db: Queryable, level: Level): Promise<number> {
   return rows[0]!.id;
 }
 
-type Order = 'newest first' | 'newest of few' | 'any order';
+interface Parts {
+  readonly id: string;
+  /** The table that gives the order. */
+  readonly first: 'm' | 'k';
+  /** From FROM to the end of WHERE. */
+  readonly from: string;
+}
 
 /** The statement of a search: one row more than the limit, to tell whether it cut. Pure. */
 export function searchSql(
   search: StudySearch,
-  order: Order = 'newest first',
+  order: 'newest first' | 'any order' = 'newest first',
 ): { text: string; values: unknown[] } {
   const values: unknown[] = [];
-  const parameter = (value: unknown): string => `$${values.push(value)}`;
+  const parameter: Parameter = (value) => `$${values.push(value)}`;
+  const { id, first, from } = partsOf(search, parameter);
+  const by = order === 'any order' ? '' : ` order by ${orderOf(search.level, first)}`;
+  const text = `select ${id} as id ${from}${by} ${limitOf(search, parameter)}`;
+  return { text, values };
+}
+
+/** The same of a few studies, which are found in any order and then sorted. Their number is `total`. Pure. */
+function fewSql(search: StudySearch): { text: string; values: unknown[] } {
+  const values: unknown[] = [];
+  const parameter: Parameter = (value) => `$${values.push(value)}`;
+  // Each representation's own index has the order of answers, too; what may match any of them is asked of one by one.
+  const ofAny = search.criteria.some(
+    ({ path, match }) => path.length === 1 && path[0] === PATIENT_NAME && isOfAnyRepresentation(match),
+  );
+  const found = (ofAny ? NAME_COLUMNS : [undefined]).map((nameColumn) => {
+    const { first, from } = partsOf(search, parameter, nameColumn);
+    // The limit within keeps the order out of how the studies are found.
+    return `(select ${first}.study, ${first}.study_date, ${first}.study_time ${from} limit ${FEW + 1})`;
+  });
+  const text = `select few.study as id, count(*) over () as total from (${found.join(' union ')}) few
+    order by ${newest('few')} ${limitOf(search, parameter)}`;
+  return { text, values };
+}
+
+function partsOf(search: StudySearch, parameter: Parameter, nameColumn?: NameColumn): Parts {
   const joined: Joined = new Set();
   const conditions: string[] = [];
   if (search.studyUid !== undefined) {
@@ -125,27 +170,17 @@ export function searchSql(
     conditions.push(`s.study_uid = ${parameter(search.studyUid)}`);
   }
   if (search.seriesUid !== undefined) conditions.push(`r.series_uid = ${parameter(search.seriesUid)}`);
-  conditions.push(...conditionsOf(search, parameter, joined));
+  conditions.push(...conditionsOf(search, parameter, joined, nameColumn));
   const { level, upTo } = search;
   const first = joined.has('m') ? 'm' : 'k';
   const id = level === 'study' ? `${first}.study` : ID[level];
   if (upTo !== undefined) conditions.push(`${id} <= ${parameter(upTo)}`);
   const where = conditions.length === 0 ? '' : ` where ${conditions.join(' and ')}`;
-  const from = `from ${source(level, joined)}${where}`;
-  const limit = `limit ${parameter(search.limit + 1)} offset ${parameter(search.offset)}`;
-  switch (order) {
-    case 'any order':
-      return { text: `select ${id} as id ${from} ${limit}`, values };
-    case 'newest of few':
-      // The limit within keeps the order out of how the studies are found.
-      return {
-        text: `select few.study as id, count(*) over () as total from (select ${first}.study, ${first}.study_date, ${first}.study_time ${from} limit ${FEW + 1}) few order by ${newest('few')} ${limit}`,
-        values,
-      };
-    case 'newest first':
-      return { text: `select ${id} as id ${from} order by ${orderOf(level, first)} ${limit}`, values };
-  }
+  return { id, first, from: `from ${source(level, joined)}${where}` };
 }
+
+const limitOf = ({ limit, offset }: StudySearch, parameter: Parameter): string =>
+  `limit ${parameter(limit + 1)} offset ${parameter(offset)}`;
 
 /** Newest study first, as a reading list wants it; the ids make the order one order. */
 function orderOf(level: Level, first: 'm' | 'k'): string {

@@ -15,7 +15,12 @@ export interface Asking {
   readonly search: StudySearch;
   readonly parameter: Parameter;
   readonly joined: Joined;
+  /** The one column that a pattern for any representation of the patient's name is asked of; all when not given. */
+  readonly nameColumn?: NameColumn | undefined;
 }
+
+export const NAME_COLUMNS = ['k.name_alphabetic', 'k.name_ideographic', 'k.name_phonetic'] as const;
+export type NameColumn = (typeof NAME_COLUMNS)[number];
 
 export const MODALITY = '00080060';
 export const MODALITIES_IN_STUDY = '00080061';
@@ -39,6 +44,8 @@ const COLUMNS: Readonly<Record<string, string>> = {
   '00080018': 'i.sop_uid',
   '00080016': 'i.sop_class',
 };
+/** PatientID AccessionNumber StudyID StudyDescription */
+const TEXTS: ReadonlySet<string> = new Set(['00100020', '00080050', '00200010', '00081030']);
 export const LEVELS: readonly Level[] = ['study', 'series', 'instance'];
 const ALIAS: Readonly<Record<Level, string>> = { study: 's', series: 'r', instance: 'i' };
 
@@ -51,6 +58,9 @@ export function levelOfAttribute(tag: string): Level | undefined {
   if (SERIES_LEVEL.has(tag)) return 'series';
   return INSTANCE_LEVEL.has(tag) ? 'instance' : undefined;
 }
+
+/** Text as it is kept in a column of study_key, whose parts have an index (0010_search.sql). */
+export const isColumnOfText = (tag: string): boolean => TEXTS.has(tag);
 
 /** How far below the study the criterion is kept. */
 export function depthOf({ path }: Criterion): number {

@@ -4,10 +4,9 @@
  */
 import { foldPersonName, searchedWords } from '../dicom/person-name.ts';
 import type { Match } from './find-studies.ts';
-import { type Asking, column, type Parameter } from './match-columns.ts';
+import { type Asking, column, NAME_COLUMNS, type Parameter } from './match-columns.ts';
 import { likePattern } from './match-text.ts';
 
-const NAME_COLUMNS = ['k.name_alphabetic', 'k.name_ideographic', 'k.name_phonetic'] as const;
 const REPRESENTATIONS = ['Alphabetic', 'Ideographic', 'Phonetic'] as const;
 
 /**
@@ -25,6 +24,7 @@ export function patientName(match: Match, asking: Asking): string {
   const groups = match.pattern.split('=').slice(0, 3);
   if (groups.length === 1) {
     const pattern = parameter(likePattern(foldPersonName(groups[0]!)));
+    if (asking.nameColumn !== undefined) return `${asking.nameColumn} like ${pattern}`;
     return `(${NAME_COLUMNS.map((name) => `${name} like ${pattern}`).join(' or ')})`;
   }
   const tests = groups.flatMap((group, index) =>
@@ -35,20 +35,34 @@ export function patientName(match: Match, asking: Asking): string {
   return tests.length === 0 ? 'true' : `(${tests.join(' and ')})`;
 }
 
-/** @param list SQL of an array of folded representations */
-export function onRepresentations(list: string, match: Match, parameter: Parameter): string {
-  if (match.kind === 'empty') return `${list} = '{}'`;
+/** A pattern that each of the representations may match, and each has an index for. */
+export const isOfAnyRepresentation = (match: Match): boolean =>
+  match.kind === 'name' &&
+  !match.pattern.includes('=') &&
+  !(match.fuzzy && searchedWords(match.pattern).length > 0);
+
+/**
+ * Representations of the referrer stand in one text, parted by "=". What each test finds stands somewhere in that text,
+ * which the index of parts of texts finds first.
+ */
+export function referrer(match: Match, asking: Asking): string {
+  const { parameter } = asking;
+  const text = column('referrer', asking);
+  const list = `string_to_array(${text}, '=')`;
+  if (match.kind === 'empty') return `${text} = ''`;
   if (match.kind !== 'name') throw new Error('a name is matched by a name');
+  const somewhere = (pattern: string): string => `${text} like ${parameter(`%${pattern}%`)}`;
   const words = match.fuzzy ? searchedWords(match.pattern) : [];
   if (words.length > 0)
-    return `(${words.map((word) => `array_to_string(${list}, ' ') ~ ${parameter(`(^|[-=.,' ])${word}`)}`).join(' and ')})`;
+    return `(${words.map((word) => `${somewhere(likePattern(word))} and array_to_string(${list}, ' ') ~ ${parameter(`(^|[-=.,' ])${word}`)}`).join(' and ')})`;
   const groups = match.pattern.split('=').slice(0, 3);
   const tests = groups.flatMap((group, index) => {
     if (group.trim() === '') return [];
-    const pattern = parameter(likePattern(foldPersonName(group)));
+    const pattern = likePattern(foldPersonName(group));
+    const value = parameter(pattern);
     return groups.length === 1
-      ? [`exists (select 1 from unnest(${list}) g(v) where g.v like ${pattern})`]
-      : [`(${list})[${index + 1}] like ${pattern}`];
+      ? [somewhere(pattern), `exists (select 1 from unnest(${list}) g(v) where g.v like ${value})`]
+      : [somewhere(pattern), `(${list})[${index + 1}] like ${value}`];
   });
   return tests.length === 0 ? 'true' : `(${tests.join(' and ')})`;
 }

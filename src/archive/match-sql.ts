@@ -16,14 +16,15 @@ import {
   LEVELS,
   MODALITIES_IN_STUDY,
   MODALITY,
+  type NameColumn,
   type Parameter,
   SOP_CLASSES_IN_STUDY,
 } from './match-columns.ts';
 import { dateAndTime, datePairs, onMoment } from './match-dates.ts';
-import { onNames, onRepresentations, patientName } from './match-names.ts';
+import { onNames, patientName, referrer } from './match-names.ts';
 import { hasWildcard, onText } from './match-text.ts';
 
-const PATIENT_NAME = '00100010';
+export const PATIENT_NAME = '00100010';
 const REFERRER = '00080090';
 /** Its column holds text folded by foldPersonName, so that a search folds alike. */
 const DESCRIPTION = '00081030';
@@ -32,8 +33,13 @@ const DESCRIPTION = '00081030';
  * The conditions of the search's criteria. A criterion of a lower level holds where one series, or instance, below
  * meets all criteria of that kind.
  */
-export function conditionsOf(search: StudySearch, parameter: Parameter, joined: Joined): string[] {
-  const asking: Asking = { search, parameter, joined };
+export function conditionsOf(
+  search: StudySearch,
+  parameter: Parameter,
+  joined: Joined,
+  nameColumn?: NameColumn,
+): string[] {
+  const asking: Asking = { search, parameter, joined, nameColumn };
   const criteria = withModalities(search);
   const depth = LEVELS.indexOf(search.level);
   const here = criteria.filter((one) => depthOf(one) <= depth);
@@ -110,8 +116,7 @@ function statement({ path, vr, match }: Criterion, asking: Asking): string {
         : 'false';
     }
     if (tag === PATIENT_NAME) return patientName(match, asking);
-    if (tag === REFERRER)
-      return onRepresentations(`string_to_array(${column('referrer', asking)}, '=')`, match, parameter);
+    if (tag === REFERRER) return referrer(match, asking);
     if (tag === DESCRIPTION) return onText(column('description', asking), folded(match), parameter);
     const kept = columnOf(tag, asking);
     if (kept !== undefined) return onText(kept, asKept(match), parameter);

@@ -61,4 +61,65 @@ describe('a search by name', () => {
     });
     expect((await findMatches(db.database, search)).ids).toEqual(await expected('rare', 7, 0));
   });
+
+  it('whose representations are alike is one result', async () => {
+    await withStudy(
+      { patient_name: 'kim minsu=kim minsu=kim minsu', name_words: ['kim', 'minsu'] },
+      async (id) => {
+        const found = await findMatches(db.database, byName('kim*'));
+        expect(found).toEqual({ ids: [id], remaining: 0 });
+      },
+    );
+  });
+
+  it.each(['王*', '*小东', 'おう*'])('%s is asked of every representation', async (pattern) => {
+    await withStudy({ patient_name: 'wang xiaodong=王 小东=おう しょうとう' }, async (id) => {
+      expect((await findMatches(db.database, byName(pattern))).ids).toEqual([id]);
+    });
+  });
 });
+
+describe('a search for a part of a text', () => {
+  const byText = (tag: string, pattern: string): StudySearch => ({
+    ...byName(''),
+    criteria: [{ path: [tag], vr: 'LO', match: { kind: 'one-of', values: [pattern] } }],
+  });
+
+  it.each([
+    ['00100020', '*N4-7*', { patient_id: 'KLIN4-711' }],
+    ['00080050', 'A_%*9', { accession_number: 'A_%0049' }],
+    ['00200010', '*x?z', { study_id: '77xyz' }],
+    ['00081030', '*SCHÄDEL*', { description: 'ct schadel nativ' }],
+  ])('%s %s finds the one', async (tag, pattern, columns) => {
+    await withStudy(columns, async (id) => {
+      expect(await findMatches(db.database, byText(tag, pattern))).toEqual({ ids: [id], remaining: 0 });
+    });
+  });
+
+  it('that most have gives the newest', async () => {
+    await db.database.query("update study set description = 'thorax p.a.'");
+    const search = byText('00081030', '*RAX*');
+    const found = await findMatches(db.database, search);
+    expect(found.ids).toEqual(await expected('', 7, 0));
+    expect(found.remaining).toBe('some');
+    expect(await countRemaining(db.database, search)).toBe(COUNTED + 1);
+  });
+});
+
+/** Beside the others, while `work` runs. */
+async function withStudy(
+  columns: Record<string, string | string[]>,
+  work: (id: number) => Promise<void>,
+): Promise<void> {
+  const names = Object.keys(columns);
+  const { rows } = await db.database.query<{ id: number }>(
+    `insert into study (study_uid, patient, attributes, instance_count, ${names.join()})
+     select '2.1', id, '{}', 1, ${names.map((_, n) => `$${n + 1}`).join()} from patient returning id`,
+    Object.values(columns),
+  );
+  try {
+    await work(rows[0]!.id);
+  } finally {
+    await db.database.query('delete from study where id = $1', [rows[0]!.id]);
+  }
+}
