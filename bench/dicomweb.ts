@@ -3,10 +3,6 @@
  * for frames, a bare Node server and nginx with the same bytes as files; all in the same run, in alternating order.
  * Called by run.ts. Prints progress to stderr, the table to stdout; removes everything it wrote.
  */
-import { statfsSync } from 'node:fs';
-import { mkdir, mkdtemp, rm } from 'node:fs/promises';
-import { join, resolve } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { findPeer, missing } from '../test/support/peers.ts';
 import { parseDicomwebOptions } from './dicomweb-options.ts';
 import { describeMachine } from './machine.ts';
@@ -23,10 +19,10 @@ import { CT_SERIES, MULTI_FRAME, type SentSeries } from './web/shapes.ts';
 import { inTurn, makeSeries, type Stage, sendTo, startArchive } from './web/stage.ts';
 import { WEB_LEGEND, webTable } from './web/web-table.ts';
 import { measureWholeSeries } from './web/whole-series.ts';
+import { openWorkspace } from './workspace.ts';
 
 /** The series three times (files, two archives), the journal, the frames as files, and the reserve that Isocenter keeps. */
 const NEEDED_BYTES = 8e9;
-const DATA_FOLDER = fileURLToPath(new URL('../storage/data', import.meta.url));
 
 /** @returns the exit code: 0 also when slow, 1 when something is void or it was interrupted */
 export async function dicomweb(args: readonly string[]): Promise<number> {
@@ -44,25 +40,20 @@ export async function dicomweb(args: readonly string[]): Promise<number> {
     });
   const archiveKinds = here(ARCHIVES);
   const fileServerKinds = options.parts.includes('frames') ? here(FILE_SERVERS) : [];
-  const parent = resolve(options.folder ?? DATA_FOLDER);
-  await mkdir(parent, { recursive: true });
-  const { bavail, bsize } = statfsSync(parent);
-  if (bavail * bsize < NEEDED_BYTES)
-    throw new Error(`${parent} has less than ${NEEDED_BYTES / 1e9} GB free; name another disk with --folder`);
-  const workspace = await mkdtemp(join(parent, 'bench-'));
-  const interrupted = new AbortController();
-  const interrupt = (): void => interrupted.abort(new Error('interrupted'));
-  // Heard until the end: timeout(1) and npm both pass a signal on, and the second must not cut the cleaning up.
-  process.on('SIGINT', interrupt).on('SIGTERM', interrupt);
+  const workspace = await openWorkspace(options.folder, NEEDED_BYTES);
+  const { signal } = workspace;
 
   const kinds = [...archiveKinds, ...fileServerKinds];
-  const about = [...describeMachine(parent), ...kinds.map(({ name, command }) => `${name}: ${command}`)];
+  const about = [
+    ...describeMachine(workspace.path),
+    ...kinds.map(({ name, command }) => `${name}: ${command}`),
+  ];
   progress(about.join('\n'));
   const results = createResults();
   const stage: Stage = {
-    workspace,
-    signal: interrupted.signal,
-    load: startLoad(interrupted.signal),
+    workspace: workspace.path,
+    signal,
+    load: startLoad(signal),
     results,
     archives: [],
     fileServers: [],
@@ -74,7 +65,7 @@ export async function dicomweb(args: readonly string[]): Promise<number> {
   try {
     const until = performance.now() + options.minutes * 60_000;
     if (options.parts.some((part) => part !== 'qido')) {
-      for (const kind of archiveKinds) stage.archives.push(await startArchive(kind, workspace));
+      for (const kind of archiveKinds) stage.archives.push(await startArchive(kind, workspace.path));
       await measureAll(stage, { ...options, until, fileServerKinds });
     }
     if (options.parts.includes('qido')) {
@@ -84,16 +75,15 @@ export async function dicomweb(args: readonly string[]): Promise<number> {
   } catch (thrown) {
     stopped = thrown;
   } finally {
-    process.off('SIGINT', interrupt).off('SIGTERM', interrupt);
     await stopAll(stage);
     await stage.load.stop();
-    await rm(workspace, { recursive: true, force: true, maxRetries: 3 });
+    await workspace.remove();
   }
   console.log(`\n${about.map((line) => `    ${line}`).join('\n')}`);
   if (results.figures.length > 0) console.log(`\n${webTable(results, kinds)}\n\n${WEB_LEGEND}`);
   if (searchTimes.length > 0) console.log(`\n${qidoTable(searchTimes)}\n\n${QIDO_LEGEND}`);
   for (const fault of results.faults) console.log(`VOID: ${fault}`);
-  if (stopped && !interrupted.signal.aborted) throw stopped;
+  if (stopped && !signal.aborted) throw stopped;
   return stopped || results.faults.length > 0 ? 1 : 0;
 }
 

@@ -3,10 +3,8 @@
  * DCMTK's storescp, Orthanc and a bare Node reader, in the same run on the same disk, in alternating order.
  * Called by run.ts. Prints progress to stderr, the table to stdout; removes everything it wrote.
  */
-import { statfsSync } from 'node:fs';
-import { mkdir, mkdtemp, rm } from 'node:fs/promises';
-import { join, resolve } from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { rm } from 'node:fs/promises';
+import { join } from 'node:path';
 import { findPeer, missing } from '../test/support/peers.ts';
 import { describeMachine } from './machine.ts';
 import { measure, type Run } from './measure.ts';
@@ -19,15 +17,13 @@ import { storescp } from './receivers/storescp.ts';
 import { SEND_COMMAND } from './send.ts';
 import { type Series, shapeOf, writeSeries } from './series/series.ts';
 import { LEGEND, markdownTable, type Row } from './table.ts';
+import { openWorkspace } from './workspace.ts';
 
 const RECEIVERS: readonly ReceiverKind[] = [isocenter, storescp, reader, orthanc];
 /** It takes many times as long as the others, and its times vary little. */
 const ORTHANC_RUNS = 3;
 /** A series of 1 GB, beside it the journal and the store (or what storescp writes), the reserve that Isocenter keeps. */
 const NEEDED_BYTES = 8e9;
-
-/** storage/data is ignored by git and stands on the disk a user's data stands on. */
-const DATA_FOLDER = fileURLToPath(new URL('../storage/data', import.meta.url));
 
 type MutableRow = Omit<Row, 'runs'> & { runs: Run[] };
 
@@ -42,31 +38,31 @@ export async function receive(args: readonly string[]): Promise<number> {
     if (kind.missing) progress(`Left out: ${kind.missing}`);
     return !kind.missing;
   });
-  const parent = resolve(options.folder ?? DATA_FOLDER);
-  await mkdir(parent, { recursive: true });
-  const { bavail, bsize } = statfsSync(parent);
-  if (bavail * bsize < NEEDED_BYTES)
-    throw new Error(`${parent} has less than ${NEEDED_BYTES / 1e9} GB free; name another disk with --folder`);
-  const workspace = await mkdtemp(join(parent, 'bench-'));
-  const interrupted = new AbortController();
-  const interrupt = (): void => interrupted.abort(new Error('interrupted'));
-  // Heard until the end: timeout(1) and npm both pass a signal on, and the second must not cut the cleaning up.
-  process.on('SIGINT', interrupt).on('SIGTERM', interrupt);
+  const workspace = await openWorkspace(options.folder, NEEDED_BYTES);
+  const { signal } = workspace;
 
   const until = performance.now() + options.minutes * 60_000;
   const rows: MutableRow[] = [];
-  const about = [...describeMachine(parent), `Sender: ${SEND_COMMAND}`, ...kinds.map(commandLine)];
+  const about = [...describeMachine(workspace.path), `Sender: ${SEND_COMMAND}`, ...kinds.map(commandLine)];
   progress(about.join('\n'));
   let stopped: unknown;
   try {
-    const signal = interrupted.signal;
-    const warmUp = await writeSeries(shapeOf('warm-up', 1), join(workspace, 'warm-up'));
+    const warmUp = await writeSeries(shapeOf('warm-up', 1), join(workspace.path, 'warm-up'));
     for (const name of options.series) {
       for (const associations of options.associations) {
-        const folder = join(workspace, 'series');
+        const folder = join(workspace.path, 'series');
         const series = await writeSeries(shapeOf(name, associations), folder);
         await measureAll(
-          { kinds, series, warmUp, associations, workspace, signal, runs: options.runs, until },
+          {
+            kinds,
+            series,
+            warmUp,
+            associations,
+            workspace: workspace.path,
+            signal,
+            runs: options.runs,
+            until,
+          },
           rows,
         );
         await rm(folder, { recursive: true });
@@ -75,11 +71,10 @@ export async function receive(args: readonly string[]): Promise<number> {
   } catch (thrown) {
     stopped = thrown;
   } finally {
-    process.off('SIGINT', interrupt).off('SIGTERM', interrupt);
-    await rm(workspace, { recursive: true, force: true, maxRetries: 3 });
+    await workspace.remove();
   }
   console.log(`\n${about.map((line) => `    ${line}`).join('\n')}\n\n${markdownTable(rows)}\n\n${LEGEND}`);
-  if (stopped && !interrupted.signal.aborted) throw stopped;
+  if (stopped && !signal.aborted) throw stopped;
   return stopped || rows.some(({ runs }) => runs.some(isVoid)) ? 1 : 0;
 }
 

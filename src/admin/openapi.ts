@@ -3,7 +3,7 @@
  * says of it. A route nobody described is listed all the same; a test fails on it.
  */
 import type Router from '@koa/router';
-import { type ParameterText, ROUTE_DESCRIPTIONS } from './route-descriptions.ts';
+import { type ParameterText, ROUTE_DESCRIPTIONS, type RouteText } from './route-descriptions.ts';
 
 export interface MountedRoute {
   method: string;
@@ -46,14 +46,9 @@ export function openApi(routers: readonly Router[], version: string): object {
       tags: [text?.tag ?? 'other'],
       summary: text?.summary ?? '',
       ...(parameters.length > 0 && { parameters }),
-      ...(text?.body && {
-        requestBody: { required: true, content: { [text.body]: { schema: {} } } },
-      }),
+      ...(text?.body && { requestBody: { required: true, content: content(text.body) } }),
       responses: {
-        [text?.status ?? 200]: {
-          description: text?.answer ?? 'OK',
-          ...(text?.type !== null && { content: { [text?.type ?? 'application/json']: { schema: {} } } }),
-        },
+        ...answers(text),
         default: {
           description: 'A fault, in words',
           content: { 'application/json': { schema: { $ref: '#/components/schemas/Fault' } } },
@@ -75,6 +70,21 @@ export function openApi(routers: readonly Router[], version: string): object {
       },
     },
   };
+}
+
+function answers({
+  status = 200,
+  answer = 'OK',
+  type = 'application/json',
+  also = {},
+}: Partial<RouteText> = {}) {
+  const of = type === null ? {} : { content: content(type) };
+  const descriptions = Object.entries({ [status]: answer, ...also });
+  return Object.fromEntries(descriptions.map(([code, description]) => [code, { description, ...of }]));
+}
+
+function content(types: string | readonly string[]): object {
+  return Object.fromEntries([types].flat().map((type) => [type, { schema: {} }]));
 }
 
 function queryParameter(name: string, text: ParameterText): object {

@@ -11,13 +11,15 @@ export interface RouteText {
   tag: 'administration' | 'routing' | 'EHR' | 'FHIR' | 'DICOMweb';
   summary: string;
   query?: Record<string, ParameterText>;
-  /** Media type of the request's body. */
-  body?: string;
+  /** Media types of the request's body. */
+  body?: string | readonly string[];
   /** Default 200. */
   status?: number;
   answer?: string;
-  /** Media type of the answer; default application/json, null for none. */
-  type?: string | null;
+  /** Media types of the answer; default application/json, null for none. */
+  type?: string | readonly string[] | null;
+  /** Other statuses whose answers are of the same media type. */
+  also?: Readonly<Record<number, string>>;
 }
 
 const PAGE: Record<string, ParameterText> = {
@@ -57,13 +59,24 @@ const qido = (what: string): RouteText => ({
     fuzzymatching: { description: 'Whether names match word by word', type: 'boolean' },
     emptyvaluematching: { description: 'Whether "" means an empty value', type: 'boolean' },
   },
-  type: 'application/dicom+json',
+  type: ['application/dicom+json', 'multipart/related; type="application/dicom+xml"'],
 });
+
+/** The XML form of PS3.18 10.5.2 is not taken (415). */
+const STOW_BODIES = [
+  'multipart/related; type="application/dicom"',
+  'multipart/related; type="application/dicom+json"',
+];
 
 const stow = (summary: string): RouteText => ({
   tag: 'DICOMweb',
   summary: `${summary} (STOW-RS, PS3.18 10.5)`,
-  body: 'multipart/related; type="application/dicom"',
+  body: STOW_BODIES,
+  answer: 'All are stored',
+  also: {
+    202: 'Some are stored, or all and one of them with a warning: a reason for each',
+    409: 'None is stored: a reason for each',
+  },
   type: 'application/dicom+json',
 });
 

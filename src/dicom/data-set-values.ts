@@ -4,7 +4,7 @@
  */
 
 import { decodeText } from './charset.ts';
-import type { DataSet, Element } from './data-set.ts';
+import type { DataSet, Element } from './element.ts';
 import { trimSpaces } from './padding.ts';
 
 /** VRs whose value is one text even when it holds backslashes (PS3.5 6.2). */

@@ -7,6 +7,7 @@
 import { attribute, label } from './attributes.ts';
 import { characterSetOf } from './charset.ts';
 import { inflateHead } from './deflated.ts';
+import type { DataSet, Element } from './element.ts';
 import {
   DOUBLE_FLOAT_PIXEL_DATA,
   FLOAT_PIXEL_DATA,
@@ -30,38 +31,7 @@ import {
 import { transferSyntax } from './transfer-syntax.ts';
 
 export { elementAt, int, number, text, texts } from './data-set-values.ts';
-
-export interface Element {
-  /** Eight hex digits. */
-  readonly tag: string;
-  /**
-   * As written; by the dictionary in Implicit VR and where UN is written, 'UN' where that does not know the tag.
-   * UN of undefined length is 'SQ'.
-   */
-  readonly vr: string;
-  /** A view on the value's bytes; empty for sequences and fragments. */
-  readonly value: Uint8Array;
-  readonly items?: DataSet[];
-  /** Encapsulated values only: views on the items, the Basic Offset Table first. */
-  readonly fragments?: Uint8Array[];
-  /** Where its header begins, in bytes from the start of the data set. */
-  readonly start: number;
-  /** Its first value byte. */
-  readonly offset: number;
-  /** Value bytes as they lie there, delimitation items included; the next element begins at offset + length. */
-  readonly length: number;
-}
-
-export interface DataSet {
-  /** In the order of the bytes; of a repeated element the first, as in the header scan. */
-  readonly elements: ReadonlyMap<string, Element>;
-  /** Byte order of the numbers in the values. */
-  readonly bigEndian: boolean;
-  /** Defined terms of (0008,0005), inherited by items; undefined is the default repertoire. */
-  readonly characterSet: string[] | undefined;
-  /** On the root only: one sentence without patient data. */
-  readonly fault?: string;
-}
+export type { DataSet, Element } from './element.ts';
 
 export interface ParseOptions {
   /** End before (Float, Double Float) Pixel Data at the root; it is not in the tree then. */

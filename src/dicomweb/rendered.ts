@@ -153,8 +153,7 @@ async function sendOne(
   async function* one(): AsyncGenerator<OutgoingPart> {
     yield { contentType, body: bytes };
   }
-  const { contentType: whole, body } = writeMultipart(type, one());
-  await stream(ctx, parts, { type: whole, bytes: body, disclosed });
+  await sendParts(ctx, parts, type, one(), disclosed);
 }
 
 interface Pictures {
@@ -198,12 +197,11 @@ export async function answerPictures(
   const url = `${instanceUrl(serviceUrl(ctx, parts.publicUrl), object)}/frames`;
   async function* each(): AsyncGenerator<OutgoingPart> {
     for (const number of numbers) {
-      const body = pieces(() => picture(parts, object, image, number, { type, query }));
-      yield { contentType: type, contentLocation: `${url}/${number}/rendered`, body };
+      const make = () => picture(parts, object, image, number, { type, query });
+      yield picturePart(type, `${url}/${number}`, make);
     }
   }
-  const { contentType, body } = writeMultipart(type, each());
-  await stream(ctx, parts, { type: contentType, bytes: body, disclosed });
+  await sendParts(ctx, parts, type, each(), disclosed);
 }
 
 /** All images of a study or series, in parts: of each its first frame, or as GIF the whole of it. */
@@ -233,12 +231,11 @@ async function answerAll(
     for await (const object of eachStoredObject(parts.database, target)) {
       // Reports, documents, video: there is no picture of them.
       if (!object.pixel || !isDecodable(object.transferSyntax)) continue;
-      const body = pieces(() => pictureOfInstance(parts, object, type, query));
-      yield { contentType: type, contentLocation: `${instanceUrl(base, object)}/rendered`, body };
+      const make = () => pictureOfInstance(parts, object, type, query);
+      yield picturePart(type, instanceUrl(base, object), make);
     }
   }
-  const { contentType, body } = writeMultipart(type, each());
-  await stream(ctx, parts, { type: contentType, bytes: body, disclosed });
+  await sendParts(ctx, parts, type, each(), disclosed);
 }
 
 async function pictureOfInstance(
@@ -255,8 +252,23 @@ async function pictureOfInstance(
   return picture(parts, object, image, 1, { type, query });
 }
 
-async function* pieces(made: () => Promise<Uint8Array>): AsyncGenerator<Uint8Array> {
-  yield await made();
+/** @param resource the URL of what is rendered */
+function picturePart(type: PictureType, resource: string, make: () => Promise<Uint8Array>): OutgoingPart {
+  async function* made(): AsyncGenerator<Uint8Array> {
+    yield await make();
+  }
+  return { contentType: type, contentLocation: `${resource}/rendered`, body: made() };
+}
+
+async function sendParts(
+  ctx: Context,
+  parts: FrameParts,
+  type: string,
+  each: AsyncIterable<OutgoingPart>,
+  disclosed: Promise<void>,
+): Promise<void> {
+  const { contentType, body } = writeMultipart(type, each);
+  await stream(ctx, parts, { type: contentType, bytes: body, disclosed });
 }
 
 function disclosureOf({ studyUid, seriesUid, sopUid }: StoredObject) {

@@ -1,6 +1,7 @@
 /**
- * One association that we open (PS3.8 9.2), for forwarding and the CLI: what it is asked and what it answers.
- * requestor.ts is the association itself; object bytes come as an AsyncIterable and leave by outbound-store.ts.
+ * Opens an association (PS3.8 9.2), for forwarding and the CLI: the connection, what is proposed, the negotiation.
+ * requestor.ts is the association itself, outbound-requests.ts what it is asked; object bytes come as an AsyncIterable
+ * and leave by outbound-store.ts.
  */
 import net from 'node:net';
 import tls from 'node:tls';
@@ -8,19 +9,16 @@ import { parseAeTitle } from '../dicom/ae-title.ts';
 import { Failure } from '../failure.ts';
 import { connectionFault } from './connection-fault.ts';
 import { Association } from './engine.ts';
+import type { OutboundAssociation, OutboundTimeouts } from './outbound-requests.ts';
 import { type ContextProposal, checkUid, maxContexts } from './plan-contexts.ts';
 import { Requestor } from './requestor.ts';
 
-export interface OutboundTimeouts {
-  /** TCP and TLS. Default 10 s. */
-  connectMs?: number;
-  /** From the A-ASSOCIATE-RQ to its answer. Default 30 s. */
-  associateMs?: number;
-  /** For the response to a request, and for the peer to take any bytes at all. Default 60 s. */
-  responseMs?: number;
-  /** For the A-RELEASE-RP. Default 10 s. */
-  releaseMs?: number;
-}
+export type {
+  OutboundAssociation,
+  OutboundObject,
+  OutboundTimeouts,
+  StoreResponse,
+} from './outbound-requests.ts';
 
 export interface OutboundOptions {
   host: string;
@@ -33,46 +31,6 @@ export interface OutboundOptions {
   maxPduLength?: number;
   timeouts?: OutboundTimeouts;
   tls?: tls.ConnectionOptions;
-}
-
-export interface OutboundObject {
-  sopClassUid: string;
-  sopInstanceUid: string;
-  transferSyntaxUid: string;
-  /** Bytes of the data set, where known: fewer or more abort the association before the object is whole. */
-  length?: number;
-  /** PS3.7 9.3.1.1: 0 medium (default), 1 high, 2 low. */
-  priority?: number;
-  /** Set when the C-STORE is a sub-operation of a C-MOVE. */
-  moveOriginator?: { aeTitle: string; messageId: number };
-}
-
-export interface StoreResponse {
-  status: number;
-  errorComment?: string;
-  /** Tags as "(gggg,eeee)". */
-  offendingElements?: string[];
-}
-
-export interface OutboundAssociation {
-  /** The context on which objects of this class and syntax can be sent as they are. */
-  accepted(abstractSyntax: string, transferSyntaxUid: string): number | undefined;
-  /** In words, why there is none: what the peer answered, or that it was not proposed. */
-  refusal(abstractSyntax: string, transferSyntaxUid: string): string;
-  /**
-   * Sends the data set and waits for its response. A status is returned whatever it says.
-   * Failures: 'peer-refused' without an accepted context; 'peer-unreachable' when the peer aborts, closes or
-   * does not answer; the source's own when `bytes` throws (the association is aborted: PS3.7 has no other way out).
-   * The chunks must stay as they are until the call settles.
-   */
-  store(object: OutboundObject, bytes: AsyncIterable<Uint8Array>): Promise<StoreResponse>;
-  /** C-ECHO; needs an accepted context for Verification. The status. */
-  echo(): Promise<number>;
-  /** Never rejects: every answer that counts was given before. */
-  release(): Promise<void>;
-  abort(): void;
-  /** False once released, aborted or lost. */
-  readonly open: boolean;
 }
 
 const defaultMaxPduLength = 131_072;

@@ -22,7 +22,7 @@ import type {
   OutboundObject,
   OutboundTimeouts,
   StoreResponse,
-} from './outbound-association.ts';
+} from './outbound-requests.ts';
 import { sendDataSet } from './outbound-store.ts';
 import {
   type AssociationReject,

@@ -60,4 +60,14 @@ test('every parameter of a path is declared, every operation has its words and i
   expect(document.paths['/api/fhir/unlinked/{study}/retry']).toMatchObject({
     post: { responses: { 202: {} } },
   });
+  const told = { content: { 'application/dicom+json': {} } };
+  expect(document.paths['/dicom-web/studies']!.post).toMatchObject({
+    requestBody: {
+      content: {
+        'multipart/related; type="application/dicom"': {},
+        'multipart/related; type="application/dicom+json"': {},
+      },
+    },
+    responses: { 200: told, 202: told, 409: told, default: { content: { 'application/json': {} } } },
+  });
 });

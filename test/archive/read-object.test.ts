@@ -3,13 +3,13 @@ import { closeSync, openSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { encodeSegmentHeader } from '../../src/archive/intake/record.ts';
-import { createObjectReader, type ObjectReader } from '../../src/archive/read-object.ts';
+import type { ObjectReader } from '../../src/archive/read-object.ts';
 import { findStoredObjects, type StoredObject } from '../../src/archive/stored-object.ts';
 import { Failure } from '../../src/failure.ts';
 import { type AnObject, anObject } from '../support/an-object.ts';
 import { eventually } from '../support/house.ts';
 import { collect } from '../support/object-source.ts';
-import { NODE, openRig, type Rig, store } from './intake/rig.ts';
+import { openRig, type Rig, readerOf, store } from './intake/rig.ts';
 
 let away = true;
 let r: Rig;
@@ -28,12 +28,7 @@ beforeEach(async () => {
     }),
   });
   r.settle();
-  reader = createObjectReader({
-    store: r.store,
-    database: r.db.database,
-    nodeName: NODE,
-    dataFolder: r.folder,
-  });
+  reader = readerOf(r);
 });
 afterEach(() => r.close());
 
@@ -114,12 +109,7 @@ describe('an object in the journal', () => {
 
   it('of another node is to be asked for again', async () => {
     const stored = await inJournal(anObject());
-    const elsewhere = createObjectReader({
-      store: r.store,
-      database: r.db.database,
-      nodeName: 'another',
-      dataFolder: r.folder,
-    });
+    const elsewhere = readerOf(r, 'another');
     await expect(collect(elsewhere.read(stored))).rejects.toMatchObject({
       kind: 'unavailable',
       retryAfterS: 2,

@@ -4,26 +4,21 @@
  */
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { createPackReader, keepPieces } from '../../src/archive/header-pack-rows.ts';
-import { createObjectReader, type ObjectReader } from '../../src/archive/read-object.ts';
+import type { ObjectReader } from '../../src/archive/read-object.ts';
 import { removeVersion } from '../../src/archive/removal.ts';
 import { describeInstances } from '../../src/archive/series-metadata.ts';
 import { Failure } from '../../src/failure.ts';
 import { createLog } from '../../src/log.ts';
 import { type AnObject, aSeries } from '../support/an-object.ts';
 import { eventually } from '../support/house.ts';
-import { NODE, openRig, type Rig, store } from './intake/rig.ts';
+import { openRig, type Rig, readerOf, store } from './intake/rig.ts';
 
 let r: Rig;
 let reader: ObjectReader;
 beforeEach(async () => {
   r = await openRig();
   r.settle();
-  reader = createObjectReader({
-    store: r.store,
-    database: r.db.database,
-    nodeName: NODE,
-    dataFolder: r.folder,
-  });
+  reader = readerOf(r);
 });
 afterEach(() => r.close());
 

@@ -14,6 +14,7 @@ import type { Provenance } from '../../../src/archive/intake/record.ts';
 import { createSettler, type Settler } from '../../../src/archive/intake/settler.ts';
 import { createFileStore } from '../../../src/archive/object-store/file-store.ts';
 import type { ObjectStore } from '../../../src/archive/object-store/object-store.ts';
+import { createObjectReader, type ObjectReader } from '../../../src/archive/read-object.ts';
 import { createLog } from '../../../src/log.ts';
 import type { AnObject } from '../../support/an-object.ts';
 import { type TestDatabase, testDatabase } from '../../support/database.ts';
@@ -60,6 +61,11 @@ export interface Rig {
   settle(): SettlerRun;
   quarantined(): Promise<{ path: string; sop_uid: string | null; reason: string; bytes: Buffer }[]>;
   close(): Promise<void>;
+}
+
+/** Reads what the rig stored, as this node does or another one. */
+export function readerOf({ store, db, folder }: Rig, nodeName = NODE): ObjectReader {
+  return createObjectReader({ store, database: db.database, nodeName, dataFolder: folder });
 }
 
 /** @returns opens a rig, which is closed after the test */

@@ -9,7 +9,6 @@ import type { DurableObject } from '../../../src/archive/intake/object-writer.ts
 import { type JournalRecord, SegmentReader } from '../../../src/archive/intake/segment-reader.ts';
 import type { FileStore } from '../../../src/archive/object-store/file-store.ts';
 import type { ObjectStore } from '../../../src/archive/object-store/object-store.ts';
-import { createObjectReader } from '../../../src/archive/read-object.ts';
 import { removeBytes, removeLeftOver } from '../../../src/archive/removal.ts';
 import { settleConflict } from '../../../src/archive/settle-conflict.ts';
 import { findStoredObjects } from '../../../src/archive/stored-object.ts';
@@ -26,6 +25,7 @@ import {
   NODE,
   type Rig,
   type RigOptions,
+  readerOf,
   rigsOfTests,
   type SettlerRun,
   store,
@@ -64,12 +64,7 @@ async function overwrite(file: string, at: number, bytes: Buffer): Promise<void>
 async function storedDataSet(r: Rig, { sop }: AnObject): Promise<string | undefined> {
   const [object] = await findStoredObjects(r.db.database, { sopUid: sop });
   if (!object) return undefined;
-  const reader = createObjectReader({
-    store: r.store,
-    database: r.db.database,
-    nodeName: NODE,
-    dataFolder: r.folder,
-  });
+  const reader = readerOf(r);
   const bytes = await collect(reader.read(object));
   return bytes.subarray(object.dataSetOffset).toString('base64');
 }
@@ -79,16 +74,13 @@ async function expectStored(r: Rig, objects: AnObject[]): Promise<void> {
     expect((await storedDataSet(r, object)) === object.dataSet.toString('base64'), object.sop).toBe(true);
 }
 
-/** As a crash leaves them that comes between the index and the store. */
-async function indexedNotPlaced(
-  objects: AnObject[],
-): Promise<{ r: Rig; objects: AnObject[]; segment: string }> {
-  let away = true;
+/** A file store that takes nothing while it is away. */
+function refusingWhile(away: () => boolean): RigOptions {
   const refuse = (): void => {
-    if (away) throw new Failure('unavailable', 'away');
+    if (away()) throw new Failure('unavailable', 'away');
   };
-  const r = await rig({
-    wrapStore: (files) => {
+  return {
+    wrapStore(files) {
       const { putSync, put } = files as FileStore;
       return {
         ...files,
@@ -102,7 +94,15 @@ async function indexedNotPlaced(
         },
       } as ObjectStore;
     },
-  });
+  };
+}
+
+/** As a crash leaves them that comes between the index and the store. */
+async function indexedNotPlaced(
+  objects: AnObject[],
+): Promise<{ r: Rig; objects: AnObject[]; segment: string }> {
+  let away = true;
+  const r = await rig(refusingWhile(() => away));
   const run = r.settle();
   const journal = r.journal();
   const reception = journal.open();
@@ -580,18 +580,7 @@ describe('a live segment that the disk damages before it is settled', () => {
 describe('an indexed object whose bytes the disk no longer gives back', () => {
   it('is set aside after some tries, the others are placed, and sent again it is whole', async () => {
     let away = true;
-    const r = await rig({
-      wrapStore(files) {
-        const { putSync } = files as FileStore;
-        return {
-          ...files,
-          putSync(...put: Parameters<typeof putSync>) {
-            if (away) throw new Failure('unavailable', 'away');
-            putSync(...put);
-          },
-        } as ObjectStore;
-      },
-    });
+    const r = await rig(refusingWhile(() => away));
     const run = r.settle();
     const journal = r.journal();
     const reception = journal.open();
@@ -630,18 +619,7 @@ describe('an indexed object whose bytes the disk no longer gives back', () => {
 describe('a version that is dropped while the same object waits for the store once more', () => {
   it('leaves no bytes there', async () => {
     let away = false;
-    const r = await rig({
-      wrapStore(files) {
-        const { putSync } = files as FileStore;
-        return {
-          ...files,
-          putSync(...put: Parameters<typeof putSync>) {
-            if (away) throw new Failure('unavailable', 'away');
-            putSync(...put);
-          },
-        } as ObjectStore;
-      },
-    });
+    const r = await rig(refusingWhile(() => away));
     const run = r.settle();
     const journal = r.journal();
     const reception = journal.open();
