@@ -59,7 +59,7 @@ export function levelOfAttribute(tag: string): Level | undefined {
   return INSTANCE_LEVEL.has(tag) ? 'instance' : undefined;
 }
 
-/** Text as it is kept in a column of study_key, whose parts have an index (0010_search.sql). */
+/** Text as it is kept in a column of study_key, whose parts have an index (0011_search.sql). */
 export const isColumnOfText = (tag: string): boolean => TEXTS.has(tag);
 
 /** How far below the study the criterion is kept. */
