@@ -112,6 +112,7 @@ export async function startIsocenter(
 
     const scp = createScp({
       archive,
+      commitments: routing.commitments,
       dicom: config.dicom,
       knownAesFile: path.join(dataFolder.path, 'known-aes.json'),
       logLevel: config.logLevel,
@@ -309,6 +310,12 @@ function defineMetrics(metrics: Metrics, { archive, scp, routing, forwarding }: 
     'isocenter_sending_deliveries',
     'Deliveries this process is sending now',
     () => forwarding.active,
+  );
+  metrics.gauge(
+    'isocenter_commitment_requests',
+    'Storage commitments that others asked us for, by state',
+    async () =>
+      (await scp.commitment.table.counts()).map(({ state, count }) => ({ labels: { state }, value: count })),
   );
   metrics.gauge('isocenter_deliveries', 'Deliveries by destination and state', async () => {
     const { deliveries } = await routing.numbers();
