@@ -139,7 +139,14 @@ export async function startIsocenter(
       log: log('fhir'),
     });
 
-    const routers = [dicomweb.router, scp.routes, routing.routes, forwarding.routes, fhirRoutes];
+    const routers = [
+      dicomweb.router,
+      scp.routes,
+      scp.commitment.routes,
+      routing.routes,
+      forwarding.routes,
+      fhirRoutes,
+    ];
     const adminRoutes = createAdminRoutes({ archive, version: VERSION, routers });
 
     let replayed = false;

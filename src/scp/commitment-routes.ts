@@ -1,5 +1,5 @@
-/** What others asked us to commit to, over HTTP: /api/commitments. Mounted with the AEs' routes by scp.ts. */
-import type Router from '@koa/router';
+/** What others asked us to commit to, over HTTP: /api/commitments. Made by commitment.ts, mounted by http.ts. */
+import Router from '@koa/router';
 import { z } from 'zod';
 import { Failure } from '../failure.ts';
 import { invalid, sentences } from '../routing/faults.ts';
@@ -13,7 +13,9 @@ const listQuery = z.strictObject({
 });
 const idSchema = z.coerce.number().int().min(1).max(Number.MAX_SAFE_INTEGER);
 
-export function addCommitmentRoutes(router: Router, table: CommitmentTable): void {
+export function createCommitmentRoutes(table: CommitmentTable): Router {
+  const router = new Router({ prefix: '/api' });
+
   router.get('/commitments', async (ctx) => {
     const query = listQuery.safeParse(ctx.query);
     if (!query.success) throw invalid('The query', sentences(query.error));
@@ -26,4 +28,6 @@ export function addCommitmentRoutes(router: Router, table: CommitmentTable): voi
       throw new Failure('invalid', `"${ctx.params.id}" is no id: expected a positive whole number`);
     ctx.body = await table.retry(id.data);
   });
+
+  return router;
 }

@@ -4,6 +4,7 @@
  * again within bounds. Made by scp.ts, which brings the operations of the receiver threads and knows the AEs.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
+import type Router from '@koa/router';
 import type { Archive } from '../archive/archive.ts';
 import { STORAGE_COMMITMENT, STORAGE_COMMITMENT_INSTANCE } from '../dicom/sop-class.ts';
 import type { Operation, OperationOutcome } from '../dimse/operation.ts';
@@ -17,6 +18,7 @@ import {
 import { asFailure, Failure } from '../failure.ts';
 import type { Log } from '../log.ts';
 import { type BackoffSettings, backoffMs } from '../routing/backoff.ts';
+import { createCommitmentRoutes } from './commitment-routes.ts';
 import {
   type Asker,
   type ClaimedRequest,
@@ -47,6 +49,7 @@ export interface CommitmentPatience {
 
 export interface Commitment {
   readonly table: CommitmentTable;
+  readonly routes: Router;
   /** Answers an N-ACTION; never rejects. @param reply the way back on its own association */
   ask(operation: Operation, from: Asker, reply: Tell): Promise<OperationOutcome>;
   /** An address may have become known: reports that wait are tried now. */
@@ -213,6 +216,7 @@ export function createCommitment(parts: CommitmentParts): Commitment {
 
   return {
     table,
+    routes: createCommitmentRoutes(table),
     async ask(operation, from, reply) {
       const refusal = refuse(operation);
       if (refusal) return refusal;

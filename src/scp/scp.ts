@@ -19,7 +19,6 @@ import { createAeTable } from './ae-table.ts';
 import { countOpen, createSlotMemory, freeSlotsOf } from './association-slots.ts';
 import { callAe } from './call-ae.ts';
 import { type Commitment, type CommitmentPatience, createCommitment } from './commitment.ts';
-import { addCommitmentRoutes } from './commitment-routes.ts';
 import { bootstrapAe } from './known-ae.ts';
 import { createKnownList } from './known-list.ts';
 import { listenFailure } from './listener.ts';
@@ -57,7 +56,7 @@ export interface Scp {
   readonly tlsPort: number | undefined;
   readonly routes: Router;
   /** Storage Commitment as SCP. */
-  readonly commitment: Pick<Commitment, 'table'>;
+  readonly commitment: Pick<Commitment, 'table' | 'routes'>;
   readonly counters: ScpCounters;
   /** Associations open now. */
   open(): number;
@@ -206,13 +205,6 @@ export function createScp(parts: ScpParts): Scp {
     return first.material;
   };
 
-  const routes = createAeRoutes({
-    table,
-    refresh: known.refresh,
-    open: (aeTitle) => countOpen(slots, aeTitle),
-  });
-  addCommitmentRoutes(routes, commitment.table);
-
   return {
     get port() {
       return port;
@@ -220,7 +212,11 @@ export function createScp(parts: ScpParts): Scp {
     get tlsPort() {
       return tlsPort;
     },
-    routes,
+    routes: createAeRoutes({
+      table,
+      refresh: known.refresh,
+      open: (aeTitle) => countOpen(slots, aeTitle),
+    }),
     commitment,
     counters,
     open: () => countOpen(slots),
