@@ -193,14 +193,6 @@ export const ROUTE_DESCRIPTIONS: Readonly<Record<string, RouteText>> = {
     answer: 'Deleted',
     type: null,
   }),
-  'GET /api/commitments': admin('Storage commitments that others asked us for, newest first', {
-    query: {
-      state: 'deciding, reporting, reported or given-up',
-      ae: 'AE title of who asked',
-      ...WINDOW,
-    },
-  }),
-  'POST /api/commitments/{id}/retry': admin('Looks again at what was asked for, and reports it now'),
   'GET /api/openapi.json': admin('This description'),
 
   'GET /api/fhir/unlinked': {
@@ -266,7 +258,7 @@ export const ROUTE_DESCRIPTIONS: Readonly<Record<string, RouteText>> = {
     query: {
       study: STUDY,
       destination: 'Name of a destination',
-      state: 'owed, sending, committing, delivered, parked or cancelled',
+      state: 'owed, sending, delivered, parked or cancelled',
       ...WINDOW,
     },
   }),

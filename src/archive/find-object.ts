@@ -9,6 +9,14 @@ import { findStoredObjects, type StoredObject } from './stored-object.ts';
 export interface ObjectFinder {
   /** undefined when there is no such instance in that study and series. @throws Failure 'unavailable' */
   find(which: InstanceAddress): Promise<StoredObject | undefined>;
+  /** As it was found last, which may be long ago: to be used only where its version is checked before a byte leaves. */
+  remembered(which: InstanceAddress): RememberedObject | undefined;
+}
+
+export interface RememberedObject {
+  readonly object: StoredObject;
+  /** The transactions that last wrote the two rows it is read from: it changes with either of them. */
+  readonly version: string;
 }
 
 export interface InstanceAddress {
@@ -29,12 +37,7 @@ interface Row {
   readonly sopUid: string;
   readonly studyUid: string;
   readonly seriesUid: string;
-  /** The transactions that last wrote the two rows an object is read from: it changes with either of them. */
-  readonly version: string;
-}
-
-interface Kept {
-  readonly object: StoredObject;
+  /** As RememberedObject's. */
   readonly version: string;
 }
 
@@ -46,12 +49,12 @@ interface Waiting {
 
 export function createObjectFinder(db: Pick<Database, 'query' | 'prepared'>): ObjectFinder {
   const waiting: Waiting[] = [];
-  const kept = new Map<number, Kept>();
+  /** By SOP Instance UID, the one read last at the end. */
+  const kept = new Map<string, RememberedObject>();
   let keptCost = 0;
   let queries = 0;
 
   async function answerWaiting(): Promise<void> {
-    queries++;
     while (waiting.length > 0) {
       const batch = waiting.splice(0, MOST_AT_ONCE);
       try {
@@ -69,12 +72,16 @@ export function createObjectFinder(db: Pick<Database, 'query' | 'prepared'>): Ob
   }
 
   async function findRows(sopUids: readonly string[]): Promise<Row[]> {
+    // One by one, and out of JSON: of a list Postgres knows the length, and would plan anew for each, which costs more
+    // than the rows.
     const { rows } = await db.prepared<Row>(
-      `select o.id, i.sop_uid as "sopUid", e.series_uid as "seriesUid", s.study_uid as "studyUid",
-         o.xmin || ' ' || i.xmin as version
-       from instance i join object o on o.id = i.object join series e on e.id = i.series join study s on s.id = e.study
-       where i.sop_uid = any($1)`,
-      [[...new Set(sopUids)]],
+      `select found.* from jsonb_array_elements_text($1::jsonb) as asked(sop_uid) cross join lateral (
+         select o.id, i.sop_uid as "sopUid", e.series_uid as "seriesUid", s.study_uid as "studyUid",
+           o.xmin || ' ' || i.xmin as version
+         from instance i join object o on o.id = i.object join series e on e.id = i.series
+           join study s on s.id = e.study
+         where i.sop_uid = asked.sop_uid limit 1) found`,
+      [JSON.stringify([...new Set(sopUids)])],
     );
     return rows;
   }
@@ -84,7 +91,7 @@ export function createObjectFinder(db: Pick<Database, 'query' | 'prepared'>): Ob
     const objects = new Map<string, StoredObject>();
     const lacking: Row[] = [];
     for (const row of rows) {
-      const known = kept.get(row.id);
+      const known = kept.get(row.sopUid);
       if (known && isSame(known, row)) objects.set(row.sopUid, known.object);
       else lacking.push(row);
     }
@@ -99,14 +106,14 @@ export function createObjectFinder(db: Pick<Database, 'query' | 'prepared'>): Ob
   }
 
   function keep(object: StoredObject, version: string): void {
-    const before = kept.get(object.id);
+    const before = kept.get(object.sopUid);
     if (before) keptCost -= costOf(before.object);
-    kept.delete(object.id);
-    kept.set(object.id, { object, version });
+    kept.delete(object.sopUid);
+    kept.set(object.sopUid, { object, version });
     keptCost += costOf(object);
-    for (const [id, oldest] of kept) {
+    for (const [sopUid, oldest] of kept) {
       if (keptCost <= MOST_KEPT) return;
-      kept.delete(id);
+      kept.delete(sopUid);
       keptCost -= costOf(oldest.object);
     }
   }
@@ -115,8 +122,15 @@ export function createObjectFinder(db: Pick<Database, 'query' | 'prepared'>): Ob
     find: (which) =>
       new Promise((resolve, reject) => {
         waiting.push({ which, resolve, reject });
-        if (queries < MOST_QUERIES) void answerWaiting();
+        if (queries >= MOST_QUERIES) return;
+        queries++;
+        // Behind whatever else came in this turn of the loop, so that it is shared.
+        setImmediate(() => void answerWaiting());
       }),
+    remembered(which) {
+      const known = kept.get(which.sopUid);
+      return known && isAt(known.object, which) ? known : undefined;
+    },
   };
 }
 
@@ -127,6 +141,12 @@ function isAt(row: Pick<Row, 'studyUid' | 'seriesUid'>, { studyUid, seriesUid }:
   return row.studyUid === studyUid && (seriesUid === undefined || row.seriesUid === seriesUid);
 }
 
-function isSame({ object, version }: Kept, row: Row): boolean {
-  return version === row.version && object.studyUid === row.studyUid && object.seriesUid === row.seriesUid;
+function isSame({ object, version }: RememberedObject, row: Row): boolean {
+  const { studyUid, seriesUid } = object;
+  return (
+    object.id === row.id &&
+    version === row.version &&
+    studyUid === row.studyUid &&
+    seriesUid === row.seriesUid
+  );
 }

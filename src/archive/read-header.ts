@@ -63,8 +63,6 @@ export interface PlainHeader {
   transferSyntaxUid: string;
   /** bytes of it, up to the pixels */
   length: number;
-  /** Where it is what stands behind the pixels: that of what stands before. */
-  characterSet?: DataSet['characterSet'];
 }
 
 /** Bytes from the start of the data set. */
@@ -74,8 +72,7 @@ export type ReadBytes = (offset: number, length: number) => Promise<Buffer>;
 export async function readPlainHeader(header: PlainHeader, read: ReadBytes): Promise<ObjectHeader> {
   if (header.length > PIECE_BYTES) return readLongHeader(header, read);
   const bytes = await read(0, header.length);
-  const { transferSyntaxUid, characterSet } = header;
-  const dataSet = parseDataSet(bytes, transferSyntaxUid, { stopAtPixelData: true, characterSet });
+  const dataSet = parseDataSet(bytes, header.transferSyntaxUid, { stopAtPixelData: true });
   return { dataSet, longValues: new Map() };
 }
 
@@ -84,7 +81,7 @@ export async function readPlainHeader(header: PlainHeader, read: ReadBytes): Pro
  * anything else is read again from its own start.
  */
 async function readLongHeader(
-  { sopUid, transferSyntaxUid, length, characterSet: inherited }: PlainHeader,
+  { sopUid, transferSyntaxUid, length }: PlainHeader,
   readBytes: ReadBytes,
 ): Promise<ObjectHeader> {
   const elements = new Map<string, Element>();
@@ -99,7 +96,7 @@ async function readLongHeader(
     const read = await readBytes(at, take);
     const before = Buffer.concat([...prefix.values()]);
     const bytes = Buffer.concat([before, read]);
-    const piece = parseDataSet(bytes, transferSyntaxUid, { stopAtPixelData: true, characterSet: inherited });
+    const piece = parseDataSet(bytes, transferSyntaxUid, { stopAtPixelData: true });
     characterSet = piece.characterSet;
     const isLast = at + take === length;
     const whole = [...piece.elements.values()].filter((element) => element.start >= before.length);

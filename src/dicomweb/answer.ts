@@ -6,7 +6,7 @@ import { createHash } from 'node:crypto';
 import type { Context } from 'koa';
 import type { Database } from '../archive/database/database.ts';
 import type { Disclosure } from '../archive/disclosure.ts';
-import type { DisclosureLog } from '../archive/disclosure-log.ts';
+import type { DisclosureLog, ObjectVersion } from '../archive/disclosure-log.ts';
 import type { ObjectFinder } from '../archive/find-object.ts';
 import type { PieceBuffers } from '../archive/object-store/piece-buffers.ts';
 import type { ObjectReader } from '../archive/read-object.ts';
@@ -91,24 +91,27 @@ function namesEtag(header: string, etag: string): boolean {
     .some((one) => one === etag || one === '*');
 }
 
-/** Writes the disclosure record of this request; HEAD lets nothing out. @throws Failure 'unavailable' */
+/**
+ * Writes the disclosure record of this request; HEAD lets nothing out.
+ * @returns false, with nothing recorded, when the object is no longer of the version it is to be
+ * @throws Failure 'unavailable'
+ */
 export async function disclose(
   ctx: Context,
   disclosures: DisclosureLog,
   what: Omit<Disclosure, 'recipient' | 'address'>,
-): Promise<void> {
-  if (ctx.method === 'HEAD') return;
+  stillAt?: ObjectVersion,
+): Promise<boolean> {
+  if (ctx.method === 'HEAD') return true;
   const actor = ctx.state.actor as { name: string; address: string } | undefined;
-  await disclosures.record({
-    ...what,
-    recipient: actor?.name ?? 'anonymous',
-    address: actor?.address ?? ctx.ip,
-  });
+  const recipient = actor?.name ?? 'anonymous';
+  return disclosures.record({ ...what, recipient, address: actor?.address ?? ctx.ip }, stillAt);
 }
 
 /**
  * Sends bytes as the answer. The first piece is awaited, so that a failure before it still gets its status;
  * a later one cuts the connection, which is the only way left to say that the answer is not whole.
+ * @returns false when nothing was answered, because nothing was disclosed
  */
 export async function stream(
   ctx: Context,
@@ -118,30 +121,30 @@ export async function stream(
     length?: number;
     /** Of a part of the whole: 206. */
     contentRange?: string;
-    /** Some of what was asked for is not in it (PS3.18 10.4.3): 206. */
-    isPartial?: boolean;
     bytes: AsyncIterable<Uint8Array>;
-    /** Settles before the first byte leaves. */
-    disclosed?: Promise<void>;
+    /** Settles before the first byte leaves; when it is false, none does. */
+    disclosed?: Promise<boolean>;
   },
-): Promise<void> {
+): Promise<boolean> {
   const iterator = answer.bytes[Symbol.asyncIterator]();
   let begun: IteratorResult<Uint8Array> | undefined;
   try {
     const first = ctx.method === 'HEAD' ? undefined : iterator.next();
-    [begun] = await Promise.all([first, answer.disclosed]);
+    const [piece, isDisclosed] = await Promise.all([first, answer.disclosed]);
+    if (isDisclosed === false) {
+      await iterator.return?.();
+      return false;
+    }
+    begun = piece;
   } catch (thrown) {
     await iterator.return?.();
     throw thrown;
   }
-  ctx.status = answer.contentRange !== undefined || answer.isPartial ? 206 : 200;
+  ctx.status = answer.contentRange === undefined ? 200 : 206;
   if (answer.contentRange !== undefined) ctx.set('Content-Range', answer.contentRange);
   ctx.set('Content-Type', answer.type);
   if (answer.length !== undefined) ctx.length = answer.length;
-  if (!begun) {
-    await iterator.return?.();
-    return;
-  }
+  if (!begun) return true;
   // From here on the answer is not Koa's: it would make a stream of what is pieces already.
   ctx.respond = false;
   try {
@@ -150,4 +153,5 @@ export async function stream(
     log.error({ err: thrown, route: ctx.routerPath }, 'an answer broke off after its first byte');
     ctx.res.destroy();
   }
+  return true;
 }

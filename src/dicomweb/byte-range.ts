@@ -4,6 +4,7 @@
  */
 import type { Context } from 'koa';
 import type { Disclosure } from '../archive/disclosure.ts';
+import type { ObjectVersion } from '../archive/disclosure-log.ts';
 import type { ByteRange } from '../archive/read-object.ts';
 import { disclose, type RetrieveParts, stream } from './answer.ts';
 import { answerFailure } from './status.ts';
@@ -14,14 +15,19 @@ export interface RangedAnswer {
   /** The bytes of a range of the answer, or of all of it. */
   bytes(range?: ByteRange): AsyncIterable<Uint8Array>;
   readonly disclosure: Omit<Disclosure, 'recipient' | 'address'>;
+  /** What the object must still be, where it was only remembered. */
+  readonly stillAt?: ObjectVersion | undefined;
 }
 
-/** Needs the strong ETag that isUnchanged sets for 'same' bytes. */
+/**
+ * Needs the strong ETag that isUnchanged sets for 'same' bytes.
+ * @returns false when nothing was answered, because the object has changed
+ */
 export async function answerByRange(
   ctx: Context,
   parts: RetrieveParts,
-  { type, length, bytes, disclosure }: RangedAnswer,
-): Promise<void> {
+  { type, length, bytes, disclosure, stillAt }: RangedAnswer,
+): Promise<boolean> {
   ctx.set('Accept-Ranges', 'bytes');
   // Range has a meaning for GET only (RFC 9110 14.2).
   const header = ctx.method === 'GET' ? ctx.get('Range') : '';
@@ -32,10 +38,10 @@ export async function answerByRange(
       kind: 'invalid',
       message: `The range lies outside the ${length} bytes there are`,
     });
-    return;
+    return true;
   }
-  const disclosed = disclose(ctx, parts.disclosures, disclosure);
-  await stream(ctx, parts, {
+  const disclosed = disclose(ctx, parts.disclosures, disclosure, stillAt);
+  return stream(ctx, parts, {
     type,
     length: range?.length ?? length,
     ...(range && { contentRange: `bytes ${range.offset}-${range.offset + range.length - 1}/${length}` }),

@@ -3,6 +3,8 @@
  * client takes nothing compressed. The bytes come from frame-bytes.ts.
  */
 import type { Context } from 'koa';
+import type { ObjectVersion } from '../archive/disclosure-log.ts';
+import type { RememberedObject } from '../archive/find-object.ts';
 import { checkHasFrame, type LocatedFrames } from '../archive/object-frames.ts';
 import type { StoredObject } from '../archive/stored-object.ts';
 import { Failure } from '../failure.ts';
@@ -22,13 +24,40 @@ export function retrieveFrames(parts: FrameParts) {
     const target = targetOf(ctx);
     const numbers = parseFrameList(ctx.params.frames ?? '');
     const accepted = acceptedBy(ctx);
-    const object = await findOne(parts, target);
-    const form = chooseFrames(object.transferSyntax, accepted, numbers.length === 1);
-    const image = await imageFor(parts, object, form);
-    for (const number of numbers) checkHasFrame(image, number);
-    const detail = { frames: numbers.length };
-    await answerFrames(ctx, parts, { object, image, numbers, form, detail });
+    const answer = async (object: StoredObject, stillAt?: ObjectVersion): Promise<boolean> => {
+      const form = chooseFrames(object.transferSyntax, accepted, numbers.length === 1);
+      const image = await imageFor(parts, object, form);
+      for (const number of numbers) checkHasFrame(image, number);
+      const detail = { frames: numbers.length };
+      return answerFrames(ctx, parts, { object, image, numbers, form, detail, stillAt });
+    };
+    const remembered = endsInBytes(ctx)
+      ? parts.finder.remembered({ ...target, sopUid: target.sopUid ?? '' })
+      : undefined;
+    if (remembered && (await answerRemembered(remembered, answer))) return;
+    await answer(await findOne(parts, target));
   };
+}
+
+/** Whether an answer that goes well is one that is disclosed, and not a 304, 416 or a head without bytes. */
+const endsInBytes = (ctx: Context): boolean =>
+  ctx.method === 'GET' && ctx.get('If-None-Match') === '' && ctx.get('Range') === '';
+
+/**
+ * Answers from what is remembered; the disclosure record is only written if that still stands.
+ * @returns false when nothing was answered: what failed may have failed because it stands no more
+ */
+async function answerRemembered(
+  { object, version }: RememberedObject,
+  answer: (object: StoredObject, stillAt: ObjectVersion) => Promise<boolean>,
+): Promise<boolean> {
+  try {
+    return await answer(object, { objectId: object.id, version });
+  } catch (thrown) {
+    // Asked again with the rows as they are now, a failure that is real comes again.
+    if (thrown instanceof Failure) return false;
+    throw thrown;
+  }
 }
 
 /** Where the frames lie, with what the form needs beside. @throws Failure of locateFrames */
@@ -43,35 +72,39 @@ export interface FramesAnswer {
   readonly form: FrameForm;
   /** For the disclosure record. */
   readonly detail: Record<string, unknown>;
+  /** What the object must still be, where it was only remembered. */
+  readonly stillAt?: ObjectVersion | undefined;
 }
 
-/** The frames in the form chosen; a single stored one by ranges too. */
+/**
+ * The frames in the form chosen; a single stored one by ranges too.
+ * @returns false when nothing was answered, because the object has changed
+ */
 export async function answerFrames(
   ctx: Context,
   parts: FrameParts,
-  { object, image, numbers, form, detail }: FramesAnswer,
-): Promise<void> {
+  { object, image, numbers, form, detail, stillAt }: FramesAnswer,
+): Promise<boolean> {
   const base = serviceUrl(ctx, parts.publicUrl);
   const sameness = form.multipart ? 'equivalent' : 'same';
   const key = JSON.stringify([numbers, form]);
-  if (isUnchanged(ctx, sameness, 'frames', object.contentHash, form.multipart ? base : '', key)) return;
+  if (isUnchanged(ctx, sameness, 'frames', object.contentHash, form.multipart ? base : '', key)) return true;
   const { studyUid, seriesUid, sopUid } = object;
   const disclosure = { channel: 'wado', studyUid, seriesUid, sopUid, instances: 1, detail } as const;
   const [number = 1] = numbers;
   if (!form.multipart && form.bytes === 'stored') {
-    await answerByRange(ctx, parts, {
+    return answerByRange(ctx, parts, {
       type: contentTypeOf(form),
       length: storedLength(image, number),
       bytes: (range) => frameBytes(parts, object, image, number, form, range),
       disclosure,
+      stillAt,
     });
-    return;
   }
-  const disclosed = disclose(ctx, parts.disclosures, disclosure);
+  const disclosed = disclose(ctx, parts.disclosures, disclosure, stillAt);
   if (!form.multipart) {
     const bytes = frameBytes(parts, object, image, number, form);
-    await stream(ctx, parts, { type: contentTypeOf(form), bytes, disclosed });
-    return;
+    return stream(ctx, parts, { type: contentTypeOf(form), bytes, disclosed });
   }
   const url = `${instanceUrl(base, object)}/frames`;
   const each = numbers.map(
@@ -83,7 +116,7 @@ export async function answerFrames(
     }),
   );
   const { contentType, body, length } = writeMultipart(form.mediaType, each);
-  await stream(ctx, parts, {
+  return stream(ctx, parts, {
     type: contentType,
     ...(length !== undefined && { length }),
     bytes: body,

@@ -143,7 +143,7 @@ async function sendOne(
   parts: FrameParts,
   { type, multipart }: RenderedForm,
   bytes: AsyncIterable<Uint8Array>,
-  disclosed: Promise<void>,
+  disclosed: Promise<boolean>,
 ): Promise<void> {
   const contentType = type === HTML ? `${HTML}; charset=utf-8` : type;
   if (!multipart) {
@@ -265,7 +265,7 @@ async function sendParts(
   parts: FrameParts,
   type: string,
   each: AsyncIterable<OutgoingPart>,
-  disclosed: Promise<void>,
+  disclosed: Promise<boolean>,
 ): Promise<void> {
   const { contentType, body } = writeMultipart(type, each);
   await stream(ctx, parts, { type: contentType, bytes: body, disclosed });

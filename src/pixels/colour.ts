@@ -61,8 +61,7 @@ function eightBit(samples: Uint8Array, pixel: ImagePixel): Uint8Array {
 }
 
 function interleaved(bytes: Uint8Array, pixel: ImagePixel): Buffer {
-  // A copy: overlays are drawn upon it, and sharp takes no memory that is shared.
-  if (pixel.planarConfiguration === 0) return Buffer.from(bytes);
+  if (pixel.planarConfiguration === 0) return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
   const plane = pixel.rows * pixel.columns;
   const result = Buffer.allocUnsafe(plane * 3);
   for (let at = 0; at < plane; at++) {

@@ -21,7 +21,6 @@ const count = async (recipient: string): Promise<number> => {
 it('a thousand at once are a thousand rows, in few transactions', async () => {
   let statements = 0;
   const log = createDisclosureLog({
-    query: (text, values) => db.database.query(text, values),
     prepared: (text, values) => {
       statements++;
       return db.database.prepared(text, values);
@@ -74,7 +73,6 @@ it('one that cannot be written is refused alone', async () => {
 it('with the database away all are refused, and the next is tried again', async () => {
   let away = true;
   const log = createDisclosureLog({
-    query: (text, values) => db.database.query(text, values),
     prepared: (text, values) =>
       away
         ? Promise.reject(new Failure('unavailable', 'the database is away'))
@@ -87,4 +85,22 @@ it('with the database away all are refused, and the next is tried again', async 
   away = false;
   await log.record({ channel: 'wado', recipient: 'away' });
   expect(await count('away')).toBe(1);
+});
+
+it('of an object that is no longer of its version nothing is recorded, and the others are', async () => {
+  const log = createDisclosureLog(db.database);
+  const one = {
+    channel: 'wado',
+    recipient: 'changed',
+    studyUid: '9.1',
+    seriesUid: '9.1.1',
+    sopUid: '9.1.1.1',
+  } as const;
+  const recorded = await Promise.all([
+    log.record(one),
+    log.record(one, { objectId: 1, version: '1 1' }),
+    log.record(one),
+  ]);
+  expect(recorded).toEqual([true, false, true]);
+  expect(await count('changed')).toBe(2);
 });

@@ -64,8 +64,7 @@ export function createFilePlacer(parts: PlacerParts & { store: FileStore }): Pla
   const take = async (placement: Placement, before?: Unread): Promise<void> => {
     try {
       await write(placement);
-      const piece = placement.described ? undefined : await readPiece(placement.record);
-      written.push({ ...placement, piece });
+      written.push({ ...placement, piece: await readPiece(placement.record) });
     } catch (thrown) {
       const { header, body } = placement.record;
       const fault = isOfReading(thrown, body) ? bodyFault(body) : undefined;

@@ -2,14 +2,11 @@
  * Turns the bytes of an object into what the index wants of its header.
  * Called by read-record.ts for each record of the journal and by reindex for each stored file.
  */
-import { type DataSet, parseDataSet } from '../../dicom/data-set.ts';
+import { parseDataSet } from '../../dicom/data-set.ts';
 import { type DicomJson, toDicomJson } from '../../dicom/dicom-json.ts';
-import { HeaderScan, type PixelLocation, type Scan } from '../../dicom/header-scan.ts';
-import { transferSyntax } from '../../dicom/transfer-syntax.ts';
+import { HeaderScan, type Scan } from '../../dicom/header-scan.ts';
 import { Failure } from '../../failure.ts';
-import { makePiece } from '../header-piece.ts';
 import { INDEXED } from '../indexed-attributes.ts';
-import { bytesBehindPixels } from '../read-attributes.ts';
 
 /** A header longer than this is indexed by its first part. */
 export const MAX_HEADER_BYTES = 16 * 1024 * 1024;
@@ -20,20 +17,10 @@ export const MAX_HEADER_BYTES = 16 * 1024 * 1024;
  */
 export const MAX_INDEXED_BYTES = 256 * 1024;
 
-/** Of a header whose piece is made with the index; a batch holds some hundred of them. */
-const MAX_EARLY_BYTES = 64 * 1024;
-
-/** What is read of a header. */
-export interface ParsedHeader {
+export interface ObjectHeader {
+  scan: Scan;
   /** of the indexed attributes */
   header: DicomJson;
-  dataSet: DataSet;
-  /** that were parsed */
-  headerBytes: number;
-}
-
-export interface ScannedHeader extends ParsedHeader {
-  scan: Scan;
 }
 
 /** Push the data set's bytes, File Meta left out, then end(). @throws Failure 'invalid' when the header cannot be parsed */
@@ -64,42 +51,18 @@ export class HeaderReading {
     this.#headBytes += length;
   }
 
-  end(): ScannedHeader {
+  end(): ObjectHeader {
     const bytes = this.#head.length === 1 ? this.#head[0]! : Buffer.concat(this.#head);
-    return { scan: this.#scan.end(), ...parseHeader(bytes, this.#transferSyntaxUid) };
+    return { scan: this.#scan.end(), header: parseHeader(bytes, this.#transferSyntaxUid) };
   }
 }
 
 /** @throws Failure 'invalid' when it cannot be parsed */
-export function parseHeader(bytes: Uint8Array, transferSyntaxUid: string): ParsedHeader {
+export function parseHeader(bytes: Uint8Array, transferSyntaxUid: string): DicomJson {
   try {
-    const dataSet = parseDataSet(bytes, transferSyntaxUid, { stopAtPixelData: true });
-    const header = toDicomJson(dataSet, {
-      bulkDataUri: () => undefined,
-      only: INDEXED,
-      longest: MAX_INDEXED_BYTES,
-    });
-    return { header, dataSet, headerBytes: bytes.length };
+    const header = parseDataSet(bytes, transferSyntaxUid, { stopAtPixelData: true });
+    return toDicomJson(header, { bulkDataUri: () => undefined, only: INDEXED, longest: MAX_INDEXED_BYTES });
   } catch (cause) {
     throw new Failure('invalid', 'the header of the object cannot be read', { cause });
-  }
-}
-
-/**
- * What /metadata says of the object (header-piece.ts), made while its header is in hand, so that it is there with the
- * index. Undefined where that takes longer than a release should wait, or fails: then it is made when the object is
- * placed, or for whoever asks, who is told why.
- * @param length of the data set
- */
-export function earlyPiece(
-  { dataSet, headerBytes }: ParsedHeader,
-  of: { transferSyntaxUid: string; pixel: PixelLocation | undefined; length: number },
-): Buffer | undefined {
-  if (headerBytes > MAX_EARLY_BYTES || bytesBehindPixels(of.pixel, of.length) > 0) return undefined;
-  if (transferSyntax(of.transferSyntaxUid).deflated) return undefined;
-  try {
-    return makePiece({ dataSet, ...of });
-  } catch {
-    return undefined;
   }
 }
