@@ -3,17 +3,12 @@
  * Called by QIDO (dicomweb/qido.ts), later by C-FIND. A search gives row ids first, so that its count and its order
  * are settled before the first result leaves; found-attributes.ts then reads the results page by page.
  */
-import type { Queryable } from './database/database.ts';
-import {
-  isColumnOfText,
-  type Joined,
-  NAME_COLUMNS,
-  type NameColumn,
-  type Parameter,
-} from './match-columns.ts';
-import { isOfAnyRepresentation } from './match-names.ts';
-import { conditionsOf, PATIENT_NAME } from './match-sql.ts';
+import { Failure } from '../failure.ts';
+import type { Database, Queryable } from './database/database.ts';
+import { DatabaseFailure } from './database/database-failure.ts';
+import { isColumnOfText, isOrderedBy, namesFew } from './match-columns.ts';
 import { hasWildcard } from './match-text.ts';
+import { fewSql, newestSql, type Statement, searchSql } from './search-sql.ts';
 
 export type Level = 'study' | 'series' | 'instance';
 
@@ -60,13 +55,18 @@ export interface StudySearch {
 export const COUNTED = 500;
 
 const TABLE: Readonly<Record<Level, string>> = { study: 'study_key', series: 'series', instance: 'instance' };
-const ID = { series: 'r.id', instance: 'i.id' } as const;
 
 /**
  * So many studies of a name, or of a part of a text, are sorted sooner than the index of dates is read until enough of
  * them were met. Postgres cannot tell beforehand how many there are.
  */
 const FEW = 8000;
+/** So many of the newest are looked through for what may stand in most of them, before it is searched for. */
+const NEWEST = 10_000;
+
+/** What no index answers alone reads more the larger the archive is: it is given up then. */
+const PATIENCE_MS = 10_000;
+const COUNT_PATIENCE_MS = 2000;
 
 export interface Matches {
   /** Row ids in order, at most `limit`. */
@@ -75,19 +75,43 @@ export interface Matches {
   readonly remaining: number | 'some';
 }
 
-export async function findMatches(db: Queryable, search: StudySearch): Promise<Matches> {
-  const few = isByPattern(search) ? await findFew(db, search) : undefined;
-  if (few) return few;
-  const { text, values } = searchSql(search);
+/** @throws Failure 'too-large' when no index helps to find them in time */
+export async function findMatches(
+  db: Database,
+  search: StudySearch,
+  patienceMs = PATIENCE_MS,
+): Promise<Matches> {
+  const found = await within(db, search, patienceMs, (tx) => find(tx, search));
+  if (found === 'given up')
+    throw new Failure(
+      'too-large',
+      `The search was given up after ${patienceMs / 1000} s, since no index helps with it: add a StudyDate, or a key that begins with more than *`,
+    );
+  return found;
+}
+
+async function find(db: Queryable, search: StudySearch): Promise<Matches> {
+  const { limit, offset } = search;
+  if (isByPattern(search)) {
+    if (!isFoundAtOnce(search) && offset + limit < NEWEST) {
+      const ids = await idsOf(db, newestSql(search, NEWEST));
+      if (ids.length > limit) return { ids: ids.slice(0, limit), remaining: 'some' };
+    }
+    const few = offset <= FEW ? await findFew(db, search) : undefined;
+    if (few) return few;
+  }
+  const ids = await idsOf(db, searchSql(search));
+  return { ids: ids.slice(0, limit), remaining: ids.length > limit ? 'some' : 0 };
+}
+
+async function idsOf(db: Queryable, { text, values }: Statement): Promise<number[]> {
   const { rows } = await db.query<{ id: number }>(text, values);
-  const ids = rows.map(({ id }) => id);
-  return { ids: ids.slice(0, search.limit), remaining: ids.length > search.limit ? 'some' : 0 };
+  return rows.map(({ id }) => id);
 }
 
 /** undefined when they are more than a few. */
 async function findFew(db: Queryable, search: StudySearch): Promise<Matches | undefined> {
-  if (search.offset > FEW) return undefined;
-  const { text, values } = fewSql(search);
+  const { text, values } = fewSql(search, FEW);
   const { rows } = await db.query<{ id: number; total: number }>(text, values);
   const total = rows[0]?.total ?? 0;
   if (total > FEW) return undefined;
@@ -97,22 +121,62 @@ async function findFew(db: Queryable, search: StudySearch): Promise<Matches | un
   };
 }
 
-const isByPattern = ({ level, criteria }: StudySearch): boolean =>
-  level === 'study' &&
-  criteria.some(
-    ({ path, match }) =>
-      path.length === 1 &&
-      (match.kind === 'name' ||
-        (isColumnOfText(path[0]!) && match.kind === 'one-of' && match.values.some(hasWildcard))),
-  );
+const isPattern = ({ path, match }: Criterion): boolean =>
+  path.length === 1 &&
+  (match.kind === 'name' ||
+    (isColumnOfText(path[0]!) && match.kind === 'one-of' && match.values.some(hasWildcard)));
 
-/** How many matches stand behind those of findMatches; COUNTED + 1 for more than COUNTED. */
-export async function countRemaining(db: Queryable, search: StudySearch): Promise<number> {
+const isByPattern = ({ level, criteria }: StudySearch): boolean =>
+  level === 'study' && criteria.some(isPattern);
+
+/** By the beginning of a name, or by what few share: there is no need to look whether the newest have it. */
+const isFoundAtOnce = ({ criteria: [one, ...others] }: StudySearch): boolean =>
+  one !== undefined &&
+  others.length === 0 &&
+  (one.match.kind === 'name' ? !/^[*?]/.test(one.match.pattern) : namesFew(one.path[0]!));
+
+/** How many matches stand behind those of findMatches; COUNTED + 1 for more than COUNTED; "some" if that takes too long. */
+export async function countRemaining(
+  db: Database,
+  search: StudySearch,
+  patienceMs = COUNT_PATIENCE_MS,
+): Promise<number | 'some'> {
   const before = search.offset + search.limit;
   const { text, values } = searchSql({ ...search, offset: 0, limit: before + COUNTED }, 'any order');
-  const { rows } = await db.query<{ count: number }>(`select count(*) as count from (${text}) found`, values);
-  return Math.max(0, rows[0]!.count - before);
+  const counted = await within(db, search, patienceMs, (tx) =>
+    tx.query<{ count: number }>(`select count(*) as count from (${text}) found`, values),
+  );
+  return counted === 'given up' ? 'some' : Math.max(0, counted.rows[0]!.count - before);
 }
+
+/** SQLSTATE query_canceled: the statement's time was over. */
+const CANCELED = '57014';
+
+async function within<T>(
+  db: Database,
+  search: StudySearch,
+  patienceMs: number,
+  work: (tx: Queryable) => Promise<T>,
+): Promise<T | 'given up'> {
+  if (isByIndex(search)) return work(db);
+  try {
+    return await db.transaction(work, { readOnly: true, statementTimeoutMs: patienceMs });
+  } catch (thrown) {
+    if (thrown instanceof DatabaseFailure && thrown.code === CANCELED) return 'given up';
+    throw thrown;
+  }
+}
+
+/** An index leads to no more rows than are told, or in the order of answers. */
+const isByIndex = ({ studyUid, criteria }: StudySearch): boolean =>
+  studyUid !== undefined ||
+  criteria.every(
+    ({ path: [tag = '', ...below], match }) =>
+      below.length === 0 &&
+      (match.kind === 'one-of'
+        ? (namesFew(tag) || isOrderedBy(tag)) && !match.values.some(hasWildcard)
+        : match.kind === 'range' && isOrderedBy(tag)),
+  );
 
 /** The id of the newest row of the level, which no row that comes later can have. */
 export async function newestId(db: Queryable, level: Level): Promise<number> {
@@ -121,86 +185,4 @@ export async function newestId(db: Queryable, level: Level): Promise<number> {
     `select coalesce(max(${id}), 0) as id from ${TABLE[level]}`,
   );
   return rows[0]!.id;
-}
-
-interface Parts {
-  readonly id: string;
-  /** The table that gives the order. */
-  readonly first: 'm' | 'k';
-  /** From FROM to the end of WHERE. */
-  readonly from: string;
-}
-
-/** The statement of a search: one row more than the limit, to tell whether it cut. Pure. */
-export function searchSql(
-  search: StudySearch,
-  order: 'newest first' | 'any order' = 'newest first',
-): { text: string; values: unknown[] } {
-  const values: unknown[] = [];
-  const parameter: Parameter = (value) => `$${values.push(value)}`;
-  const { id, first, from } = partsOf(search, parameter);
-  const by = order === 'any order' ? '' : ` order by ${orderOf(search.level, first)}`;
-  const text = `select ${id} as id ${from}${by} ${limitOf(search, parameter)}`;
-  return { text, values };
-}
-
-/** The same of a few studies, which are found in any order and then sorted. Their number is `total`. Pure. */
-function fewSql(search: StudySearch): { text: string; values: unknown[] } {
-  const values: unknown[] = [];
-  const parameter: Parameter = (value) => `$${values.push(value)}`;
-  // Each representation's own index has the order of answers, too; what may match any of them is asked of one by one.
-  const ofAny = search.criteria.some(
-    ({ path, match }) => path.length === 1 && path[0] === PATIENT_NAME && isOfAnyRepresentation(match),
-  );
-  const found = (ofAny ? NAME_COLUMNS : [undefined]).map((nameColumn) => {
-    const { first, from } = partsOf(search, parameter, nameColumn);
-    // The limit within keeps the order out of how the studies are found.
-    return `(select ${first}.study, ${first}.study_date, ${first}.study_time ${from} limit ${FEW + 1})`;
-  });
-  const text = `select few.study as id, count(*) over () as total from (${found.join(' union ')}) few
-    order by ${newest('few')} ${limitOf(search, parameter)}`;
-  return { text, values };
-}
-
-function partsOf(search: StudySearch, parameter: Parameter, nameColumn?: NameColumn): Parts {
-  const joined: Joined = new Set();
-  const conditions: string[] = [];
-  if (search.studyUid !== undefined) {
-    joined.add('s');
-    conditions.push(`s.study_uid = ${parameter(search.studyUid)}`);
-  }
-  if (search.seriesUid !== undefined) conditions.push(`r.series_uid = ${parameter(search.seriesUid)}`);
-  conditions.push(...conditionsOf(search, parameter, joined, nameColumn));
-  const { level, upTo } = search;
-  const first = joined.has('m') ? 'm' : 'k';
-  const id = level === 'study' ? `${first}.study` : ID[level];
-  if (upTo !== undefined) conditions.push(`${id} <= ${parameter(upTo)}`);
-  const where = conditions.length === 0 ? '' : ` where ${conditions.join(' and ')}`;
-  return { id, first, from: `from ${source(level, joined)}${where}` };
-}
-
-const limitOf = ({ limit, offset }: StudySearch, parameter: Parameter): string =>
-  `limit ${parameter(limit + 1)} offset ${parameter(offset)}`;
-
-/** Newest study first, as a reading list wants it; the ids make the order one order. */
-function orderOf(level: Level, first: 'm' | 'k'): string {
-  const study = newest(first);
-  if (level === 'study') return study;
-  return level === 'series' ? `${study}, r.number, r.id` : `${study}, r.number, r.id, i.number, i.id`;
-}
-
-const newest = (table: string): string =>
-  `${table}.study_date desc, ${table}.study_time desc, ${table}.study desc`;
-
-/** Studies are read in the order of answers: those of one modality from study_modality, others from study_key. */
-function source(level: Level, joined: Joined): string {
-  const first = joined.has('m') ? 'm' : 'k';
-  let from = first === 'm' ? 'study_modality m' : 'study_key k';
-  // All columns of its key, so that a study found by another criterion finds its modality at once.
-  if (first === 'm' && joined.has('k'))
-    from +=
-      ' join study_key k on k.study = m.study and k.study_date = m.study_date and k.study_time = m.study_time';
-  if (joined.has('s')) from += ` join study s on s.id = ${first}.study`;
-  if (level !== 'study') from += ` join series r on r.study = ${first}.study`;
-  return level === 'instance' ? `${from} join instance i on i.series = r.id` : from;
 }

@@ -6,12 +6,13 @@ import type { DicomJson } from '../dicom/dicom-json.ts';
 import type { Queryable } from './database/database.ts';
 import type { Level } from './find-studies.ts';
 
-/** One result: the attributes of its level and those above it, with those the index computes. */
+/** One result: where it stands, and the attributes the index shows of it. */
 export interface Found {
   readonly studyUid: string;
   readonly seriesUid?: string;
   readonly sopUid?: string;
-  readonly attributes: DicomJson;
+  /** Of its patient, study, series and itself; those of one study, or series, are one and the same object. */
+  readonly layers: readonly DicomJson[];
 }
 
 /**
@@ -22,7 +23,7 @@ export const HELD_BY = '00090010';
 export const HELD = '00091001';
 const HELD_CREATOR = 'ISOCENTER';
 
-/** What costs a query of its own for each result. */
+/** What costs a query of its own for each study, or patient. */
 export interface Extras {
   readonly sopClassesInStudy: boolean;
   readonly patientCounts: boolean;
@@ -35,6 +36,19 @@ const SOURCE: Readonly<Record<Level, string>> = {
   instance: 'instance i join series r on r.id = i.series join study s on s.id = r.study',
 };
 
+/** A row's columns, where it is the first of those that share them: they are sent and read once. */
+const once = (shared: string, columns: string): string =>
+  `case when row_number() over (partition by ${shared}) = 1 then ${columns} end`;
+
+const STUDY = `json_build_object('attributes', s.attributes, 'modalities', s.modalities, 'held', s.held,
+  'series', s.series_count, 'instances', s.instance_count`;
+const SERIES = `json_build_object('attributes', r.attributes, 'instances', r.instance_count)`;
+const SOP_CLASSES = `, 'sop_classes', array(select distinct c.sop_class
+  from instance c join series d on d.id = c.series where d.study = s.id order by 1)`;
+/** Once for each patient, too: the studies of a phantom are thousands. */
+const OF_PATIENT = `(select json_build_array(count(*), sum(p.series_count), sum(p.instance_count))
+  from study p where p.patient = s.patient and p.instance_count > 0)`;
+
 /** The results of a page of ids, in that order; rows deleted since are left out. */
 export async function readFound(
   db: Queryable,
@@ -42,67 +56,95 @@ export async function readFound(
   ids: readonly number[],
   wants: Extras,
 ): Promise<Found[]> {
+  const study = `${STUDY}${wants.sopClassesInStudy ? SOP_CLASSES : ''})`;
   const { rows } = await db.query<FoundRow>(
-    `select ${ALIAS[level]}.id, s.study_uid, s.held, s.attributes as study, s.modalities, s.series_count,
-       s.instance_count as study_instances
-       ${level === 'study' ? '' : ', r.series_uid, r.attributes as series, r.instance_count as series_instances'}
+    `select ${ALIAS[level]}.id, s.study_uid, ${level === 'study' ? study : once('s.id', study)} as study
+       ${level === 'study' ? '' : `, r.series_uid, ${level === 'series' ? SERIES : once('r.id', SERIES)} as series`}
        ${level === 'instance' ? ', i.sop_uid, i.attributes as instance' : ''}
-       ${wants.sopClassesInStudy ? `, array(select distinct c.sop_class from instance c join series d on d.id = c.series where d.study = s.id order by 1) as sop_classes` : ''}
-       ${wants.patientCounts ? `, (select array[count(*), sum(p.series_count), sum(p.instance_count)]::bigint[] from study p where p.patient = s.patient and p.instance_count > 0) as patient_counts` : ''}
+       ${wants.patientCounts ? `, s.patient, ${once('s.patient', OF_PATIENT)} as patient_counts` : ''}
      from ${SOURCE[level]} where ${ALIAS[level]}.id = any($1)`,
     [ids],
   );
+  const patients = new Map<number, DicomJson>();
+  const studies = new Map<string, DicomJson>();
+  const series = new Map<string, DicomJson>();
+  for (const row of rows) {
+    if (row.patient !== undefined && row.patient_counts)
+      patients.set(row.patient, patientAttributes(row.patient_counts));
+    if (row.study) studies.set(row.study_uid, studyAttributes(row.study));
+    if (row.series) series.set(`${row.study_uid} ${row.series_uid}`, seriesAttributes(row.series));
+  }
   const byId = new Map(rows.map((row) => [row.id, row]));
-  return ids.flatMap((id) => {
+  return ids.flatMap((id): Found[] => {
     const row = byId.get(id);
-    return row ? [found(row)] : [];
+    if (!row) return [];
+    const { study_uid: studyUid, series_uid: seriesUid, sop_uid: sopUid } = row;
+    const layers = [
+      row.patient === undefined ? undefined : patients.get(row.patient),
+      studies.get(studyUid),
+      series.get(`${studyUid} ${seriesUid}`),
+      row.instance,
+    ];
+    return [
+      {
+        studyUid,
+        ...(seriesUid !== undefined && { seriesUid }),
+        ...(sopUid !== undefined && { sopUid }),
+        layers: layers.filter((layer) => layer !== undefined),
+      },
+    ];
   });
+}
+
+interface StudyRow {
+  attributes: DicomJson;
+  held: string | null;
+  modalities: string[];
+  series: number;
+  instances: number;
+  sop_classes?: string[];
+}
+
+interface SeriesRow {
+  attributes: DicomJson;
+  instances: number;
 }
 
 interface FoundRow {
   id: number;
   study_uid: string;
-  held: string | null;
-  study: DicomJson;
-  modalities: string[];
-  series_count: number;
-  study_instances: number;
+  study: StudyRow | null;
   series_uid?: string;
-  series?: DicomJson;
-  series_instances?: number;
+  series?: SeriesRow | null;
   sop_uid?: string;
   instance?: DicomJson;
-  sop_classes?: string[];
-  patient_counts?: [studies: number, series: number, instances: number];
+  patient?: number;
+  patient_counts?: PatientCounts | null;
 }
 
-function found(row: FoundRow): Found {
-  const [studies, series, instances] = row.patient_counts ?? [];
-  const attributes: DicomJson = {
-    ...row.study,
-    ...row.series,
-    ...row.instance,
+type PatientCounts = [studies: number, series: number, instances: number];
+
+const patientAttributes = ([studies, series, instances]: PatientCounts): DicomJson => ({
+  '00201200': { vr: 'IS', Value: [studies] },
+  '00201202': { vr: 'IS', Value: [series] },
+  '00201204': { vr: 'IS', Value: [instances] },
+});
+
+function studyAttributes(row: StudyRow): DicomJson {
+  return {
+    ...row.attributes,
     '00080061': row.modalities.length > 0 ? { vr: 'CS', Value: row.modalities } : { vr: 'CS' },
-    '00201206': { vr: 'IS', Value: [row.series_count] },
-    '00201208': { vr: 'IS', Value: [row.study_instances] },
+    '00201206': { vr: 'IS', Value: [row.series] },
+    '00201208': { vr: 'IS', Value: [row.instances] },
     ...(row.held !== null && {
       [HELD_BY]: { vr: 'LO', Value: [HELD_CREATOR] },
       [HELD]: { vr: 'LT', Value: [row.held] },
     }),
     ...(row.sop_classes && { '00080062': { vr: 'UI', Value: row.sop_classes } }),
-    ...(row.patient_counts && {
-      '00201200': { vr: 'IS', Value: [studies] },
-      '00201202': { vr: 'IS', Value: [series] },
-      '00201204': { vr: 'IS', Value: [instances] },
-    }),
-    ...(row.series_instances !== undefined && {
-      '00201209': { vr: 'IS', Value: [row.series_instances] },
-    }),
-  };
-  return {
-    studyUid: row.study_uid,
-    ...(row.series_uid !== undefined && { seriesUid: row.series_uid }),
-    ...(row.sop_uid !== undefined && { sopUid: row.sop_uid }),
-    attributes,
   };
 }
+
+const seriesAttributes = ({ attributes, instances }: SeriesRow): DicomJson => ({
+  ...attributes,
+  '00201209': { vr: 'IS', Value: [instances] },
+});

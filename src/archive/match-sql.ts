@@ -25,6 +25,7 @@ import { onNames, patientName, referrer } from './match-names.ts';
 import { hasWildcard, onText } from './match-text.ts';
 
 export const PATIENT_NAME = '00100010';
+export const STUDY_DATE = '00080020';
 const REFERRER = '00080090';
 /** Its column holds text folded by foldPersonName, so that a search folds alike. */
 const DESCRIPTION = '00081030';
@@ -45,19 +46,25 @@ export function conditionsOf(
   const here = criteria.filter((one) => depthOf(one) <= depth);
   const below = criteria.filter((one) => depthOf(one) > depth);
   const conditions: string[] = [];
-  const modality = namesOne(search) ? undefined : here.find(isOneModality);
-  if (modality?.match.kind === 'one-of') {
+  const modality = modalityOf(search);
+  if (modality !== undefined) {
     joined.add('m');
-    conditions.push(`m.modality = ${parameter(modality.match.values[0])}`);
+    conditions.push(`m.modality = ${parameter(modality)}`);
   }
   conditions.push(
     ...statements(
-      here.filter((one) => one !== modality),
+      here.filter((one) => modality === undefined || !isOneModality(one)),
       asking,
     ),
   );
   if (below.length > 0) conditions.push(someBelow(below, asking));
   return conditions;
+}
+
+/** The one modality by which studies are read from study_modality, if the search has one. */
+export function modalityOf(search: StudySearch): string | undefined {
+  const match = namesOne(search) ? undefined : withModalities(search).find(isOneModality)?.match;
+  return match?.kind === 'one-of' ? match.values[0] : undefined;
 }
 
 /** A series of a modality stands in a study that has it, which the index finds sooner. */

@@ -113,10 +113,10 @@ function searchOf(ctx: Context, parameters: URLSearchParams): string {
   return JSON.stringify([actor?.name ?? '', ctx.ip, ctx.path, others]);
 }
 
-function warningsOf(remaining: number, { unmatched }: QidoQuery): string[] {
+function warningsOf(remaining: number | 'some', { unmatched }: QidoQuery): string[] {
   const warnings: string[] = [];
-  if (remaining > 0) {
-    const many = remaining > COUNTED ? `more than ${COUNTED}` : String(remaining);
+  if (remaining !== 0) {
+    const many = remaining === 'some' || remaining <= COUNTED ? remaining : `more than ${COUNTED}`;
     warnings.push(`There are ${many} additional results that can be requested`);
   }
   if (unmatched.length > 0)
@@ -135,7 +135,8 @@ async function page(
     patientCounts: include === 'all' || PATIENT_COUNTS.some((tag) => include.has(tag)),
   };
   const found = await readFound(database, search.level, ids, wants);
-  return found.map((one) => resultOf(one, search, include, base));
+  const shown = shownOf(search, include);
+  return found.map((one) => resultOf(one, search, shown, base));
 }
 
 async function* pagesOf(
@@ -169,21 +170,42 @@ async function* once(text: string): AsyncGenerator<Uint8Array> {
   yield Buffer.from(text);
 }
 
-/** One result with the attributes of PS3.18 10.6.3.3; those of a level that the URL names are not repeated. */
+/** Levels whose attributes a result has unasked: those of a level that the URL names are not repeated. */
+function levelsOf({ level, seriesUid, studyUid }: QidoQuery['search']): Level[] {
+  const levels: Level[] = [level];
+  if (level === 'instance' && seriesUid === undefined) levels.push('series');
+  if (level !== 'study' && studyUid === undefined) levels.push('study');
+  return levels;
+}
+
+/** @returns what is shown of attributes (PS3.18 10.6.3.3); the same object when it is asked again for the same one */
+function shownOf(
+  search: QidoQuery['search'],
+  include: QidoQuery['include'],
+): (attributes: DicomJson) => DicomJson {
+  const wanted = new Set(levelsOf(search).flatMap((level) => DEFAULTS[level]));
+  const known = new Map<DicomJson, DicomJson>();
+  return (attributes) => {
+    const before = known.get(attributes);
+    if (before) return before;
+    const shown: DicomJson = {};
+    for (const tag in attributes)
+      if (include === 'all' || wanted.has(tag) || include.has(tag)) shown[tag] = attributes[tag]!;
+    known.set(attributes, shown);
+    return shown;
+  };
+}
+
 function resultOf(
   found: Found,
   search: QidoQuery['search'],
-  include: QidoQuery['include'],
+  shown: (attributes: DicomJson) => DicomJson,
   base: string,
 ): DicomJson {
-  const levels: Level[] = [search.level];
-  if (search.level === 'instance' && search.seriesUid === undefined) levels.push('series');
-  if (search.level !== 'study' && search.studyUid === undefined) levels.push('study');
   const result: DicomJson = {};
-  for (const level of levels) for (const tag of ALWAYS[level]) result[tag] = { vr: attribute(tag)!.vr };
-  const shown = new Set(levels.flatMap((level) => DEFAULTS[level]));
-  for (const [tag, element] of Object.entries(found.attributes))
-    if (include === 'all' || include.has(tag) || shown.has(tag)) result[tag] = element;
+  for (const level of levelsOf(search))
+    for (const tag of ALWAYS[level]) result[tag] = { vr: attribute(tag)!.vr };
+  Object.assign(result, ...found.layers.map(shown));
   const { studyUid, seriesUid, sopUid } = found;
   result['00080005'] = { vr: 'CS', Value: ['ISO_IR 192'] };
   result['00080056'] = { vr: 'CS', Value: ['ONLINE'] };

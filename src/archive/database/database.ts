@@ -155,10 +155,11 @@ export function openDatabase(connection: pg.PoolConfig, options: DatabaseOptions
     { isolation = 'read committed', readOnly = false, statementTimeoutMs: timeoutMs }: TransactionOptions,
   ): Promise<T> {
     let over = false;
-    await ask(client, `begin isolation level ${isolation}${readOnly ? ' read only' : ''}`);
+    const begin = `begin isolation level ${isolation}${readOnly ? ' read only' : ''}`;
+    // In one message: each costs a searcher its way there and back.
+    const limit = timeoutMs === undefined ? '' : `; set local statement_timeout = ${Math.trunc(timeoutMs)}`;
     try {
-      if (timeoutMs !== undefined)
-        await ask(client, `set local statement_timeout = ${Math.trunc(timeoutMs)}`);
+      await ask(client, begin + limit);
       const result = await work({
         async query(text, values) {
           // A statement nobody awaited would run in whatever the connection does next.
