@@ -112,6 +112,7 @@ export async function startIsocenter(
 
     const scp = createScp({
       archive,
+      commitments: routing.commitments,
       dicom: config.dicom,
       knownAesFile: path.join(dataFolder.path, 'known-aes.json'),
       logLevel: config.logLevel,
@@ -138,7 +139,14 @@ export async function startIsocenter(
       log: log('fhir'),
     });
 
-    const routers = [dicomweb.router, scp.routes, routing.routes, forwarding.routes, fhirRoutes];
+    const routers = [
+      dicomweb.router,
+      scp.routes,
+      scp.commitment.routes,
+      routing.routes,
+      forwarding.routes,
+      fhirRoutes,
+    ];
     const adminRoutes = createAdminRoutes({ archive, version: VERSION, routers });
 
     let replayed = false;
@@ -309,6 +317,12 @@ function defineMetrics(metrics: Metrics, { archive, scp, routing, forwarding }: 
     'isocenter_sending_deliveries',
     'Deliveries this process is sending now',
     () => forwarding.active,
+  );
+  metrics.gauge(
+    'isocenter_commitment_requests',
+    'Storage commitments that others asked us for, by state',
+    async () =>
+      (await scp.commitment.table.counts()).map(({ state, count }) => ({ labels: { state }, value: count })),
   );
   metrics.gauge('isocenter_deliveries', 'Deliveries by destination and state', async () => {
     const { deliveries } = await routing.numbers();

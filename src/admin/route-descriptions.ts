@@ -193,6 +193,14 @@ export const ROUTE_DESCRIPTIONS: Readonly<Record<string, RouteText>> = {
     answer: 'Deleted',
     type: null,
   }),
+  'GET /api/commitments': admin('Storage commitments that others asked us for, newest first', {
+    query: {
+      state: 'deciding, reporting, reported or given-up',
+      ae: 'AE title of who asked',
+      ...WINDOW,
+    },
+  }),
+  'POST /api/commitments/{id}/retry': admin('Looks again at what was asked for, and reports it now'),
   'GET /api/openapi.json': admin('This description'),
 
   'GET /api/fhir/unlinked': {
@@ -258,7 +266,7 @@ export const ROUTE_DESCRIPTIONS: Readonly<Record<string, RouteText>> = {
     query: {
       study: STUDY,
       destination: 'Name of a destination',
-      state: 'owed, sending, delivered, parked or cancelled',
+      state: 'owed, sending, committing, delivered, parked or cancelled',
       ...WINDOW,
     },
   }),

@@ -57,6 +57,11 @@ const SOURCES = [
      'instances', count(*), 'first', min(i.at), 'status', min(i.status))
    from delivery d join delivery_instance i on i.delivery = d.id
    where d.study_uid = $1 and i.state <> 'owed' and i.at is not null group by d.id, d.destination, i.state`,
+  `select max(i.commitment_at), 10, case i.commitment when 'asked' then 'commitment-asked' when 'committed'
+     then 'instances-committed' else 'commitment-refused' end, jsonb_build_object('delivery', d.id,
+     'destination', d.destination, 'instances', count(*), 'first', min(i.commitment_at), 'reason', min(i.commitment_reason))
+   from delivery d join delivery_instance i on i.delivery = d.id
+   where d.study_uid = $1 and i.commitment is not null group by d.id, d.destination, i.commitment`,
   `select coalesce(d.delivered_at, d.changed_at), 11, case when d.state = 'owed' then 'delivery-failed'
      else 'delivery-' || d.state end, jsonb_build_object('delivery', d.id, 'destination', d.destination,
      'attempts', d.attempts, 'reason', d.last_error,

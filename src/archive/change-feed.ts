@@ -42,9 +42,11 @@ const RETRY_MS = 2000;
 export async function appendChanges(tx: Queryable, changes: readonly NewChange[]): Promise<void> {
   if (changes.length === 0) return;
   await tx.query(
-    `insert into change (kind, study_uid, series_uid, sop_uid, study_version)
-     select kind, study_uid, series_uid, sop_uid, study_version from jsonb_to_recordset($1)
-       as r(kind text, study_uid text, series_uid text, sop_uid text, study_version bigint)`,
+    `with appended as (
+       insert into change (kind, study_uid, series_uid, sop_uid, study_version)
+       select kind, study_uid, series_uid, sop_uid, study_version from jsonb_to_recordset($1)
+         as r(kind text, study_uid text, series_uid text, sop_uid text, study_version bigint))
+     select pg_notify('${CHANNEL}', '')`,
     [
       JSON.stringify(
         changes.map((change) => ({
@@ -57,7 +59,6 @@ export async function appendChanges(tx: Queryable, changes: readonly NewChange[]
       ),
     ],
   );
-  await tx.query(`select pg_notify('${CHANNEL}', '')`);
 }
 
 /** A place in the feed: behind the change it names. */

@@ -1,6 +1,7 @@
 /**
- * The rows of header packs (header-piece.ts): written by the placers in the transaction that tells where an object
- * lies, and by series-metadata.ts for objects that had none; read by series-metadata.ts.
+ * The rows of header packs (header-piece.ts): written with the objects' own rows by object-rows.ts; by the placers, in
+ * the transaction that tells where an object lies, and by series-metadata.ts for objects that had none; read by
+ * series-metadata.ts.
  */
 import type { Queryable } from './database/database.ts';
 
@@ -25,40 +26,75 @@ export interface PackPlace {
   length: number;
 }
 
-/** Gives each piece its place; the packs become rows by insertPacks. */
-export async function planPacks(db: Queryable, pieces: readonly (NewPiece | undefined)[]): Promise<PackPlan> {
-  const open = new Map<string, { parts: Buffer[]; length: number; members: number[] }>();
-  const closed: { parts: Buffer[]; members: number[] }[] = [];
+/** A pack that is filled, and whose pieces are in it: by their number in the list. */
+interface Filling {
+  parts: Buffer[];
+  members: number[];
+  length: number;
+}
+
+function fillPacks(pieces: readonly (NewPiece | undefined)[]): Filling[] {
+  const open = new Map<string, Filling>();
+  const packs: Filling[] = [];
   for (const [n, one] of pieces.entries()) {
     if (!one) continue;
     let pack = open.get(one.seriesUid);
     if (!pack || pack.length + one.piece.length > MAX_PACK_BYTES) {
-      pack = { parts: [], length: 0, members: [] };
+      pack = { parts: [], members: [], length: 0 };
       open.set(one.seriesUid, pack);
-      closed.push(pack);
+      packs.push(pack);
     }
     pack.parts.push(one.piece);
     pack.members.push(n);
     pack.length += one.piece.length;
   }
-  const places: (PackPlace | undefined)[] = pieces.map(() => undefined);
-  const packs = new Map<number, Buffer>();
-  if (closed.length === 0) return { places, packs };
-  const { rows } = await db.query<{ id: number }>(
-    `select nextval(pg_get_serial_sequence('header_pack', 'id')) as id from generate_series(1, $1)`,
-    [closed.length],
-  );
-  for (const [n, { parts, members }] of closed.entries()) {
-    const { id } = rows[n]!;
+  return packs;
+}
+
+function placesIn(packs: readonly Filling[], ids: readonly number[], count: number): PackPlan['places'] {
+  const places: (PackPlace | undefined)[] = Array(count).fill(undefined);
+  for (const [p, { parts, members }] of packs.entries()) {
     let at = 0;
     for (const [m, member] of members.entries()) {
       const { length } = parts[m]!;
-      places[member] = { pack: id, at, length };
+      places[member] = { pack: ids[p]!, at, length };
       at += length;
     }
-    packs.set(id, Buffer.concat(parts, at));
   }
-  return { places, packs };
+  return places;
+}
+
+/** For objects whose rows are made in the same transaction, each with the place of its piece. */
+export async function insertPieces(
+  tx: Queryable,
+  pieces: readonly (NewPiece | undefined)[],
+): Promise<PackPlan['places']> {
+  const packs = fillPacks(pieces);
+  if (packs.length === 0) return pieces.map(() => undefined);
+  const ids: number[] = [];
+  for (const { parts, length } of packs) {
+    const { rows } = await tx.query<{ id: number }>(
+      'insert into header_pack (bytes) values ($1) returning id',
+      [Buffer.concat(parts, length)],
+    );
+    ids.push(rows[0]!.id);
+  }
+  return placesIn(packs, ids, pieces.length);
+}
+
+/** Gives each piece its place; the packs become rows by insertPacks. */
+export async function planPacks(db: Queryable, pieces: readonly (NewPiece | undefined)[]): Promise<PackPlan> {
+  const packs = fillPacks(pieces);
+  if (packs.length === 0) return { places: pieces.map(() => undefined), packs: new Map() };
+  const { rows } = await db.query<{ id: number }>(
+    `select nextval(pg_get_serial_sequence('header_pack', 'id')) as id from generate_series(1, $1)`,
+    [packs.length],
+  );
+  const ids = rows.map(({ id }) => id);
+  return {
+    places: placesIn(packs, ids, pieces.length),
+    packs: new Map(packs.map(({ parts, length }, p) => [ids[p]!, Buffer.concat(parts, length)])),
+  };
 }
 
 /**
@@ -75,13 +111,13 @@ export async function insertPacks(
     if (place && !taken.has(`${place.pack} ${place.at}`))
       packs.get(place.pack)?.fill(0, place.at, place.at + place.length);
   const used = new Set(given.map(({ pack }) => pack));
-  const wanted = [...packs].filter(([id]) => used.has(id));
-  if (wanted.length === 0) return;
-  await tx.query(
-    `insert into header_pack (id, bytes) overriding system value
-     select * from unnest($1::bigint[], $2::bytea[])`,
-    [wanted.map(([id]) => id), wanted.map(([, bytes]) => bytes)],
-  );
+  // One at a time, mostly it is one: a list of bytes goes over as text.
+  for (const [id, bytes] of packs)
+    if (used.has(id))
+      await tx.query('insert into header_pack (id, bytes) overriding system value values ($1, $2)', [
+        id,
+        bytes,
+      ]);
 }
 
 /** For objects that have no piece, or one of another version, which goes. */

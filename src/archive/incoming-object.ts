@@ -34,10 +34,12 @@ export interface IncomingObject {
   place: ObjectPlace;
   receivedAt: string;
   from: Provenance;
-  /** the whole header as DICOM JSON */
+  /** the indexed attributes as DICOM JSON */
   header: DicomJson;
   /** Of the journal; undefined for what is read from the store. */
   record?: RecordPlace;
+  /** What /metadata says of it (header-piece.ts), where that is made with the index. */
+  piece?: Buffer | undefined;
   /** Found in the journal after a crash: it may have been indexed and counted before. */
   replayed?: boolean;
 }

@@ -126,12 +126,17 @@ export async function* readPiece(
   else yield await reader.readRange(object, offset, range.length, buffers);
 }
 
-/** The stored bytes of a frame in one buffer, native ones little endian. @throws Failure 'too-large' beyond MAX_FRAME_BYTES */
+/**
+ * The stored bytes of a frame in one buffer, native ones little endian.
+ * @param buffers where it may lie; whoever asks gives it back
+ * @throws Failure 'too-large' beyond MAX_FRAME_BYTES
+ */
 export async function heldFrame(
   { reader }: FrameSource,
   object: StoredObject,
   image: LocatedFrames,
   number: number,
+  buffers?: PieceBuffers,
 ): Promise<Buffer> {
   const ranges = image.frames[number - 1]!;
   const length = lengthOf(ranges);
@@ -143,7 +148,7 @@ export async function heldFrame(
   const { bigEndian, encapsulated } = transferSyntax(object.transferSyntax);
   const first = ranges[0]!;
   if (bigEndian && !encapsulated) return swappedFrame({ reader }, object, first);
-  const bytes = await held({ reader }, object, ranges);
+  const bytes = await held({ reader }, object, ranges, buffers);
   return image.pixel.bitsAllocated % 8 !== 0 && !encapsulated
     ? alignedBits(bytes, first.bitOffset ?? 0, image.pixel)
     : bytes;
@@ -153,7 +158,13 @@ async function held(
   { reader }: FrameSource,
   object: StoredObject,
   ranges: readonly FrameRange[],
+  buffers?: PieceBuffers,
 ): Promise<Buffer> {
+  const [first] = ranges;
+  const { deflated } = transferSyntax(object.transferSyntax);
+  // Nearly all frames lie in one piece, and need not be copied.
+  if (first && ranges.length === 1 && first.length <= ONE_READ_BYTES && !deflated)
+    return reader.readRange(object, object.dataSetOffset + first.offset, first.length, buffers);
   const pieces: Uint8Array[] = [];
   for (const range of ranges)
     for await (const piece of readPiece({ reader }, object, range)) pieces.push(piece);

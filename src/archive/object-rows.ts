@@ -3,6 +3,7 @@
  * Written by study-index.ts in the transaction that indexes them; read through stored-object.ts.
  */
 import type { Queryable } from './database/database.ts';
+import { insertPieces } from './header-pack-rows.ts';
 import type { IncomingObject, IndexItem, ObjectPlace } from './incoming-object.ts';
 import { text } from './indexed-attributes.ts';
 
@@ -11,21 +12,26 @@ export async function insertObjects(
   tx: Queryable,
   items: IndexItem[],
 ): Promise<(object: IncomingObject) => number> {
+  const places = await insertPieces(
+    tx,
+    items.map(({ object: { seriesInstanceUid: seriesUid, piece } }) => piece && { seriesUid, piece }),
+  );
   const result = await tx.query<{ id: number; sop_uid: string; hash: string }>(
     `insert into object (sop_uid, content_hash, sop_class, transfer_syntax, length, data_set_offset, pixel, key,
        location, node, journal, role, reception, source_kind, source_ae, source_address, received_at,
-       study_uid, series_uid, patient_id, issuer)
+       study_uid, series_uid, patient_id, issuer, pack, pack_at, pack_length)
      select sop_uid, decode(hash, 'hex'), sop_class, transfer_syntax, length, data_set_offset, pixel, key,
        location, node, journal, role, reception, source_kind, source_ae, source_address, received_at,
-       study_uid, series_uid, patient_id, issuer
+       study_uid, series_uid, patient_id, issuer, pack, pack_at, pack_length
      from jsonb_to_recordset($1) as r(sop_uid text, hash text, sop_class text, transfer_syntax text, length bigint,
        data_set_offset int, pixel jsonb, key text, location text, node text, journal jsonb, role text, reception uuid,
        source_kind text, source_ae text, source_address text, received_at timestamptz,
-       study_uid text, series_uid text, patient_id text, issuer text)
+       study_uid text, series_uid text, patient_id text, issuer text,
+       pack bigint, pack_at int, pack_length int)
      returning id, sop_uid, encode(content_hash, 'hex') as hash`,
     [
       JSON.stringify(
-        items.map(({ object, decision }) => ({
+        items.map(({ object, decision }, n) => ({
           sop_uid: object.sopInstanceUid,
           hash: object.contentHash.toString('hex'),
           sop_class: object.sopClassUid,
@@ -45,6 +51,7 @@ export async function insertObjects(
           series_uid: object.seriesInstanceUid,
           patient_id: text(object.header, '00100020'),
           issuer: text(object.header, '00100021'),
+          ...(places[n] && { pack: places[n].pack, pack_at: places[n].at, pack_length: places[n].length }),
         })),
       ),
     ],

@@ -63,6 +63,8 @@ export interface PlainHeader {
   transferSyntaxUid: string;
   /** bytes of it, up to the pixels */
   length: number;
+  /** Where it is what stands behind the pixels: that of what stands before. */
+  characterSet?: DataSet['characterSet'];
 }
 
 /** Bytes from the start of the data set. */
@@ -72,7 +74,8 @@ export type ReadBytes = (offset: number, length: number) => Promise<Buffer>;
 export async function readPlainHeader(header: PlainHeader, read: ReadBytes): Promise<ObjectHeader> {
   if (header.length > PIECE_BYTES) return readLongHeader(header, read);
   const bytes = await read(0, header.length);
-  const dataSet = parseDataSet(bytes, header.transferSyntaxUid, { stopAtPixelData: true });
+  const { transferSyntaxUid, characterSet } = header;
+  const dataSet = parseDataSet(bytes, transferSyntaxUid, { stopAtPixelData: true, characterSet });
   return { dataSet, longValues: new Map() };
 }
 
@@ -81,7 +84,7 @@ export async function readPlainHeader(header: PlainHeader, read: ReadBytes): Pro
  * anything else is read again from its own start.
  */
 async function readLongHeader(
-  { sopUid, transferSyntaxUid, length }: PlainHeader,
+  { sopUid, transferSyntaxUid, length, characterSet: inherited }: PlainHeader,
   readBytes: ReadBytes,
 ): Promise<ObjectHeader> {
   const elements = new Map<string, Element>();
@@ -96,7 +99,7 @@ async function readLongHeader(
     const read = await readBytes(at, take);
     const before = Buffer.concat([...prefix.values()]);
     const bytes = Buffer.concat([before, read]);
-    const piece = parseDataSet(bytes, transferSyntaxUid, { stopAtPixelData: true });
+    const piece = parseDataSet(bytes, transferSyntaxUid, { stopAtPixelData: true, characterSet: inherited });
     characterSet = piece.characterSet;
     const isLast = at + take === length;
     const whole = [...piece.elements.values()].filter((element) => element.start >= before.length);

@@ -17,28 +17,44 @@ export async function writeReceptions(tx: Queryable, node: string, items: IndexI
     counts.set(id, entry);
   }
   // Sorted, as the studies are: rows are always locked in one order.
-  const rows = [...counts.values()].sort((a, b) => (a.from.reception < b.from.reception ? -1 : 1));
-  for (const { from, studyUid, stored } of rows) {
-    await tx.query(
-      `insert into reception (id, node, kind, calling_ae, called_ae, address, actor, opened_at, stored)
-       values ($1, $2, $3, $4, $5, $6, $7, $8, $9)
-       on conflict (id) do update set stored = reception.stored + excluded.stored`,
-      [
-        from.reception,
-        node,
-        from.kind,
-        from.callingAe,
-        from.calledAe,
-        from.address,
-        from.actor,
-        from.openedAt,
-        stored,
-      ],
-    );
-    await tx.query(
-      `insert into reception_study (study_uid, reception, stored) values ($1, $2, $3)
-       on conflict (study_uid, reception) do update set stored = reception_study.stored + excluded.stored`,
-      [studyUid, from.reception, stored],
-    );
+  const perStudy = [...counts.values()].sort((a, b) => (a.from.reception < b.from.reception ? -1 : 1));
+  const perReception = new Map<string, { from: Provenance; stored: number }>();
+  for (const { from, stored } of perStudy) {
+    const entry = perReception.get(from.reception);
+    if (entry) entry.stored += stored;
+    else perReception.set(from.reception, { from, stored });
   }
+  // One statement for all of them: many associations at once are many receptions in each batch.
+  await tx.query(
+    `insert into reception (id, node, kind, calling_ae, called_ae, address, actor, opened_at, stored)
+     select id, $1, kind, calling_ae, called_ae, address, actor, opened_at, stored from jsonb_to_recordset($2)
+       as r(id uuid, kind text, calling_ae text, called_ae text, address text, actor text, opened_at timestamptz,
+         stored int)
+     on conflict (id) do update set stored = reception.stored + excluded.stored`,
+    [
+      node,
+      JSON.stringify(
+        [...perReception.values()].map(({ from, stored }) => ({
+          id: from.reception,
+          kind: from.kind,
+          calling_ae: from.callingAe,
+          called_ae: from.calledAe,
+          address: from.address,
+          actor: from.actor,
+          opened_at: from.openedAt,
+          stored,
+        })),
+      ),
+    ],
+  );
+  await tx.query(
+    `insert into reception_study (study_uid, reception, stored)
+     select * from unnest($1::text[], $2::uuid[], $3::int[])
+     on conflict (study_uid, reception) do update set stored = reception_study.stored + excluded.stored`,
+    [
+      perStudy.map(({ studyUid }) => studyUid),
+      perStudy.map(({ from }) => from.reception),
+      perStudy.map(({ stored }) => stored),
+    ],
+  );
 }

@@ -10,7 +10,7 @@ import type { Log } from '../log.ts';
 import type { Database } from './database/database.ts';
 import type { IncomingObject } from './incoming-object.ts';
 import { checkObject } from './intake/check-object.ts';
-import { HeaderReading } from './intake/prepare-object.ts';
+import { earlyPiece, HeaderReading } from './intake/prepare-object.ts';
 import { contentHash, type Provenance } from './intake/record.ts';
 import type { ObjectStore } from './object-store/object-store.ts';
 import { indexObjects } from './study-index.ts';
@@ -101,7 +101,8 @@ async function readStored(
     reading.push(piece);
     hash.update(piece);
   }
-  const { scan, header } = reading.end();
+  const parsed = reading.end();
+  const { scan, header } = parsed;
   const identity = checkObject(
     {
       transferSyntaxUid,
@@ -125,5 +126,10 @@ async function readStored(
     receivedAt: new Date().toISOString(),
     from,
     header,
+    piece: earlyPiece(parsed, {
+      transferSyntaxUid,
+      pixel: scan.pixelData,
+      length: length - dataSetOffset,
+    }),
   };
 }

@@ -8,7 +8,7 @@ import type { Log } from '../log.ts';
 import type { Database, Queryable } from './database/database.ts';
 import { keepPieces, type NewPiece, type PackReader } from './header-pack-rows.ts';
 import { isCurrent, MAX_PIECE_BYTES, makePiece } from './header-piece.ts';
-import { readHeader } from './read-header.ts';
+import { readAttributes } from './read-attributes.ts';
 import type { ObjectReader } from './read-object.ts';
 import { findStoredObjects, type ObjectQuery, type StoredObject } from './stored-object.ts';
 
@@ -153,7 +153,7 @@ async function* readPieces(
 
 async function pieceOf(reader: ObjectReader, object: StoredObject): Promise<Buffer> {
   const { pixel, transferSyntax: transferSyntaxUid } = object;
-  return makePiece({ ...(await readHeader(reader, object)), pixel, transferSyntaxUid });
+  return makePiece({ ...(await readAttributes(reader, object)), pixel, transferSyntaxUid });
 }
 
 async function findRows(db: Queryable, where: ObjectQuery, after: Row | undefined): Promise<Row[]> {

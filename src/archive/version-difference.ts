@@ -13,6 +13,7 @@ import { asFailure, Failure } from '../failure.ts';
 import { type ImagePixel, imagePixelOf } from '../pixels/image-pixel.ts';
 import type { PixelWorkers } from '../pixels/pixel-workers.ts';
 import { framesOf, heldFrame } from './object-frames.ts';
+import { endOfPixels } from './read-attributes.ts';
 import { inflatedDataSet, type ObjectHeader, readDataSet, readHeader } from './read-header.ts';
 import type { ObjectReader } from './read-object.ts';
 import { littleEndianWords, sameStreams } from './same-streams.ts';
@@ -251,7 +252,9 @@ async function tailOf({ reader }: DifferenceParts, object: StoredObject): Promis
   const { pixel } = object;
   const syntax = transferSyntax(object.transferSyntax);
   if (!pixel) return nothing;
-  const begin = endOf(pixel);
+  const begin = endOfPixels(pixel);
+  if (begin === undefined)
+    throw new Failure('unsupported', '(7FE0,0010) PixelData has more fragments than are kept in mind');
   if (syntax.deflated)
     return parseDataSet((await inflatedDataSet(reader, object)).subarray(begin), EXPLICIT_LE);
   const length = object.length - object.dataSetOffset - begin;
@@ -263,18 +266,4 @@ async function tailOf({ reader }: DifferenceParts, object: StoredObject): Promis
     );
   const bytes = await reader.readRange(object, object.dataSetOffset + begin, length);
   return parseDataSet(bytes, pixel.encapsulated ? EXPLICIT_LE : object.transferSyntax);
-}
-
-const SEQUENCE_DELIMITATION_BYTES = 8;
-
-function endOf({ offset, length, fragments, basicOffsetTable }: PixelLocation): number {
-  if (length !== undefined) return offset + length;
-  if (!fragments)
-    throw new Failure('unsupported', '(7FE0,0010) PixelData has more fragments than are kept in mind');
-  const last = fragments.offsets.length - 1;
-  const end =
-    last < 0
-      ? offset + 8 + 4 * (basicOffsetTable?.length ?? 0)
-      : fragments.offsets[last]! + fragments.lengths[last]!;
-  return end + SEQUENCE_DELIMITATION_BYTES;
 }

@@ -23,7 +23,7 @@ export function characterSetOf(value: Uint8Array | undefined): string[] | undefi
 export function decodeText(bytes: Uint8Array, characterSet: string[] | undefined, vr: string): string {
   const text =
     isAscii(bytes) || !LOCALISED_VRS.has(vr) ? latin1(bytes) : decodeLocalised(bytes, characterSet, vr);
-  return trimTrailingSpaces(text.replaceAll('\0', ''));
+  return trimTrailingSpaces(text.includes('\0') ? text.replaceAll('\0', '') : text);
 }
 
 function decodeLocalised(bytes: Uint8Array, characterSet: string[] | undefined, vr: string): string {
@@ -60,5 +60,6 @@ function isAscii(bytes: Uint8Array): boolean {
 }
 
 function latin1(bytes: Uint8Array): string {
+  if (bytes instanceof Buffer) return bytes.latin1Slice();
   return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString('latin1');
 }

@@ -61,7 +61,7 @@ export function textValues(dataSet: DataSet, element: Element): string[] {
   if (element.value.length === 0) return [];
   const whole = decodeText(element.value, dataSet.characterSet, element.vr);
   if (SINGLE_TEXTS.has(element.vr)) return [whole];
-  return whole.split('\\').map(trimSpaces);
+  return whole.includes('\\') ? whole.split('\\').map(trimSpaces) : [trimSpaces(whole)];
 }
 
 /** The numbers of an element of a binary VR; bigint for SV and UV. An odd rest of bytes is left out. */

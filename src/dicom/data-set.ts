@@ -36,6 +36,8 @@ export type { DataSet, Element } from './element.ts';
 export interface ParseOptions {
   /** End before (Float, Double Float) Pixel Data at the root; it is not in the tree then. */
   stopAtPixelData?: boolean;
+  /** Of the data set that these bytes are a later part of. */
+  characterSet?: string[] | undefined;
 }
 
 /** Elements and items together: a tree of so many costs some hundred MB, and no clinical header comes near. */
@@ -84,7 +86,7 @@ export function parseDataSet(
     implicit: !syntax.explicit,
     bigEndian: syntax.bigEndian,
     signed: false,
-    characterSet: undefined,
+    characterSet: options.characterSet,
   };
   const root = readDataSet(reading, reading.bytes.length, manner, 0, false);
   return reading.fault === undefined ? root : { ...root, fault: reading.fault };

@@ -1,6 +1,7 @@
 /**
  * The DICOM JSON Model (PS3.18 Annex F) of a parsed data set: WADO metadata, QIDO answers, the index's columns.
- * Text is UTF-8 and free of NULs, so that PostgreSQL's jsonb takes it; File Meta and group lengths are left out.
+ * Text is UTF-8 and free of NULs, so that PostgreSQL's jsonb takes it; (0008,0005) SpecificCharacterSet is what the object
+ * was written in (F.2.2, note 3). File Meta and group lengths are left out.
  */
 
 import { swapWords, wordSize } from './byte-order.ts';
@@ -35,8 +36,6 @@ export interface DicomJsonOptions {
 const BINARY_VRS = new Set(['OB', 'OD', 'OF', 'OL', 'OV', 'OW', 'UN']);
 const NUMBER_VRS = new Set(['US', 'SS', 'UL', 'SL', 'FL', 'FD', 'SV', 'UV']);
 const PIXEL_DATA_TAGS = new Set(['7FE00008', '7FE00009', '7FE00010']);
-const SPECIFIC_CHARACTER_SET = '00080005';
-const TRAILING_PADDING = 'FFFCFFFC';
 const NAME_GROUPS = ['Alphabetic', 'Ideographic', 'Phonetic'] as const;
 
 /** PS3.18 F.2. Properties are in ascending order as far as JavaScript keeps one: see dicomJsonText. */
@@ -79,14 +78,13 @@ function jsonOf(dataSet: DataSet, options: DicomJsonOptions, path: string): Dico
   return json;
 }
 
-function elementJson(
+export function elementJson(
   dataSet: DataSet,
   element: Element,
   options: DicomJsonOptions,
   path: string,
 ): DicomJsonElement {
   const { vr } = element;
-  if (element.tag === SPECIFIC_CHARACTER_SET) return { vr: 'CS', Value: ['ISO_IR 192'] };
   if (element.items) {
     const items = element.items.map((item, index) => jsonOf(item, options, `${path}/${index}/`));
     return withValue(vr, items);
@@ -176,7 +174,7 @@ function withBulkData(element: DicomJsonElement, uri: string | undefined): Dicom
   return uri === undefined ? element : { ...element, BulkDataURI: uri };
 }
 
-/** Command and File Meta groups, group lengths, and padding are no attributes of the object. */
-function isLeftOut(tag: string): boolean {
-  return tag.startsWith('0000') || tag.startsWith('0002') || tag.endsWith('0000') || tag === TRAILING_PADDING;
+/** Command and File Meta groups and group lengths are no attributes of the object. */
+export function isLeftOut(tag: string): boolean {
+  return tag.startsWith('0000') || tag.startsWith('0002') || tag.endsWith('0000');
 }

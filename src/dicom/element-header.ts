@@ -29,12 +29,14 @@ for (let first = 0x41; first <= 0x5a; first++) {
 for (const vr of SHORT_VRS) vrForms[vrCode(vr)] = SHORT;
 for (const vr of LONG_VRS) vrForms[vrCode(vr)] = LONG;
 
+const vrNames = new Map([...SHORT_VRS, ...LONG_VRS].map((vr) => [vrCode(vr), vr]));
+
 export function vrCode(vr: string): number {
   return (vr.charCodeAt(0) << 8) | vr.charCodeAt(1);
 }
 
 export function vrName(code: number): string {
-  return String.fromCharCode(code >> 8, code & 0xff);
+  return vrNames.get(code) ?? String.fromCharCode(code >> 8, code & 0xff);
 }
 
 /** Whether the two bytes are a VR of PS3.5 6.2, not merely two capital letters. */
@@ -61,9 +63,18 @@ export function mayBeFragments(code: number): boolean {
   return code >> 8 === 0x4f;
 }
 
+/** Texts of tags met before: a header's are those of the header before it, and making them is half of reading it. */
+const tagTexts = new Map<number, string>();
+const MAX_TAG_TEXTS = 20_000;
+
 /** "0020000D" of the number. */
 export function tagText(tag: number): string {
-  return (tag >>> 0).toString(16).toUpperCase().padStart(8, '0');
+  const known = tagTexts.get(tag);
+  if (known !== undefined) return known;
+  const text = (tag >>> 0).toString(16).toUpperCase().padStart(8, '0');
+  if (tagTexts.size === MAX_TAG_TEXTS) tagTexts.clear();
+  tagTexts.set(tag, text);
+  return text;
 }
 
 /** The number of "0020000D". */

@@ -8,6 +8,10 @@
 /** The Verification SOP class (C-ECHO, PS3.4 A.4). */
 export const VERIFICATION = '1.2.840.10008.1.1';
 
+/** The Storage Commitment Push Model SOP class and its well-known instance (PS3.4 J.3). */
+export const STORAGE_COMMITMENT = '1.2.840.10008.1.20.1';
+export const STORAGE_COMMITMENT_INSTANCE = '1.2.840.10008.1.20.1.1';
+
 const ROOT = '1.2.840.10008.5.1.4.1.1.';
 
 /** Behind ROOT, in the order of the UIDs; retired classes stay because old archives still send them. */

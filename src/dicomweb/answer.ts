@@ -121,6 +121,8 @@ export async function stream(
     length?: number;
     /** Of a part of the whole: 206. */
     contentRange?: string;
+    /** Some of what was asked for is not in it (PS3.18 10.4.3): 206. */
+    isPartial?: boolean;
     bytes: AsyncIterable<Uint8Array>;
     /** Settles before the first byte leaves; when it is false, none does. */
     disclosed?: Promise<boolean>;
@@ -140,11 +142,14 @@ export async function stream(
     await iterator.return?.();
     throw thrown;
   }
-  ctx.status = answer.contentRange === undefined ? 200 : 206;
+  ctx.status = answer.contentRange !== undefined || answer.isPartial ? 206 : 200;
   if (answer.contentRange !== undefined) ctx.set('Content-Range', answer.contentRange);
   ctx.set('Content-Type', answer.type);
   if (answer.length !== undefined) ctx.length = answer.length;
-  if (!begun) return true;
+  if (!begun) {
+    await iterator.return?.();
+    return true;
+  }
   // From here on the answer is not Koa's: it would make a stream of what is pieces already.
   ctx.respond = false;
   try {

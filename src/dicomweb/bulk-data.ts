@@ -3,7 +3,8 @@
  * The path is the one toDicomJson gives: tags and item numbers, "54000100/0/54001010". Values leave little endian.
  */
 import type { Context } from 'koa';
-import { type LongValue, type ObjectHeader, readDataSet, readHeader } from '../archive/read-header.ts';
+import { readAttributes } from '../archive/read-attributes.ts';
+import { type LongValue, type ObjectHeader, readDataSet } from '../archive/read-header.ts';
 import { littleEndianWords } from '../archive/same-streams.ts';
 import type { StoredObject } from '../archive/stored-object.ts';
 import { swapWords, wordSize } from '../dicom/byte-order.ts';
@@ -53,7 +54,7 @@ export function retrieveBulkData(parts: FrameParts) {
       );
     const value = isPixels
       ? pixelValue(parts, object, object.pixel!)
-      : binaryValue(parts, object, await readHeader(parts.reader, object), path);
+      : binaryValue(parts, object, await readAttributes(parts.reader, object), path);
     const isMultipart = range.type.startsWith('multipart/');
     const sameness = isMultipart ? 'equivalent' : 'same';
     if (isUnchanged(ctx, sameness, 'bulk', object.contentHash, path, String(isMultipart))) return;

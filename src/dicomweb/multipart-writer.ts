@@ -12,6 +12,8 @@ export interface OutgoingPart {
   readonly body: AsyncIterable<Uint8Array>;
   /** Of the body, where it is known before. */
   readonly length?: number;
+  /** What is given instead when the body fails before its first byte; throws what is no reason for that. */
+  readonly orElse?: (thrown: unknown) => OutgoingPart;
 }
 
 export interface MultipartBody {
@@ -62,17 +64,49 @@ async function* bytesOf(
   let lineEnd = '';
   for await (const part of parts) {
     // Opened first: a body that cannot be read is still an answer with a status when it is the first.
-    const body = part.body[Symbol.asyncIterator]();
-    const first = await body.next();
+    const opened = await begun(part);
+    const body = opened.body[Symbol.asyncIterator]();
     try {
-      yield partHeader(lineEnd, boundary, part);
-      for (let next = first; !next.done; next = await body.next()) yield next.value;
+      yield partHeader(lineEnd, boundary, opened);
+      for (let next = await body.next(); !next.done; next = await body.next()) yield next.value;
     } finally {
       await body.return?.();
     }
     lineEnd = LINE_END;
   }
   yield ending(lineEnd, boundary);
+}
+
+/** The part with its first bytes read, or the one that is given instead. The body is to be read, or returned. */
+export async function begun(part: OutgoingPart): Promise<OutgoingPart> {
+  const rest = part.body[Symbol.asyncIterator]();
+  try {
+    return { ...part, body: continued(await rest.next(), rest) };
+  } catch (thrown) {
+    if (!part.orElse) throw thrown;
+    return begun(part.orElse(thrown));
+  }
+}
+
+/** Not a generator: one that was never started would not let go of the rest. */
+export function continued(
+  first: IteratorResult<Uint8Array> | Promise<IteratorResult<Uint8Array>>,
+  rest: AsyncIterator<Uint8Array>,
+): AsyncIterable<Uint8Array> {
+  let held: typeof first | undefined = first;
+  return {
+    [Symbol.asyncIterator]: () => ({
+      async next() {
+        const result = held ?? rest.next();
+        held = undefined;
+        return result;
+      },
+      async return() {
+        await rest.return?.();
+        return { done: true, value: undefined };
+      },
+    }),
+  };
 }
 
 const ending = (lineEnd: string, boundary: string): Buffer =>

@@ -75,16 +75,22 @@ export interface DicomForm {
   readonly multipart: boolean;
   /** Transfer syntaxes the client takes and how much it wants each, 0 to 1; `*` for any. */
   readonly syntaxes: ReadonlyMap<string, number>;
+  /**
+   * It names no transfer syntax: what cannot be had in the default one is given as it is stored (PS3.18 8.7.3.4, which
+   * thinks of what was lossy from the start, and of pixels too long for one element).
+   */
+  readonly orAsStored: boolean;
 }
 
 /**
  * How whole instances are given. A range that names no transfer syntax means Explicit VR Little Endian
- * (PS3.18 8.7.3.5.2); one that names no media type takes whatever is stored.
+ * (PS3.18 8.7.3.4) where there is a way to it; one that names no media type takes whatever is stored.
  * @param single the resource is one instance, so that it can come without multipart
  */
 export function chooseDicom(accepted: readonly AcceptedType[], single: boolean): DicomForm {
   const syntaxes = new Map<string, number>();
   let multipart: boolean | undefined;
+  let orAsStored = false;
   for (const range of accepted) {
     const inner =
       range.type === MULTIPART ? (range.parameters.get('type') ?? DICOM).toLowerCase() : range.type;
@@ -93,7 +99,9 @@ export function chooseDicom(accepted: readonly AcceptedType[], single: boolean):
     multipart ??= isMultipart;
     if (isMultipart !== multipart) continue;
     const named = inner === DICOM;
-    const syntax = range.parameters.get('transfer-syntax') ?? (named ? EXPLICIT_LE : '*');
+    const said = range.parameters.get('transfer-syntax');
+    const syntax = said ?? (named ? EXPLICIT_LE : '*');
+    orAsStored ||= said === undefined;
     // Most wanted first: of one that is named twice, the first counts.
     if (!syntaxes.has(syntax)) syntaxes.set(syntax, range.q);
   }
@@ -102,7 +110,7 @@ export function chooseDicom(accepted: readonly AcceptedType[], single: boolean):
       'not-acceptable',
       `Instances are given as ${MULTIPART}; type="${DICOM}"${single ? ` or ${DICOM}` : ''}`,
     );
-  return { multipart, syntaxes };
+  return { multipart, syntaxes, orAsStored };
 }
 
 export type InstanceWay = 'as-stored' | 'to-explicit-little-endian' | 'decoded';
@@ -112,7 +120,10 @@ export type InstanceWay = 'as-stored' | 'to-explicit-little-endian' | 'decoded';
  * DICOMweb knows no Implicit VR and no Big Endian (PS3.18 8.7.3.5.2), so those are converted even for "any".
  * As stored wins among equally wanted forms.
  */
-export function instanceWay(stored: string, syntaxes: DicomForm['syntaxes']): InstanceWay | undefined {
+export function instanceWay(
+  stored: string,
+  { syntaxes, orAsStored }: Pick<DicomForm, 'syntaxes' | 'orAsStored'>,
+): InstanceWay | undefined {
   const { encapsulated, deflated } = transferSyntax(stored);
   const barred = stored === IMPLICIT_LE || stored === EXPLICIT_BE;
   const any = syntaxes.get('*') ?? 0;
@@ -121,7 +132,7 @@ export function instanceWay(stored: string, syntaxes: DicomForm['syntaxes']): In
   if (asStored > 0 && asStored >= explicit) return 'as-stored';
   if (explicit > 0 && !encapsulated) return 'to-explicit-little-endian';
   if (explicit > 0 && canBeDecoded(stored)) return 'decoded';
-  return asStored > 0 ? 'as-stored' : undefined;
+  return asStored > 0 || orAsStored ? 'as-stored' : undefined;
 }
 
 export interface FrameForm {

@@ -3,7 +3,7 @@
  * the disk or from S3. Called by retrieve.ts for whole instances; the parts go on to multipart-writer.ts.
  */
 import { type PieceBuffers, WHOLE_PIECE_BYTES } from '../archive/object-store/piece-buffers.ts';
-import type { OutgoingPart } from './multipart-writer.ts';
+import { continued, type OutgoingPart } from './multipart-writer.ts';
 
 /** Beside the one that is sent; each has its first piece read and no more. */
 const PARTS_AHEAD = 4;
@@ -29,7 +29,7 @@ export async function* openedAhead(
   try {
     await open();
     for (let turn = opened.shift(); turn; turn = opened.shift()) {
-      yield { ...turn.part, body: bodyOf(turn) };
+      yield { ...turn.part, body: continued(turn.first, turn.rest) };
       // Where much is on its way already, one after the other will do.
       const ahead = buffers.pieceBytes < WHOLE_PIECE_BYTES ? 1 : PARTS_AHEAD;
       while (!isOver && opened.length < ahead) await open();
@@ -46,24 +46,6 @@ function openPart(part: OutgoingPart): Opened {
   // Heard when its turn comes.
   first.catch(() => undefined);
   return { part, first, rest };
-}
-
-/** Not a generator: one that was never started would not let go of the rest when the client is gone already. */
-function bodyOf({ first, rest }: Opened): AsyncIterable<Uint8Array> {
-  let held: Opened['first'] | undefined = first;
-  return {
-    [Symbol.asyncIterator]: () => ({
-      next() {
-        const result = held ?? rest.next();
-        held = undefined;
-        return result;
-      },
-      async return() {
-        await rest.return?.();
-        return { done: true, value: undefined };
-      },
-    }),
-  };
 }
 
 /** One whose turn never came. */

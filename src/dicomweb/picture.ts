@@ -45,15 +45,18 @@ export async function picture(
   { type, query }: { type: PictureType; query: RenderedQuery },
 ): Promise<Uint8Array> {
   const release = parts.budget.take(renderingCost(image, frameNumber));
+  let frame: Buffer | undefined;
   try {
-    const frame = await heldFrame(parts, object, image, frameNumber);
+    const held = await heldFrame(parts, object, image, frameNumber, parts.buffers);
+    frame = held;
     const { annotation, ...options } = query;
     const lines = annotation ? annotationLines(image.header, frameNumber, annotation) : [];
     return await ofObject(() => {
       const presentation = presentationOf(image.header, frameNumber, image.pixel.signed);
-      return parts.workers.render(image.pixel, frame, presentation, { ...options, type, annotation: lines });
+      return parts.workers.render(image.pixel, held, presentation, { ...options, type, annotation: lines });
     });
   } finally {
+    if (frame) parts.buffers.giveBack(frame);
     release();
   }
 }

@@ -11,7 +11,7 @@ import type { StoredObject } from '../archive/stored-object.ts';
 import { findStudy } from '../archive/study.ts';
 import { buildFileMeta } from '../dicom/part10.ts';
 import { EXPLICIT_LE } from '../dicom/transfer-syntax.ts';
-import { Failure } from '../failure.ts';
+import { Failure, type FailureKind } from '../failure.ts';
 import { ExplicitLittleEndianConversion } from '../transform/explicit-little-endian.ts';
 import {
   acceptedBy,
@@ -24,7 +24,7 @@ import {
   targetOf,
 } from './answer.ts';
 import { type FrameParts, ofObject } from './frame-bytes.ts';
-import { type OutgoingPart, writeMultipart } from './multipart-writer.ts';
+import { begun, type OutgoingPart, writeMultipart } from './multipart-writer.ts';
 import { chooseDicom, type DicomForm, type InstanceWay, instanceWay } from './negotiate.ts';
 import { openedAhead } from './opened-ahead.ts';
 
@@ -38,7 +38,11 @@ export function retrieveInstances(parts: FrameParts) {
   };
 }
 
-/** Whole instances in the form chosen. @throws Failure 'not-found', 'not-acceptable' for an object it cannot be given of */
+/**
+ * Whole instances in the form chosen. Where some cannot be given in any transfer syntax that is asked for: 206 without
+ * them, and how many they are in a Warning (PS3.18 10.4.3).
+ * @throws Failure 'not-found', 'not-acceptable' when none can
+ */
 export async function answerInstances(
   ctx: Context,
   parts: FrameParts,
@@ -47,26 +51,29 @@ export async function answerInstances(
 ): Promise<void> {
   const counts = await countByTransferSyntax(parts.database, target);
   if (counts.size === 0) throw notFound(target);
-  refuseUngivable(counts, form);
+  const leftOut = ungivable(counts, form);
   const base = serviceUrl(ctx, parts.publicUrl);
   const object = target.sopUid === undefined ? undefined : await findOne(parts, target);
   const version = object?.contentHash ?? (await studyVersion(parts, target));
   if (isUnchanged(ctx, 'equivalent', 'instances', version, base, formKey(target, form))) return;
-  const instances = [...counts.values()].reduce((sum, count) => sum + count, 0);
   await parts.reader.hasAll(target);
+  const instances = countOf(counts) - countOf(leftOut);
   await disclose(ctx, parts.disclosures, { channel: 'wado', ...target, instances });
   if (object && !form.multipart) {
-    const way = wayOf(object, form);
+    const { contentType, body, length } = await begun(partOf(parts, object, { form, base }));
     await stream(ctx, parts, {
-      type: contentTypeOf(object, way),
-      ...(way === 'as-stored' && { length: object.length }),
-      bytes: fileOf(parts, object, way),
+      type: contentType,
+      ...(length !== undefined && { length }),
+      bytes: body,
     });
     return;
   }
-  const ahead = openedAhead(partsOf(parts, target, form, base), parts.buffers);
+  const isPartial = leftOut.size > 0;
+  if (isPartial)
+    ctx.append('Warning', `299 ${base}: ${countOf(leftOut)} instances are left out, being ${wayTo(leftOut)}`);
+  const ahead = openedAhead(partsOf(parts, target, { form, leftOut, base }), parts.buffers);
   const { contentType, body } = writeMultipart('application/dicom', ahead);
-  await stream(ctx, parts, { type: contentType, bytes: body });
+  await stream(ctx, parts, { type: contentType, bytes: body, isPartial });
 }
 
 /** The instance of a path. @throws Failure 'not-found' */
@@ -92,18 +99,28 @@ export function notFound(target: Target): Failure {
   return new Failure('not-found', `There is no study ${studyUid}`);
 }
 
-function formKey(target: Target, { multipart, syntaxes }: DicomForm): string {
-  return JSON.stringify([target, multipart, [...syntaxes].sort()]);
+function formKey(target: Target, { multipart, syntaxes, orAsStored }: DicomForm): string {
+  return JSON.stringify([target, multipart, orAsStored, [...syntaxes].sort()]);
 }
 
-function refuseUngivable(counts: ReadonlyMap<string, number>, form: DicomForm): void {
-  const ungivable = [...counts.keys()].filter((stored) => instanceWay(stored, form.syntaxes) === undefined);
-  if (ungivable.length === 0) return;
-  throw new Failure(
-    'not-acceptable',
-    `What is asked for is stored with transfer syntax ${ungivable.join(', ')} and is given with that` +
-      `${ungivable.every(canBeDecoded) ? ` or with ${EXPLICIT_LE}` : ''}: ` +
-      'ask for application/dicom with such a transfer-syntax or with transfer-syntax=*',
+/** How many instances, by stored transfer syntax. */
+type Counts = ReadonlyMap<string, number>;
+
+const countOf = (counts: Counts): number => [...counts.values()].reduce((sum, count) => sum + count, 0);
+
+/** Those that there is no way to give of in this form. @throws Failure 'not-acceptable' when it is all of them */
+function ungivable(counts: Counts, form: DicomForm): Counts {
+  const found = new Map([...counts].filter(([stored]) => instanceWay(stored, form) === undefined));
+  if (found.size < counts.size) return found;
+  throw new Failure('not-acceptable', `What is asked for is ${wayTo(found)}`);
+}
+
+function wayTo(counts: Counts): string {
+  const stored = [...counts.keys()];
+  return (
+    `stored with transfer syntax ${stored.join(', ')} and given with that` +
+    `${stored.every(canBeDecoded) ? ` or with ${EXPLICIT_LE}` : ''}: ` +
+    'ask for application/dicom with such a transfer-syntax or with transfer-syntax=*'
   );
 }
 
@@ -117,21 +134,39 @@ export async function studyVersion(parts: RetrieveParts, target: Target): Promis
 async function* partsOf(
   parts: FrameParts,
   target: Target,
-  form: DicomForm,
-  base: string,
+  { form, leftOut, base }: { form: DicomForm; leftOut: Counts; base: string },
 ): AsyncGenerator<OutgoingPart> {
-  for await (const object of eachStoredObject(parts.database, target)) {
-    const way = wayOf(object, form);
-    yield {
-      contentType: contentTypeOf(object, way),
-      contentLocation: instanceUrl(base, object),
-      body: fileOf(parts, object, way),
-    };
-  }
+  for await (const object of eachStoredObject(parts.database, target))
+    if (!leftOut.has(object.transferSyntax)) yield partOf(parts, object, { form, base });
+}
+
+/** What is wrong with the object itself, or is too much for the form: to be asked again would not help. */
+const OF_THE_OBJECT: ReadonlySet<FailureKind> = new Set(['not-acceptable', 'unsupported', 'too-large']);
+
+function partOf(
+  parts: FrameParts,
+  object: StoredObject,
+  { form, base }: { form: DicomForm; base: string },
+  way = wayOf(object, form),
+): OutgoingPart {
+  return {
+    contentType: `application/dicom; transfer-syntax=${way === 'as-stored' ? object.transferSyntax : EXPLICIT_LE}`,
+    contentLocation: instanceUrl(base, object),
+    body: fileOf(parts, object, way),
+    ...(way === 'as-stored' && { length: object.length }),
+    // What does not decode leaves as it is stored, unless the client has said that it takes no such thing.
+    ...(way === 'decoded' &&
+      form.orAsStored && {
+        orElse: (thrown) => {
+          if (!(thrown instanceof Failure) || !OF_THE_OBJECT.has(thrown.kind)) throw thrown;
+          return partOf(parts, object, { form, base }, 'as-stored');
+        },
+      }),
+  };
 }
 
 function wayOf(object: StoredObject, form: DicomForm): InstanceWay {
-  const way = instanceWay(object.transferSyntax, form.syntaxes);
+  const way = instanceWay(object.transferSyntax, form);
   // An instance that came between the counting and now; the answer breaks off rather than leave it out in silence.
   if (!way)
     throw new Failure(
@@ -139,10 +174,6 @@ function wayOf(object: StoredObject, form: DicomForm): InstanceWay {
       `${object.sopUid} came with transfer syntax ${object.transferSyntax} meanwhile`,
     );
   return way;
-}
-
-function contentTypeOf(object: StoredObject, way: InstanceWay): string {
-  return `application/dicom; transfer-syntax=${way === 'as-stored' ? object.transferSyntax : EXPLICIT_LE}`;
 }
 
 async function* fileOf(

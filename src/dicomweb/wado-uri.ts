@@ -4,7 +4,6 @@
  */
 import type { Context } from 'koa';
 import type { StoredObject } from '../archive/stored-object.ts';
-import { EXPLICIT_LE } from '../dicom/transfer-syntax.ts';
 import { Failure } from '../failure.ts';
 import { imagePixelOfJson } from '../pixels/image-pixel.ts';
 import type { FrameParts } from './frame-bytes.ts';
@@ -24,8 +23,10 @@ export function retrieveByUri(parts: FrameParts) {
     if (asksDicom(query, accepted)) {
       if (query.frameNumber !== undefined)
         throw new Failure('invalid', 'frameNumber is for pictures: application/dicom is the whole instance');
-      const syntax = query.transferSyntax ?? EXPLICIT_LE;
-      const [whole] = parseAccept(`${DICOM}; transfer-syntax=${syntax}`);
+      const { transferSyntax } = query;
+      const [whole] = parseAccept(
+        transferSyntax === undefined ? DICOM : `${DICOM}; transfer-syntax=${transferSyntax}`,
+      );
       await answerInstances(ctx, parts, query.target, chooseDicom([whole!], true));
       return;
     }

@@ -23,6 +23,7 @@ export class AcceptedContexts {
   /** By "abstractSyntax transferSyntax". */
   readonly #ids = new Map<string, number>();
   readonly #refusals = new Map<string, string>();
+  readonly #byId = new Map<number, { abstractSyntax: string; transferSyntaxUid: string }>();
 
   /** `proposals` in the order in which they were added to the association. */
   read(association: EngineAssociation, proposals: readonly ContextProposal[]): void {
@@ -30,6 +31,7 @@ export class AcceptedContexts {
       const { abstractSyntax, transferSyntaxes } = proposals[index]!;
       const accepted = context.getResult() === PresentationContextResult.Accept;
       const chosen = context.getAcceptedTransferSyntaxUid();
+      if (accepted && chosen) this.#byId.set(id, { abstractSyntax, transferSyntaxUid: chosen });
       for (const uid of transferSyntaxes) {
         const key = `${abstractSyntax} ${uid}`;
         if (accepted && uid === chosen) this.#ids.set(key, id);
@@ -42,6 +44,10 @@ export class AcceptedContexts {
 
   id(abstractSyntax: string, transferSyntaxUid: string): number | undefined {
     return this.#ids.get(`${abstractSyntax} ${transferSyntaxUid}`);
+  }
+
+  ofId(id: number): { abstractSyntax: string; transferSyntaxUid: string } | undefined {
+    return this.#byId.get(id);
   }
 
   refusal(abstractSyntax: string, transferSyntaxUid: string): string {

@@ -2,7 +2,7 @@
  * Answers the presentation contexts of an association that a peer asks for (PS3.8 9.3.3.2), by the scp's decision on
  * each. Called by inbound-association.ts before the engine writes the A-ASSOCIATE-AC.
  */
-import { sopClassName } from '../dicom/sop-class.ts';
+import { STORAGE_COMMITMENT, sopClassName } from '../dicom/sop-class.ts';
 import type { PresentationContextRequest } from './association-request.ts';
 import { type EngineAssociation, PresentationContextResult } from './engine.ts';
 import type { AcceptedContext } from './inbound-messages.ts';
@@ -38,8 +38,9 @@ export function answerContexts(
       context.setResult(PresentationContextResult.Accept, answer);
       accepted.set(id, { id, abstractSyntax, transferSyntaxUid: answer });
     }
-    // Role selection: the peer stays SCU, we SCP, whatever else it proposes (PS3.7 D.3.3.4).
-    if (context.getProviderRole()) context.setProviderRole(false);
+    // Role selection: the peer stays SCU, we SCP, whatever else it proposes (PS3.7 D.3.3.4); but who committed to what
+    // we sent comes as the SCP of Storage Commitment, to report (PS3.4 J.3.3).
+    if (context.getProviderRole() && abstractSyntax !== STORAGE_COMMITMENT) context.setProviderRole(false);
   }
   association.setNegotiateAsyncOps(false); // one operation at a time: PS3.7 D.3.3.3
   // A class that another of its contexts was accepted for is not refused: the sender has a way for it.

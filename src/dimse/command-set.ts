@@ -11,6 +11,8 @@ export const commandField = {
   storeResponse: 0x8001,
   echoRequest: 0x0030,
   echoResponse: 0x8030,
+  eventReportRequest: 0x0100,
+  actionRequest: 0x0130,
   cancelRequest: 0x0fff,
   responseBit: 0x8000,
 } as const;
@@ -33,6 +35,8 @@ const elements = {
   ErrorComment: { tag: 0x0902, vr: 'LO' },
   AffectedSOPInstanceUID: { tag: 0x1000, vr: 'UI' },
   RequestedSOPInstanceUID: { tag: 0x1001, vr: 'UI' },
+  EventTypeID: { tag: 0x1002, vr: 'US' },
+  ActionTypeID: { tag: 0x1008, vr: 'US' },
   MoveOriginatorApplicationEntityTitle: { tag: 0x1030, vr: 'AE' },
   MoveOriginatorMessageID: { tag: 0x1031, vr: 'US' },
 } as const;
@@ -51,6 +55,8 @@ export interface CommandSet {
   ErrorComment?: string;
   AffectedSOPInstanceUID?: string;
   RequestedSOPInstanceUID?: string;
+  EventTypeID?: number;
+  ActionTypeID?: number;
   MoveOriginatorApplicationEntityTitle?: string;
   MoveOriginatorMessageID?: number;
 }

@@ -16,6 +16,7 @@ import { Engine, type EngineAssociation, maxAnnouncedPduLength } from './engine.
 import { InboundMessages, type RefusedMessage } from './inbound-messages.ts';
 import { InboundStore, type StoreCounters, type StoreHandler } from './inbound-store.ts';
 import type { ContextAnswer } from './negotiate-storage.ts';
+import type { OperationHandler, OperationOutcome, OutgoingOperation } from './operation.ts';
 import {
   type AssociationReject,
   abortCode,
@@ -68,6 +69,8 @@ export interface InboundOptions {
   /** The transfer syntax to accept for a context, or why it is refused (PS3.8 9.3.3.2). */
   negotiate(context: PresentationContextRequest): ContextAnswer;
   store: StoreHandler;
+  /** N-ACTION and N-EVENT-REPORT of Storage Commitment; without it they are answered 0x0211. */
+  operate?: OperationHandler;
   /** For the list of refusals: objects, operations, contexts, and the association itself. */
   onRefusal?(refusal: InboundRefusal): void;
   /** Called once the A-ASSOCIATE-AC is written. */
@@ -82,6 +85,12 @@ export interface InboundAssociation {
   /** Undefined until a request was read. */
   readonly request: AssociationRequest | undefined;
   readonly counters: Readonly<StoreCounters>;
+  /**
+   * A request of ours to the peer, such as the report of a storage commitment (PS3.4 J.3.3).
+   * @throws Failure 'conflict' when the association is not open, 'unavailable' while the peer is in the middle of a
+   *         message, 'peer-refused' without a presentation context for it, 'peer-unreachable' when the peer ends it or does not answer in time
+   */
+  notify(operation: OutgoingOperation, answerMs: number): Promise<OperationOutcome>;
   /** Sends A-ABORT, aborts an object under way and closes the socket soon after. */
   abort(reason: string, code?: AssociationRefusalCode): void;
   /** Settles when the socket is closed and no sink is at work any more. */
@@ -164,6 +173,24 @@ class Acceptor implements InboundAssociation {
 
   abort(reason: string, code: AssociationRefusalCode = 'shutdown'): void {
     this.#fail(abortSource.serviceUser, abortReason.notSpecified, reason, code);
+  }
+
+  async notify(operation: OutgoingOperation, answerMs: number): Promise<OperationOutcome> {
+    if (this.#messages === undefined || this.#phase !== 'established')
+      throw new Failure('conflict', 'The association is not open any more');
+    const answered = this.#messages.notify(operation);
+    let timer: NodeJS.Timeout | undefined;
+    const late = new Promise<never>((_, reject) => {
+      const failure = new Failure('peer-unreachable', `The peer did not answer within ${answerMs} ms`);
+      timer = setTimeout(() => reject(failure), answerMs);
+    });
+    // Cut after the time limit, it has nobody to tell.
+    answered.catch(() => undefined);
+    try {
+      return await Promise.race([answered, late]);
+    } finally {
+      clearTimeout(timer);
+    }
   }
 
   async drained(): Promise<void> {
@@ -272,6 +299,7 @@ class Acceptor implements InboundAssociation {
         this.#engine.deliver(message);
         return this.#drainedSocket();
       },
+      operate: this.#options.operate,
       fault: (reason, sentence) => this.#fail(abortSource.serviceProvider, reason, sentence),
       refused: (refused) => this.#options.onRefusal?.(refused),
     });

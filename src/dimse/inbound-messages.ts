@@ -4,7 +4,7 @@
  * other known commands go to the engine, the rest is refused in words.
  */
 import { isUid } from '../dicom/uid.ts';
-import { asFailure } from '../failure.ts';
+import { asFailure, Failure } from '../failure.ts';
 import {
   type CommandSet,
   commandField,
@@ -13,6 +13,15 @@ import {
   noDataSet,
 } from './command-set.ts';
 import type { InboundStore, StoreOutcome, StoreRequest } from './inbound-store.ts';
+import {
+  encodeOperation,
+  IncomingOperation,
+  type OperationHandler,
+  type OperationOutcome,
+  type OutgoingOperation,
+  operationKind,
+  outcomeOf,
+} from './operation.ts';
 import { abortReason, encodeCommandMessage, pdvIsCommand, pdvIsLast } from './pdu.ts';
 import type { Hold } from './pdu-reader.ts';
 import type { ObjectRefusalCode } from './refusal-code.ts';
@@ -36,6 +45,8 @@ export interface InboundMessagesParts {
   send(message: Buffer): Hold;
   /** Hands a whole command without a data set to the engine as a P-DATA-TF PDU; it answers by itself. */
   deliver(pdu: Buffer): Hold;
+  /** N-ACTION and N-EVENT-REPORT; without it they are refused like any other unknown command. */
+  operate?: OperationHandler | undefined;
   fault(reason: number, sentence: string): void;
   /** Told before the answer is sent. */
   refused(refused: RefusedMessage): void;
@@ -44,7 +55,7 @@ export interface InboundMessagesParts {
 /** A message that is answered with a failure, for the list of refusals. */
 export interface RefusedMessage {
   what: 'object' | 'operation';
-  code: ObjectRefusalCode | 'unrecognized';
+  code: ObjectRefusalCode | 'unrecognized' | 'not-done';
   status: number;
   sentence: string;
   sopClassUid?: string | undefined;
@@ -57,8 +68,14 @@ export interface RefusedMessage {
 interface Following {
   context: AcceptedContext;
   command: CommandSet;
-  /** undefined: the data set is of a C-STORE under way. Else it is passed over and this answered, if anything. */
-  answer: CommandSet | 'store' | 'none';
+  /** 'store': the data set is of a C-STORE under way. A command set is answered behind a data set that is passed over. */
+  answer: CommandSet | IncomingOperation | 'store' | 'none';
+}
+
+/** Our own request, until its response. */
+interface Waiter {
+  resolve(outcome: OperationOutcome): void;
+  reject(failure: Failure): void;
 }
 
 export class InboundMessages {
@@ -67,6 +84,9 @@ export class InboundMessages {
   #commandLength = 0;
   #commandContextId = 0;
   #following: Following | undefined;
+  /** By the message IDs of our own requests; one whose wait has ended stays, so that its late response is no fault. */
+  readonly #asked = new Map<number, Waiter>();
+  #messageId = 0;
 
   constructor(parts: InboundMessagesParts) {
     this.#parts = parts;
@@ -148,13 +168,21 @@ export class InboundMessages {
     if (field === undefined) {
       return this.#fault(abortReason.invalidParameter, 'A command set has no (0000,0100) CommandField');
     }
+    const hasDataSet = command.CommandDataSetType !== noDataSet;
+    const asked = this.#asked.get(command.MessageIDBeingRespondedTo ?? -1);
+    if ((field & commandField.responseBit) !== 0 && asked) {
+      this.#asked.delete(command.MessageIDBeingRespondedTo ?? -1);
+      // What it says beside its status is of no use to us.
+      if (hasDataSet) this.#following = { context, command, answer: 'none' };
+      asked.resolve(outcomeOf(command));
+      return undefined;
+    }
     if ((field & commandField.responseBit) !== 0) {
       return this.#fault(
         abortReason.invalidParameter,
         `A response (${hex(field)}) came where no request was sent`,
       );
     }
-    const hasDataSet = command.CommandDataSetType !== noDataSet;
     if (field === commandField.cancelRequest) {
       // Nothing runs that could be cancelled, and a C-CANCEL has no response (PS3.7 9.3.2.3).
       if (hasDataSet) this.#following = { context, command, answer: 'none' };
@@ -168,6 +196,13 @@ export class InboundMessages {
     if (field === commandField.echoRequest && !hasDataSet) {
       // The engine takes a PDU of any length from us.
       return this.#parts.deliver(encodeCommandMessage(context.id, bytes, bytes.length));
+    }
+    const kind = operationKind(command, context.abstractSyntax);
+    if (kind !== undefined && this.#parts.operate) {
+      const operation = new IncomingOperation(kind, command, context.transferSyntaxUid);
+      if (!hasDataSet) return this.#operate(context, command, operation, false);
+      this.#following = { context, command, answer: operation };
+      return undefined;
     }
     const words = `Command field ${hex(field)} is not served here`;
     const answer = response(command, { status: status.unrecognizedOperation, errorComment: words });
@@ -214,6 +249,10 @@ export class InboundMessages {
 
   #dataSetFragment(following: Following, bytes: Buffer, last: boolean): Hold {
     const { context, command, answer } = following;
+    if (answer instanceof IncomingOperation) {
+      answer.push(bytes);
+      return last ? this.#operate(context, command, answer, true) : undefined;
+    }
     if (answer !== 'store') {
       if (!last) return undefined;
       this.#following = undefined;
@@ -232,6 +271,54 @@ export class InboundMessages {
     const outcome = this.#parts.store.end();
     if (!(outcome instanceof Promise)) return this.#send(context, this.#answer(context, command, outcome));
     return outcome.then((settled) => this.#send(context, this.#answer(context, command, settled)));
+  }
+
+  async #operate(
+    context: AcceptedContext,
+    command: CommandSet,
+    operation: IncomingOperation,
+    hasDataSet: boolean,
+  ): Promise<void> {
+    const outcome = await operation.answer(this.#parts.operate!, hasDataSet);
+    this.#following = undefined;
+    if (statusClass(outcome.status) !== 'success')
+      this.#parts.refused({
+        what: 'operation',
+        code: 'not-done',
+        status: outcome.status,
+        sentence: outcome.errorComment ?? '',
+        sopClassUid: context.abstractSyntax,
+        transferSyntaxUid: context.transferSyntaxUid,
+      });
+    await this.#send(context, response(command, outcome));
+  }
+
+  /**
+   * A request of ours on the peer's association, between its messages.
+   * @throws Failure 'unavailable' when the peer is in the middle of a message; 'peer-refused' without an accepted context
+   */
+  async notify(operation: OutgoingOperation): Promise<OperationOutcome> {
+    if (this.underWay) throw new Failure('unavailable', 'The peer is in the middle of a message');
+    const context = [...this.#parts.contexts.values()].find(
+      ({ abstractSyntax }) => abstractSyntax === operation.sopClassUid,
+    );
+    if (!context) throw new Failure('peer-refused', 'The association has no presentation context for it');
+    this.#messageId = (this.#messageId % 0xffff) + 1;
+    const messageId = this.#messageId;
+    const message = encodeOperation(
+      operation,
+      messageId,
+      {
+        id: context.id,
+        transferSyntaxUid: context.transferSyntaxUid,
+      },
+      this.#parts.valueLimit,
+    );
+    const answered = new Promise<OperationOutcome>((resolve, reject) =>
+      this.#asked.set(messageId, { resolve, reject }),
+    );
+    void this.#parts.send(message);
+    return answered;
   }
 
   /** The C-STORE-RSP; an object that is not kept is told of first. */
@@ -256,6 +343,8 @@ export class InboundMessages {
   cut(reason: string): void {
     this.#following = undefined;
     this.#parts.store.cut(reason);
+    for (const { reject } of this.#asked.values()) reject(new Failure('peer-unreachable', reason));
+    this.#asked.clear();
   }
 
   #send(context: AcceptedContext, answer: CommandSet): Hold {
@@ -303,7 +392,7 @@ function storeRefusal(
 }
 
 /** A response without a data set to any request (PS3.7 9.3, 10.3). */
-function response(request: CommandSet, outcome: StoreOutcome): CommandSet {
+function response(request: CommandSet, outcome: StoreOutcome | OperationOutcome): CommandSet {
   const answer: CommandSet = {
     CommandField: (request.CommandField ?? 0) | commandField.responseBit,
     MessageIDBeingRespondedTo: request.MessageID ?? 0,
@@ -315,7 +404,11 @@ function response(request: CommandSet, outcome: StoreOutcome): CommandSet {
   if (sopClassUid) answer.AffectedSOPClassUID = sopClassUid;
   if (sopInstanceUid) answer.AffectedSOPInstanceUID = sopInstanceUid;
   if (outcome.errorComment) answer.ErrorComment = errorComment(outcome.errorComment);
-  if (outcome.offendingElement?.length && namesOffendingElement(outcome.status)) {
+  if (
+    'offendingElement' in outcome &&
+    outcome.offendingElement?.length &&
+    namesOffendingElement(outcome.status)
+  ) {
     answer.OffendingElement = outcome.offendingElement;
   }
   return answer;

@@ -1,8 +1,8 @@
 /**
- * What a Storage SCP accepts: Verification and every storage SOP class, each in the first proposed transfer syntax
- * that we can keep (PS3.4 B.4.1.1). Pure; scp gives it to inbound-association.ts, or wraps its own policy around it.
+ * What a Storage SCP accepts: Verification, Storage Commitment, and every storage SOP class in the first proposed
+ * transfer syntax that we can keep (PS3.4 B.4.1.1). Pure; scp gives it to inbound-association.ts, or wraps its own policy around it.
  */
-import { isStorageSopClass, VERIFICATION } from '../dicom/sop-class.ts';
+import { isStorageSopClass, STORAGE_COMMITMENT, VERIFICATION } from '../dicom/sop-class.ts';
 import { EXPLICIT_LE, IMPLICIT_LE, isKnownTransferSyntax } from '../dicom/transfer-syntax.ts';
 import type { PresentationContextRequest } from './association-request.ts';
 
@@ -23,7 +23,7 @@ export function negotiateStorage(
   { abstractSyntax, transferSyntaxes }: PresentationContextRequest,
   policy: StoragePolicy = {},
 ): ContextAnswer {
-  if (abstractSyntax === VERIFICATION) {
+  if (abstractSyntax === VERIFICATION || abstractSyntax === STORAGE_COMMITMENT) {
     const native = transferSyntaxes.find((uid) => uid === EXPLICIT_LE || uid === IMPLICIT_LE);
     return native ?? 'refuse-transfer-syntaxes';
   }

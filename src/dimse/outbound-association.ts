@@ -9,6 +9,7 @@ import { parseAeTitle } from '../dicom/ae-title.ts';
 import { Failure } from '../failure.ts';
 import { connectionFault } from './connection-fault.ts';
 import { Association } from './engine.ts';
+import type { OperationHandler } from './operation.ts';
 import type { OutboundAssociation, OutboundTimeouts } from './outbound-requests.ts';
 import { type ContextProposal, checkUid, maxContexts } from './plan-contexts.ts';
 import { Requestor } from './requestor.ts';
@@ -31,6 +32,8 @@ export interface OutboundOptions {
   maxPduLength?: number;
   timeouts?: OutboundTimeouts;
   tls?: tls.ConnectionOptions;
+  /** The peer's N-EVENT-REPORT on our association (PS3.4 J.3.3); without it such a one ends the association. */
+  operate?: OperationHandler;
 }
 
 const defaultMaxPduLength = 131_072;
@@ -54,11 +57,15 @@ export async function openAssociation(options: OutboundOptions): Promise<Outboun
     parseAeTitle(options.calledAeTitle),
   );
   association.setMaxPduLength(options.maxPduLength ?? defaultMaxPduLength);
-  for (const { abstractSyntax, transferSyntaxes } of contexts) {
+  for (const { abstractSyntax, transferSyntaxes, asProvider } of contexts) {
     checkUid('SOP Class UID of a presentation context', abstractSyntax);
     for (const uid of transferSyntaxes) checkUid('Transfer Syntax UID of a presentation context', uid);
     const id = association.addPresentationContext(abstractSyntax);
     for (const uid of transferSyntaxes) association.addTransferSyntaxToPresentationContext(id, uid);
+    if (asProvider) {
+      association.getPresentationContext(id).setUserRole(false);
+      association.getPresentationContext(id).setProviderRole(true);
+    }
   }
   const peer = `${options.calledAeTitle} at ${host}:${port}`;
   const {
@@ -70,7 +77,8 @@ export async function openAssociation(options: OutboundOptions): Promise<Outboun
   const timeouts = { connectMs, associateMs, responseMs, releaseMs };
   const socket = await connect(options, peer, connectMs);
   const maxPduLength = association.getMaxPduLength();
-  const requestor = new Requestor(socket, { peer, maxPduLength, contexts, timeouts });
+  const { operate } = options;
+  const requestor = new Requestor(socket, { peer, maxPduLength, contexts, timeouts, operate });
   await requestor.associate(association);
   return requestor;
 }

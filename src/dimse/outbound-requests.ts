@@ -2,6 +2,7 @@
  * What an association that we opened is asked, what it answers, and how long it waits for the peer.
  * Called by forwarding and the CLI through outbound-association.ts; requestor.ts keeps these promises.
  */
+import type { OperationOutcome, OutgoingOperation } from './operation.ts';
 
 export interface OutboundTimeouts {
   /** TCP and TLS. Default 10 s. */
@@ -45,6 +46,12 @@ export interface OutboundAssociation {
    * The chunks must stay as they are until the call settles.
    */
   store(object: OutboundObject, bytes: AsyncIterable<Uint8Array>): Promise<StoreResponse>;
+  /**
+   * N-ACTION or N-EVENT-REPORT, and its response whatever it says.
+   * Failures: 'peer-refused' without an accepted context; 'peer-unreachable' when the peer aborts, closes or does not
+   * answer; 'too-large' for a data set beyond operation.ts' bound.
+   */
+  request(operation: OutgoingOperation): Promise<OperationOutcome>;
   /** C-ECHO; needs an accepted context for Verification. The status. */
   echo(): Promise<number>;
   /** Never rejects: every answer that counts was given before. */

@@ -128,11 +128,20 @@ export function pdvValueLimit(peerMaxPduLength: number, ours: number): number {
  * two writes meet Nagle's algorithm and stall 40 ms where the peer delays its acknowledgement.
  */
 export function encodeCommandMessage(contextId: number, command: Buffer, valueLimit: number): Buffer {
+  return encodeFragments(contextId, pdvIsCommand, command, valueLimit);
+}
+
+/** The data set of a message that is small enough to be held. */
+export function encodeDataMessage(contextId: number, dataSet: Buffer, valueLimit: number): Buffer {
+  return encodeFragments(contextId, 0, dataSet, valueLimit);
+}
+
+function encodeFragments(contextId: number, control: number, bytes: Buffer, valueLimit: number): Buffer {
   const parts: Buffer[] = [];
-  for (let at = 0; at < command.length; at += valueLimit) {
-    const value = command.subarray(at, at + valueLimit);
-    const last = at + valueLimit >= command.length ? pdvIsLast : 0;
-    parts.push(encodePdvPrefix(contextId, pdvIsCommand | last, value.length), value);
+  for (let at = 0; at < bytes.length; at += valueLimit) {
+    const value = bytes.subarray(at, at + valueLimit);
+    const last = at + valueLimit >= bytes.length ? pdvIsLast : 0;
+    parts.push(encodePdvPrefix(contextId, control | last, value.length), value);
   }
   return Buffer.concat(parts);
 }

@@ -7,6 +7,8 @@ import { Failure } from '../failure.ts';
 export interface ContextProposal {
   abstractSyntax: string;
   transferSyntaxes: string[];
+  /** Role selection (PS3.7 D.3.3.4): we come as the SCP, to report. Without it we are the SCU. */
+  asProvider?: boolean;
 }
 
 /** Presentation context IDs are the odd numbers 1 to 255. */

@@ -21,7 +21,10 @@ export const refusalCodes = {
     'internal',
   ],
   context: ['sop-class', 'transfer-syntax'], // PS3.8 Table 9-18, 3 and 4
-  operation: ['unrecognized'], // 0x0211
+  operation: [
+    'unrecognized', // 0x0211
+    'not-done', // an N-ACTION or N-EVENT-REPORT that was answered with a failure
+  ],
   object: [
     'sop-class', // 0x0122
     'command', // 0x0117, 0xC000: the C-STORE-RQ itself is wrong

@@ -17,6 +17,15 @@ import {
 } from './command-set.ts';
 import { connectionFault } from './connection-fault.ts';
 import { Engine, type EngineAssociation } from './engine.ts';
+import {
+  encodeOperation,
+  IncomingOperation,
+  type OperationHandler,
+  type OperationOutcome,
+  type OutgoingOperation,
+  operationKind,
+  outcomeOf,
+} from './operation.ts';
 import type {
   OutboundAssociation,
   OutboundObject,
@@ -40,8 +49,9 @@ import {
   rejectResult,
   rejectSentence,
 } from './pdu.ts';
-import { PduReader } from './pdu-reader.ts';
+import { type Hold, PduReader } from './pdu-reader.ts';
 import { type ContextProposal, checkUid } from './plan-contexts.ts';
+import { errorComment } from './status.ts';
 
 export interface RequestorParts {
   /** "PACS at host:port", for the sentences. */
@@ -49,6 +59,8 @@ export interface RequestorParts {
   maxPduLength: number;
   contexts: readonly ContextProposal[];
   timeouts: Required<OutboundTimeouts>;
+  /** The peer's own requests. */
+  operate?: OperationHandler | undefined;
 }
 
 const maxAssociatePduLength = 256 * 1024;
@@ -84,18 +96,22 @@ export class Requestor implements OutboundAssociation {
   #command: Buffer[] = [];
   #commandLength = 0;
   #busy = false;
+  readonly #operate: OperationHandler | undefined;
+  /** The peer's request whose data set is on its way. */
+  #incoming: { contextId: number; command: CommandSet; operation: IncomingOperation } | undefined;
 
-  constructor(socket: Socket, { peer, maxPduLength, contexts, timeouts }: RequestorParts) {
+  constructor(socket: Socket, { peer, maxPduLength, contexts, timeouts, operate }: RequestorParts) {
     this.#socket = socket;
     this.#peer = peer;
     this.#proposed = contexts;
     this.#maxPduLength = maxPduLength;
     this.#timeouts = timeouts;
+    this.#operate = operate;
     this.#reader = new PduReader(
       { maxPduLength: this.#maxPduLength, maxAssociatePduLength },
       {
         pdu: (type, pdu) => this.#pdu(type, pdu),
-        fragment: (_contextId, control, bytes, end) => this.#fragment(control, bytes, end),
+        fragment: (contextId, control, bytes, end) => this.#fragment(contextId, control, bytes, end),
         fault: (reason, sentence) => this.#protocolError(reason, sentence),
         pause: () => socket.pause(),
         resume: () => socket.resume(),
@@ -188,6 +204,24 @@ export class Requestor implements OutboundAssociation {
     return response.Status ?? -1;
   }
 
+  async request(operation: OutgoingOperation): Promise<OperationOutcome> {
+    const syntaxes = this.#proposed
+      .filter(({ abstractSyntax }) => abstractSyntax === operation.sopClassUid)
+      .flatMap(({ transferSyntaxes }) => transferSyntaxes);
+    const transferSyntaxUid = syntaxes.find((uid) => this.accepted(operation.sopClassUid, uid) !== undefined);
+    if (transferSyntaxUid === undefined) {
+      const why = this.refusal(operation.sopClassUid, syntaxes[0] ?? IMPLICIT_LE);
+      throw new Failure('peer-refused', `${this.#peer} does not take ${why}`);
+    }
+    const id = this.accepted(operation.sopClassUid, transferSyntaxUid)!;
+    return outcomeOf(
+      await this.#exchange((messageId) => {
+        const message = encodeOperation(operation, messageId, { id, transferSyntaxUid }, this.#valueLimit);
+        return this.#write([message]);
+      }),
+    );
+  }
+
   async release(): Promise<void> {
     if (this.#phase !== 'open' || this.#busy) {
       this.abort();
@@ -210,7 +244,16 @@ export class Requestor implements OutboundAssociation {
   }
 
   /** One request and its response; `body` sends what follows the command. */
-  async #request(contextId: number, request: CommandSet, body?: () => Promise<void>): Promise<CommandSet> {
+  #request(contextId: number, request: CommandSet, body?: () => Promise<void>): Promise<CommandSet> {
+    return this.#exchange(async (messageId) => {
+      const command = encodeCommandSet({ ...request, MessageID: messageId });
+      await this.#write([encodeCommandMessage(contextId, command, this.#valueLimit)]);
+      if (body) await body();
+    });
+  }
+
+  /** Sends under a new message ID and waits for the response. */
+  async #exchange(send: (messageId: number) => Promise<void> | undefined): Promise<CommandSet> {
     if (this.#failure) throw this.#failure;
     if (this.#phase !== 'open')
       throw new Failure('conflict', `The association with ${this.#peer} is ${this.#phase}`);
@@ -225,9 +268,7 @@ export class Requestor implements OutboundAssociation {
     // The peer may abort while we still write: the wait below, or the write, reports it.
     response.catch(() => undefined);
     try {
-      const command = encodeCommandSet({ ...request, MessageID: messageId });
-      await this.#write([encodeCommandMessage(contextId, command, this.#valueLimit)]);
-      if (body) await body();
+      await send(messageId);
       return await this.#within(this.#timeouts.responseMs, `to message ${messageId}`, response);
     } catch (error) {
       // Half a data set cannot be taken back.
@@ -278,12 +319,17 @@ export class Requestor implements OutboundAssociation {
     } else this.#protocolError(abortReason.unexpectedPdu, `PDU type 0x0${type} was not expected (PS3.8 9.2)`);
   }
 
-  #fragment(control: number, bytes: Buffer, end: boolean): undefined {
+  #fragment(contextId: number, control: number, bytes: Buffer, end: boolean): Hold {
     if (this.#phase !== 'open' && this.#phase !== 'releasing') {
       this.#protocolError(abortReason.unexpectedPdu, 'P-DATA-TF came before the association (PS3.8 9.2)');
       return;
     }
-    if ((control & pdvIsCommand) === 0 || this.#commandLength + bytes.length > maxCommandLength) {
+    const isCommand = (control & pdvIsCommand) !== 0;
+    if (this.#incoming && !isCommand && contextId === this.#incoming.contextId) {
+      this.#incoming.operation.push(bytes);
+      return end && (control & pdvIsLast) !== 0 ? this.#answer(true) : undefined;
+    }
+    if (!isCommand || this.#incoming || this.#commandLength + bytes.length > maxCommandLength) {
       this.#protocolError(abortReason.unexpectedParameter, 'a response with a data set, or without an end');
       return;
     }
@@ -294,10 +340,38 @@ export class Requestor implements OutboundAssociation {
     this.#command = [];
     this.#commandLength = 0;
     try {
-      this.#response(decodeCommandSet(whole));
+      return this.#received(contextId, decodeCommandSet(whole));
     } catch (error) {
       this.#protocolError(abortReason.invalidParameter, asFailure(error).message);
     }
+  }
+
+  #received(contextId: number, command: CommandSet): Hold {
+    const context = this.#contexts.ofId(contextId);
+    const kind = context && operationKind(command, context.abstractSyntax);
+    if (!kind || !this.#operate || command.MessageID === undefined) return this.#response(command);
+    const operation = new IncomingOperation(kind, command, context.transferSyntaxUid);
+    this.#incoming = { contextId, command, operation };
+    return command.CommandDataSetType === noDataSet ? this.#answer(false) : undefined;
+  }
+
+  /** The peer's request is whole. */
+  async #answer(hasDataSet: boolean): Promise<void> {
+    const { contextId, command, operation } = this.#incoming!;
+    this.#incoming = undefined;
+    const outcome = await operation.answer(this.#operate!, hasDataSet);
+    // Behind our A-RELEASE-RQ nothing more may be said (PS3.8 9.2, Sta7); what came is noted all the same.
+    if (this.#phase !== 'open') return;
+    const response: CommandSet = {
+      CommandField: (command.CommandField ?? 0) | commandField.responseBit,
+      MessageIDBeingRespondedTo: command.MessageID ?? 0,
+      CommandDataSetType: noDataSet,
+      Status: outcome.status,
+    };
+    if (command.AffectedSOPClassUID) response.AffectedSOPClassUID = command.AffectedSOPClassUID;
+    if (command.AffectedSOPInstanceUID) response.AffectedSOPInstanceUID = command.AffectedSOPInstanceUID;
+    if (outcome.errorComment) response.ErrorComment = errorComment(outcome.errorComment);
+    this.#socket.write(encodeCommandMessage(contextId, encodeCommandSet(response), this.#valueLimit));
   }
 
   #response(command: CommandSet): void {

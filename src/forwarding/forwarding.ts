@@ -19,7 +19,7 @@ import { testDestination } from './test-destination.ts';
 export interface ForwardingParts {
   database: Database;
   reader: ObjectReader;
-  routing: Pick<Routing, 'ledger' | 'table' | 'deliveries' | 'orders'>;
+  routing: Pick<Routing, 'ledger' | 'table' | 'deliveries' | 'orders' | 'commitments'>;
   /** Our AE title where a destination names no other. */
   aeTitle: string;
   redisUrl: string | undefined;
@@ -59,9 +59,9 @@ export function createForwarding(parts: ForwardingParts): Forwarding {
     pollMs = POLL_MS,
     concurrency = CONCURRENCY,
   } = parts;
-  const { ledger } = routing;
+  const { ledger, commitments } = routing;
   const timeouts: SendTimeouts = { ...TIMEOUTS, ...parts.timeouts };
-  const sender = createSender({ ...parts, ledger, timeouts });
+  const sender = createSender({ ...parts, ledger, commitments, timeouts });
   const clockParts: ClockParts = {
     window: () => ledger.window(WINDOW),
     listen: (onWord) => database.listen(DUE_CHANNEL, onWord),

@@ -30,7 +30,7 @@ const paging = {
 const listQuery = z.strictObject({
   study: z.string().refine(isUid, 'expected a UID').optional(),
   destination: z.string().max(100).optional(),
-  state: z.enum(['owed', 'sending', 'delivered', 'parked', 'cancelled']).optional(),
+  state: z.enum(['owed', 'sending', 'committing', 'delivered', 'parked', 'cancelled']).optional(),
   ...paging,
 });
 const instancesQuery = z.strictObject(paging);

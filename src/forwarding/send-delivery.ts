@@ -8,8 +8,11 @@ import type { ObjectReader } from '../archive/read-object.ts';
 import { asFailure } from '../failure.ts';
 import type { Log } from '../log.ts';
 import type { AttemptEnd } from '../routing/attempt-end.ts';
+import type { CommitmentLedger } from '../routing/commitment.ts';
+import type { DimseSettings } from '../routing/destination.ts';
 import type { ClaimedDelivery, Ledger } from '../routing/ledger.ts';
 import type { Attempt, SendTimeouts } from './attempt.ts';
+import { askCommitment } from './commitment-scu.ts';
 import { createOutcomeLog, type OutcomeLog } from './outcome-log.ts';
 import { sendByDimse } from './storage-scu.ts';
 import { sendByStow } from './stow-scu.ts';
@@ -17,6 +20,7 @@ import { sendByStow } from './stow-scu.ts';
 export interface SenderParts {
   database: Database;
   ledger: Ledger;
+  commitments: CommitmentLedger;
   reader: ObjectReader;
   /** Our AE title where a destination names no other. */
   aeTitle: string;
@@ -82,10 +86,7 @@ export function createSender(parts: SenderParts): Sender {
     const { settings } = attempt.claimed.destination;
     try {
       if (settings.kind === 'stow') return await sendByStow(attempt, settings, parts.timeouts);
-      return await sendByDimse(attempt, settings, {
-        callingAeTitle: parts.aeTitle,
-        timeouts: parts.timeouts,
-      });
+      return await sentByDimse(attempt, settings);
     } catch (thrown) {
       const failure = asFailure(thrown);
       if (failure.kind === 'conflict') throw failure;
@@ -97,6 +98,15 @@ export function createSender(parts: SenderParts): Sender {
         reason: `the attempt broke inside Isocenter (${failure.kind}); the log has the cause`,
       };
     }
+  }
+
+  /** With storage commitment a delivery is done when the peer has committed to it. */
+  async function sentByDimse(attempt: Attempt, settings: DimseSettings): Promise<AttemptEnd> {
+    const { aeTitle: callingAeTitle, timeouts, commitments } = parts;
+    const end = await sendByDimse(attempt, settings, { callingAeTitle, timeouts });
+    if (end.kind !== 'done' || !settings.commitment?.enabled) return end;
+    await flushed(attempt.outcomes, attempt.lost);
+    return askCommitment(attempt, settings, settings.commitment, { callingAeTitle, timeouts, commitments });
   }
 
   return {

@@ -61,7 +61,8 @@ function eightBit(samples: Uint8Array, pixel: ImagePixel): Uint8Array {
 }
 
 function interleaved(bytes: Uint8Array, pixel: ImagePixel): Buffer {
-  if (pixel.planarConfiguration === 0) return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
+  // A copy: overlays are drawn upon it, and sharp takes no memory that is shared.
+  if (pixel.planarConfiguration === 0) return Buffer.from(bytes);
   const plane = pixel.rows * pixel.columns;
   const result = Buffer.allocUnsafe(plane * 3);
   for (let at = 0; at < plane; at++) {

@@ -1,6 +1,6 @@
 /**
  * Stored grey values to eight bits: modality, then VOI, then presentation (PS3.4 N.2).
- * Called by render-frame.ts in a worker. Up to 16 bits the whole way is one table, made once a frame.
+ * Called by render-frame.ts in a worker. Up to 16 bits the whole way is one table a frame.
  */
 import type { ImagePixel } from './image-pixel.ts';
 import type { LookupTable } from './lookup-table.ts';
@@ -14,8 +14,7 @@ export function storedValues(samples: Uint8Array, pixel: ImagePixel): StoredValu
   const count = pixel.rows * pixel.columns * pixel.samplesPerPixel;
   const { bitsAllocated, bitsStored, highBit, signed } = pixel;
   if (pixel.isFloat) return floatValues(samples, bitsAllocated, count);
-  // A HighBit above the allocated bits is a slip; then the stored bits are the lowest.
-  const shift = highBit < bitsAllocated ? Math.max(0, highBit + 1 - bitsStored) : 0;
+  const shift = lowestBit(bitsAllocated, bitsStored, highBit);
   if (bitsAllocated === 8 && bitsStored === 8)
     return signed ? new Int8Array(samples.buffer, samples.byteOffset, count) : samples.subarray(0, count);
   if (bitsAllocated === 16) return sixteenBits(samples, count, { bitsStored, shift, signed });
@@ -37,7 +36,14 @@ export function storedValues(samples: Uint8Array, pixel: ImagePixel): StoredValu
   return values;
 }
 
+/** A HighBit above the allocated bits is a slip; then the stored bits are the lowest. */
+const lowestBit = (bitsAllocated: number, bitsStored: number, highBit: number): number =>
+  highBit < bitsAllocated ? Math.max(0, highBit + 1 - bitsStored) : 0;
+
 const isLittleEndian = new Uint8Array(Uint16Array.of(1).buffer)[0] === 1;
+
+/** Whether samples of 16 bits can be looked at as words where they lie. */
+const areWords = (samples: Uint8Array): boolean => isLittleEndian && samples.byteOffset % 2 === 0;
 
 /** What nearly all images are, without a detour: no copy for 16 bits stored, one pass for fewer. */
 function sixteenBits(
@@ -45,8 +51,7 @@ function sixteenBits(
   count: number,
   { bitsStored, shift, signed }: { bitsStored: number; shift: number; signed: boolean },
 ): Uint16Array | Int16Array {
-  const isPlain = isLittleEndian && samples.byteOffset % 2 === 0;
-  const bytes = isPlain ? samples : Uint8Array.from(samples);
+  const bytes = areWords(samples) ? samples : Uint8Array.from(samples);
   if (!isLittleEndian) Buffer.from(bytes.buffer).swap16();
   const words = new Uint16Array(bytes.buffer, bytes.byteOffset, count);
   if (bitsStored === 16) return signed ? new Int16Array(bytes.buffer, bytes.byteOffset, count) : words;
@@ -91,6 +96,44 @@ function floatValues(samples: Uint8Array, bits: number, count: number): Float64A
   for (let at = 0; at < count; at++)
     values[at] = bits === 32 ? view.getFloat32(at * 4, true) : view.getFloat64(at * 8, true);
   return values;
+}
+
+/** One frame's samples to eight-bit grey, one byte a pixel. */
+export function grayOf(
+  samples: Uint8Array,
+  pixel: ImagePixel,
+  presentation: Presentation,
+  window?: Window,
+): Buffer {
+  const isSaid = window ?? presentation.window ?? presentation.voiTable;
+  return isSaid && pixel.bitsAllocated === 16 && pixel.bitsStored <= SMALL_TABLE_BITS && areWords(samples)
+    ? wordsToGray(samples, pixel, presentation, window)
+    : toGray(storedValues(samples, pixel), presentation, window);
+}
+
+/** Making a table of so many values costs less than finding out which of them occur. */
+const SMALL_TABLE_BITS = 13;
+
+/** What most images are, in one pass: a table of all values they could have, since what is shown does not hang on them. */
+function wordsToGray(
+  samples: Uint8Array,
+  { rows, columns, bitsStored, highBit, signed }: ImagePixel,
+  presentation: Presentation,
+  window: Window | undefined,
+): Buffer {
+  const modality = modalityOf(presentation);
+  const voi = voiOf(new Uint16Array(0), modality, presentation, window);
+  const inverse = presentation.inverse ? 255 : 0;
+  const up = 32 - bitsStored;
+  const mask = 2 ** bitsStored - 1;
+  const table = new Uint8Array(mask + 1);
+  for (let stored = 0; stored <= mask; stored++)
+    table[stored] = voi(modality(signed ? (stored << up) >> up : stored)) ^ inverse;
+  const words = new Uint16Array(samples.buffer, samples.byteOffset, rows * columns);
+  const shift = lowestBit(16, bitsStored, highBit);
+  const gray = Buffer.allocUnsafe(words.length);
+  for (let at = 0; at < words.length; at++) gray[at] = table[(words[at]! >>> shift) & mask]!;
+  return gray;
 }
 
 /** Eight-bit grey, one byte a pixel. */

@@ -45,6 +45,12 @@ interface Job {
   readonly reject: (failure: Failure) => void;
 }
 
+/**
+ * Memory that a worker shares with us, for one frame: most fit, and new memory for each of them, to be given away with
+ * it, costs the collector more than the frame takes to be shown.
+ */
+const DESK_BYTES = 1024 * 1024;
+
 /** Threads start when there is work. */
 export function createPixelWorkers(options: PixelWorkersOptions = {}): PixelWorkers {
   const threads = options.threads ?? Math.max(1, Math.min(4, availableParallelism()));
@@ -52,6 +58,7 @@ export function createPixelWorkers(options: PixelWorkersOptions = {}): PixelWork
   const waiting: Job[] = [];
   const idle: Worker[] = [];
   const all = new Set<Worker>();
+  const desks = new WeakMap<Worker, Uint8Array>();
   let stopped = false;
 
   function submit(task: PixelTask): Promise<Uint8Array> {
@@ -86,6 +93,7 @@ export function createPixelWorkers(options: PixelWorkersOptions = {}): PixelWork
       if (at >= 0) idle.splice(at, 1);
     });
     all.add(worker);
+    desks.set(worker, new Uint8Array(new SharedArrayBuffer(DESK_BYTES)));
     return worker;
   }
 
@@ -127,13 +135,21 @@ export function createPixelWorkers(options: PixelWorkersOptions = {}): PixelWork
       taskLimitMs,
     );
     worker.on('message', onMessage).on('error', onError).on('exit', onExit);
-    // Memory of a pool or of a native module cannot change hands; a copy always can.
-    const own = new Uint8Array(job.task.frame);
     if (job.task.kind === 'compare') {
-      const other = new Uint8Array(job.task.other.frame);
+      const [own, other] = [new Uint8Array(job.task.frame), new Uint8Array(job.task.other.frame)];
       const task = { ...job.task, frame: own, other: { ...job.task.other, frame: other } };
       worker.postMessage(task, [own.buffer, other.buffer]);
-    } else worker.postMessage({ ...job.task, frame: own }, [own.buffer]);
+      return;
+    }
+    const desk = desks.get(worker);
+    if (desk && job.task.frame.length <= desk.length) {
+      desk.set(job.task.frame);
+      worker.postMessage({ ...job.task, frame: desk.subarray(0, job.task.frame.length) });
+      return;
+    }
+    // Memory of a pool or of a native module cannot change hands; a copy always can.
+    const own = new Uint8Array(job.task.frame);
+    worker.postMessage({ ...job.task, frame: own }, [own.buffer]);
   }
 
   function discard(worker: Worker): void {

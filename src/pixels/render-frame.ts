@@ -7,7 +7,7 @@ import { Failure } from '../failure.ts';
 import { annotated } from './annotation.ts';
 import { toRgb } from './colour.ts';
 import { decodeFrame } from './decode-frame.ts';
-import { storedValues, toGray } from './grayscale.ts';
+import { grayOf } from './grayscale.ts';
 import type { ImagePixel } from './image-pixel.ts';
 import { drawOverlays } from './overlay.ts';
 import type { Presentation, Window } from './presentation.ts';
@@ -67,7 +67,7 @@ export function pictureOf(
   if (isGray && now.samplesPerPixel !== 1)
     throw new Failure('unsupported', 'Grey images are rendered with one sample a pixel');
   const bytes = isGray
-    ? toGray(storedValues(decoded.samples, now), presentation, window)
+    ? grayOf(decoded.samples, now, presentation, window)
     : toRgb(decoded.samples, now, presentation.palette);
   const channels = isGray ? 1 : 3;
   drawOverlays(bytes, channels, now, decoded.samples, presentation.overlays ?? []);

@@ -10,6 +10,8 @@ export type AttemptEnd =
   /** Everything owed was tried. */
   | { kind: 'done' }
   | Retry
+  /** Everything was tried, and the peer's storage commitment is awaited for so long. */
+  | { kind: 'await'; waitMs: number }
   /** The peer refuses it whole; trying the rest makes no sense. */
   | { kind: 'park'; reason: string }
   /** We stop; nobody is at fault. */
@@ -43,6 +45,8 @@ interface Counts {
   owed: number;
   failed: number;
   total: number;
+  /** Taken by the peer and not committed to, where the destination is asked for that. */
+  uncommitted: number;
   /** Instances with a final outcome written in this attempt. */
   progress: number;
   firstFailure: string | null;
@@ -51,10 +55,13 @@ interface Counts {
 async function countInstances(tx: Queryable, worked: Worked): Promise<Counts> {
   const { rows } = await tx.query<Counts>(
     `select count(*) filter (where state = 'owed') as owed, count(*) filter (where state = 'failed') as failed,
-       count(*) as total, count(*) filter (where state <> 'owed' and at >= $2) as progress,
+       count(*) as total,
+       count(*) filter (where state in ('delivered', 'warning') and commitment is distinct from 'committed' and exists (
+         select 1 from destination where name = $3 and settings #>> '{commitment,enabled}' = 'true')) as uncommitted,
+       count(*) filter (where state <> 'owed' and at >= $2) as progress,
        (select comment from delivery_instance where delivery = $1 and state = 'failed' order by id limit 1) as "firstFailure"
      from delivery_instance where delivery = $1`,
-    [worked.id, worked.claimedAt],
+    [worked.id, worked.claimedAt, worked.destination],
   );
   return rows[0]!;
 }
@@ -70,8 +77,11 @@ export async function endAttempt(
   const counts = await countInstances(tx, worked);
   if (end.kind === 'park') return leave(tx, worked, 'parked', { error: end.reason });
   if (end.kind === 'release') return release(tx, worked);
-  if (end.kind === 'retry' && counts.owed > 0) return retryLater(tx, worked, counts, end, backoff, random);
+  const unfinished = counts.owed > 0 || counts.uncommitted > 0;
+  if (end.kind === 'retry' && unfinished) return retryLater(tx, worked, counts, end, backoff, random);
   if (counts.owed > 0) return leave(tx, worked, 'owed', {});
+  if (end.kind === 'await' && counts.uncommitted > 0)
+    return leave(tx, worked, 'owed', { waitMs: end.waitMs, committing: true });
   if (counts.failed === 0) return leave(tx, worked, 'delivered', {});
   const why = counts.firstFailure ?? 'no reason was given';
   return leave(tx, worked, 'parked', {
@@ -100,6 +110,7 @@ async function retryLater(
   const faults = (progressed ? 0 : worked.faults) + (own ? 1 : 0);
   return leave(tx, worked, 'owed', {
     error: end.reason,
+    committing: counts.owed === 0,
     faults,
     failing: progressed ? 'from now' : 'still',
     waitMs: ownWaitMs(end, faults, down?.waitMs, backoff, random),
@@ -162,6 +173,7 @@ interface Left {
   faults?: number;
   failing?: 'from now' | 'still';
   waitMs?: number;
+  committing?: boolean;
 }
 
 /** Ends the lease. Without an error the delivery counts as healthy. */
@@ -175,9 +187,17 @@ async function leave(
     `update delivery set state = $2, lease_owner = null, lease_until = null, changed_at = now(), last_error = $3,
        faults = $4, failing_since = case $5 when 'from now' then now() when 'still' then coalesce(failing_since, now()) end,
        next_attempt_at = clock_timestamp() + make_interval(secs => $6 / 1000.0),
-       delivered_at = case when $2 = 'delivered' then now() end
+       delivered_at = case when $2 = 'delivered' then now() end, committing = $7
      where id = $1`,
-    [worked.id, state, left.error ?? null, left.faults ?? 0, left.failing ?? null, left.waitMs ?? 0],
+    [
+      worked.id,
+      state,
+      left.error ?? null,
+      left.faults ?? 0,
+      left.failing ?? null,
+      left.waitMs ?? 0,
+      left.committing ?? false,
+    ],
   );
   return state;
 }

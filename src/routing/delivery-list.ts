@@ -12,10 +12,13 @@ export interface DeliveryView {
   destination: string;
   /** Names of the rules that owe it, separated by commas. */
   rule: string;
-  state: DeliveryState;
+  /** 'committing': all is sent, and the peer's storage commitment is awaited. */
+  state: DeliveryState | 'committing';
   total: number;
   /** With warning included. */
   delivered: number;
+  /** Of those, by the peer's storage commitment; 0 where it is not asked for. */
+  committed: number;
   failed: number;
   attempts: number;
   /** Null unless it is owed. */
@@ -29,12 +32,15 @@ export interface DeliveryInstanceView {
   status: number | null;
   comment: string | null;
   at: Date | null;
+  commitment: 'asked' | 'committed' | 'refused' | null;
+  /** When it was last asked for, or reported. */
+  commitmentAt: Date | null;
 }
 
 export interface DeliveryQuery {
   study?: string | undefined;
   destination?: string | undefined;
-  state?: DeliveryState | undefined;
+  state?: DeliveryView['state'] | undefined;
   limit: number;
   offset: number;
 }
@@ -46,15 +52,18 @@ export interface DeliveryList {
   /** In the order they were owed. */
   instances(id: number, limit: number, offset: number): Promise<DeliveryInstanceView[]>;
   /** Deliveries by destination and state, for /metrics. */
-  counts(): Promise<{ destination: string; state: DeliveryState; count: number }[]>;
+  counts(): Promise<{ destination: string; state: DeliveryView['state']; count: number }[]>;
 }
 
-const VIEW = `select d.id, d.study_uid as study, d.destination, array_to_string(d.rules, ', ') as rule, d.state,
-    n.total, n.delivered, n.failed, d.attempts, d.last_error as "lastError",
+const STATE = `case when d.state = 'owed' and d.committing then 'committing' else d.state end`;
+
+const VIEW = `select d.id, d.study_uid as study, d.destination, array_to_string(d.rules, ', ') as rule,
+    ${STATE} as state, n.total, n.delivered, n.committed, n.failed, d.attempts, d.last_error as "lastError",
     case when d.state = 'owed' and not d.held then greatest(d.next_attempt_at, t.down_until) end as "nextAttempt"
   from delivery d left join destination t on t.name = d.destination
   cross join lateral (
     select count(*) as total, count(*) filter (where i.state in ('delivered', 'warning')) as delivered,
+      count(*) filter (where i.commitment = 'committed') as committed,
       count(*) filter (where i.state = 'failed') as failed
     from delivery_instance i where i.delivery = d.id) n`;
 
@@ -69,7 +78,7 @@ export function createDeliveryList({ database }: { database: Database }): Delive
     async list({ study, destination, state, limit, offset }) {
       const { rows } = await database.query<DeliveryView>(
         `${VIEW} where ($1::text is null or d.study_uid = $1) and ($2::text is null or d.destination = $2)
-           and ($3::text is null or d.state = $3) order by d.id desc limit $4 offset $5`,
+           and ($3::text is null or ${STATE} = $3) order by d.id desc limit $4 offset $5`,
         [study ?? null, destination ?? null, state ?? null, limit, offset],
       );
       return rows;
@@ -79,7 +88,7 @@ export function createDeliveryList({ database }: { database: Database }): Delive
 
     async instances(id, limit, offset) {
       const { rows } = await database.query<DeliveryInstanceView>(
-        `select sop_uid as sop, state, status, comment, at from delivery_instance where delivery = $1
+        `select sop_uid as sop, state, status, comment, at, commitment, commitment_at as "commitmentAt" from delivery_instance where delivery = $1
          order by id limit $2 offset $3`,
         [id, limit, offset],
       );
@@ -87,8 +96,13 @@ export function createDeliveryList({ database }: { database: Database }): Delive
     },
 
     async counts() {
-      const { rows } = await database.query<{ destination: string; state: DeliveryState; count: number }>(
-        'select destination, state, count(*) as count from delivery group by 1, 2 order by 1, 2 limit 10000',
+      const { rows } = await database.query<{
+        destination: string;
+        state: DeliveryView['state'];
+        count: number;
+      }>(
+        `select d.destination, ${STATE} as state, count(*) as count from delivery d group by 1, 2 order by 1, 2
+         limit 10000`,
       );
       return rows;
     },

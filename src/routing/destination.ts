@@ -17,6 +17,8 @@ const associations = z
   .max(8)
   .default(1)
   .describe('Deliveries sent to it at the same time');
+const hostName = z.string().regex(/^[A-Za-z0-9.:_-]{1,253}$/, 'expected a host name or an IP address');
+const portNumber = z.number().int().min(1).max(65535);
 const enabled = z.boolean().default(true).describe('While false, what is owed waits');
 
 const common = {
@@ -24,13 +26,34 @@ const common = {
   retry: retrySchema.optional().describe('How often and for how long is tried again'),
   enabled,
 };
+const commitment = z
+  .strictObject({
+    enabled: z.boolean().default(true),
+    aeTitle: aeTitle
+      .optional()
+      .describe('Of the system that commits, when it is another than the one sent to'),
+    host: hostName.optional(),
+    port: portNumber.optional(),
+    waitS: z
+      .number()
+      .int()
+      .min(1)
+      .max(604_800)
+      .default(600)
+      .describe('Seconds for its report (N-EVENT-REPORT), before it is asked again'),
+    tries: z.number().int().min(1).max(20).default(3).describe('Requests for an instance, at most'),
+  })
+  .describe(
+    'Storage commitment (PS3.4 Annex J): a delivery is done when the peer has committed to each instance',
+  );
 
 const dimse = z.strictObject({
   kind: z.literal('dimse'),
-  host: z.string().regex(/^[A-Za-z0-9.:_-]{1,253}$/, 'expected a host name or an IP address'),
-  port: z.number().int().min(1).max(65535),
+  host: hostName,
+  port: portNumber,
   aeTitle: aeTitle.describe('Its AE title. What came from this AE title is never sent to it'),
   callingAeTitle: aeTitle.optional().describe('Our AE title towards it; AE_TITLE when absent'),
+  commitment: commitment.optional().describe('Off when absent'),
   ...common,
 });
 
@@ -90,6 +113,7 @@ const destinationSchema = z.discriminatedUnion('kind', [dimse, stow]);
 export type DestinationSettings = z.infer<typeof destinationSchema>;
 export type DimseSettings = z.infer<typeof dimse>;
 export type StowSettings = z.infer<typeof stow>;
+export type CommitmentSettings = z.infer<typeof commitment>;
 
 export interface Destination {
   readonly name: string;

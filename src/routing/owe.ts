@@ -39,7 +39,8 @@ export async function owe(tx: Queryable, debt: Debt): Promise<string> {
     return `${name} is owed nothing: the delivery was cancelled by a person`;
   await tx.query(
     `update delivery set state = case when state = 'sending' then state else 'owed' end, changed_at = now(),
-       next_attempt_at = case when state in ('delivered', 'parked') then now() else next_attempt_at end,
+       next_attempt_at = case when state in ('delivered', 'parked') or committing then now() else next_attempt_at end,
+       committing = false,
        faults = case when state in ('delivered', 'parked') then 0 else faults end,
        failing_since = case when state in ('delivered', 'parked') then null else failing_since end,
        delivered_at = null

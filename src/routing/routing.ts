@@ -8,6 +8,7 @@ import type { Database } from '../archive/database/database.ts';
 import type { ObjectReader } from '../archive/read-object.ts';
 import type { Log } from '../log.ts';
 import type { BackoffSettings } from './backoff.ts';
+import { type CommitmentLedger, createCommitmentLedger } from './commitment.ts';
 import { createDeliveryList, type DeliveryList } from './delivery-list.ts';
 import { createDeliveryOrders, type DeliveryOrders } from './delivery-orders.ts';
 import type { OwnListener } from './destination.ts';
@@ -35,6 +36,7 @@ export interface Routing {
   readonly ledger: Ledger;
   readonly deliveries: DeliveryList;
   readonly orders: DeliveryOrders;
+  readonly commitments: CommitmentLedger;
   readonly routes: Router;
   start(): Promise<void>;
   stop(): Promise<void>;
@@ -68,6 +70,7 @@ export function createRouting(parts: RoutingParts): Routing {
     ledger,
     deliveries,
     orders,
+    commitments: createCommitmentLedger(parts),
     routes: createRoutingRoutes({ table }),
     async start() {
       await follower.start();

@@ -1,4 +1,7 @@
-/** Whether instances are still owed to a destination: asked by dicomweb/delete.ts before they are deleted. */
+/**
+ * Whether instances are still owed to a destination, or sent and not committed to where storage commitment is on: asked
+ * by dicomweb/delete.ts before they are deleted.
+ */
 import type { Queryable } from '../archive/database/database.ts';
 
 /** @returns names of the destinations that are owed some of it, a parked delivery among them; at most 100 */
@@ -7,7 +10,10 @@ export async function stillOwedTo(
   target: { studyUid: string; seriesUid?: string; sopUid?: string },
 ): Promise<string[]> {
   const { rows } = await db.query<{ destination: string }>(
-    `select distinct d.destination from delivery d join delivery_instance di on di.delivery = d.id and di.state = 'owed'
+    `select distinct d.destination from delivery d left join destination t on t.name = d.destination
+       join delivery_instance di on di.delivery = d.id and (di.state = 'owed'
+         or di.state in ('delivered', 'warning') and di.commitment is distinct from 'committed' and d.state <> 'delivered'
+           and coalesce((t.settings #>> '{commitment,enabled}')::boolean, false))
      where d.study_uid = $1 and d.state <> 'cancelled'
        and (($2::text is null and $3::text is null) or di.sop_uid in (
          select i.sop_uid from instance i join series e on e.id = i.series

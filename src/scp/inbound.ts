@@ -15,11 +15,13 @@ import {
   type InboundRefusal,
 } from '../dimse/inbound-association.ts';
 import { negotiateStorage } from '../dimse/negotiate-storage.ts';
+import type { Operation, OperationOutcome } from '../dimse/operation.ts';
 import { statusWord } from '../dimse/status.ts';
 import { Failure } from '../failure.ts';
 import type { Log } from '../log.ts';
 import { type AdmissionPolicy, admit, type Caller, overLimit } from './admission.ts';
 import type { AssociationSlots } from './association-slots.ts';
+import type { Asker } from './commitment-table.ts';
 import { createStorage } from './storage.ts';
 import type { WaitingRoom } from './waiting-room.ts';
 
@@ -41,6 +43,8 @@ export interface InboundParts {
   intake: Intake;
   slots: AssociationSlots;
   waiting: WaitingRoom;
+  /** Storage Commitment, for whoever has the database; never rejects. */
+  operate(operation: Operation, from: Asker, association: InboundAssociation): Promise<OperationOutcome>;
   onRefusal(refusal: Refusal): void;
   onAssociationEnd(end: { how: CloseReason; stored: number; refused: number; bytes: number }): void;
   log: Log;
@@ -100,6 +104,10 @@ export function receive(socket: Socket, caller: Caller, parts: InboundParts): In
         if (!peer || !reception) return { status: 0x0110, errorComment: failure.message };
         return storage(reception).refuse!(failure, request);
       },
+    },
+    operate(operation) {
+      const { callingAe, calledAe } = names(association.request);
+      return parts.operate(operation, { aeTitle: callingAe, calledAe, address }, association);
     },
     onRefusal(refusal) {
       const { request } = association;

@@ -57,12 +57,22 @@ const knownAe = z
       .enum(['accept', 'refuse'], 'expected accept or refuse')
       .optional()
       .describe('PRIVATE_SOP_CLASSES when absent'),
+    host: z
+      .string()
+      .regex(/^[A-Za-z0-9.:_-]{1,253}$/, 'expected a host name or an IP address')
+      .optional()
+      .describe('Where it listens itself, for our reports of storage commitment; with port'),
+    port: z.number().int().min(1).max(65_535).optional(),
     enabled: z.boolean().default(true).describe('While false it is not let in'),
     description: z.string().max(500).default(''),
   })
   .refine(({ tls, certificate: rule }) => tls === 'required' || rule === undefined, {
     path: ['tls'],
     message: 'expected required, since a certificate is asked for and the plain port shows none',
+  })
+  .refine(({ host, port }) => (host === undefined) === (port === undefined), {
+    path: ['port'],
+    message: 'expected host and port, or neither',
   });
 
 export type KnownAeSettings = z.infer<typeof knownAe>;

@@ -12,6 +12,7 @@ import type { AdmissionPolicy } from './admission.ts';
 import { createAssociationSlots } from './association-slots.ts';
 import type { InboundLimits } from './inbound.ts';
 import { type Listener, listen } from './listener.ts';
+import { type OperationFromReceiver, type OperationToReceiver, ReceiverRelay } from './operation-relay.ts';
 import type { TlsMaterial } from './tls.ts';
 
 export interface ReceiverData {
@@ -31,6 +32,7 @@ export interface ReceiverData {
 }
 
 export type FromReceiver =
+  | OperationFromReceiver
   | { type: 'listening'; port: number | undefined; tlsPort: number | undefined }
   | { type: 'policy-taken'; number: number }
   | { type: 'failed'; kind: string; message: string }
@@ -39,6 +41,7 @@ export type FromReceiver =
   | { type: 'drained' };
 
 export type ToReceiver =
+  | OperationToReceiver
   | { type: 'drain'; limitMs: number }
   | { type: 'policy'; number: number; policy: AdmissionPolicy }
   | { type: 'tls'; material: TlsMaterial };
@@ -46,6 +49,7 @@ export type ToReceiver =
 const data = workerData as ReceiverData;
 const parent = parentPort!;
 const say = (message: FromReceiver): void => parent.postMessage(message);
+const relay = new ReceiverRelay(say);
 const intake = createIntake({ ...data.intake, port: data.settlerPort });
 
 let { policy } = data;
@@ -54,7 +58,8 @@ parent.on('message', (message: ToReceiver) => {
   if (message.type === 'policy') {
     policy = message.policy;
     say({ type: 'policy-taken', number: message.number });
-  } else if (message.type === 'tls') void opening.then((listener) => listener?.setTls(message.material));
+  } else if (message.type === 'outcome' || message.type === 'tell') relay.take(message);
+  else if (message.type === 'tls') void opening.then((listener) => listener?.setTls(message.material));
   else void opening.then((listener) => drain(listener, message.limitMs));
 });
 const opening: Promise<Listener | undefined> = open();
@@ -71,6 +76,7 @@ async function open(): Promise<Listener | undefined> {
       maxWaiting: data.maxWaiting,
       intake,
       slots: createAssociationSlots(data.slots, data.thread),
+      operate: (operation, from, association) => relay.operate(operation, from, association),
       onRefusal: (refusal) => say({ type: 'refusal', refusal }),
       onAssociationEnd: (end) => say({ type: 'association-end', ...end }),
       log: createLog(data.logLevel, 'scp'),

@@ -10,26 +10,35 @@ import type { Config } from '../config.ts';
 import type { CloseReason } from '../dimse/inbound-association.ts';
 import { Failure, type FailureKind } from '../failure.ts';
 import type { Log } from '../log.ts';
+import type { CommitmentLedger } from '../routing/commitment.ts';
+import { hearReport } from '../routing/hear-report.ts';
 import { startThread } from '../thread.ts';
 import type { AdmissionPolicy } from './admission.ts';
 import { createAeRoutes } from './ae-routes.ts';
 import { createAeTable } from './ae-table.ts';
 import { countOpen, createSlotMemory, freeSlotsOf } from './association-slots.ts';
+import { callAe } from './call-ae.ts';
+import { type Commitment, type CommitmentPatience, createCommitment } from './commitment.ts';
 import { bootstrapAe } from './known-ae.ts';
 import { createKnownList } from './known-list.ts';
 import { listenFailure } from './listener.ts';
+import { MainRelay } from './operation-relay.ts';
 import { createPolicyNews } from './policy-news.ts';
 import type { FromReceiver, ReceiverData, ToReceiver } from './receiver-thread.ts';
 import type { TlsMaterial } from './tls.ts';
 import { followTlsFiles, readTlsFiles } from './tls-files.ts';
 
 export interface ScpParts {
-  archive: Pick<Archive, 'seat' | 'seated' | 'database' | 'refusals'>;
+  archive: Pick<Archive, 'seat' | 'seated' | 'database' | 'refusals' | 'store' | 'nodeName' | 'journal'>;
+  /** Where reports on what we asked others to commit to are written. */
+  commitments: Pick<CommitmentLedger, 'report'>;
   dicom: Config['dicom'];
   /** Where the last known AE titles are kept for a start without the database. */
   knownAesFile: string;
   logLevel: string;
   log: Log;
+  /** Of storage commitment; shorter in tests. */
+  patience?: CommitmentPatience;
 }
 
 export interface ScpCounters {
@@ -46,6 +55,8 @@ export interface Scp {
   readonly port: number | undefined;
   readonly tlsPort: number | undefined;
   readonly routes: Router;
+  /** Storage Commitment as SCP. */
+  readonly commitment: Pick<Commitment, 'table' | 'routes'>;
   readonly counters: ScpCounters;
   /** Associations open now. */
   open(): number;
@@ -77,9 +88,24 @@ export function createScp(parts: ScpParts): Scp {
     database: archive.database,
     table,
     file: parts.knownAesFile,
-    onChange: () => policies.tell(policyNow()),
+    async onChange() {
+      await policies.tell(policyNow());
+      // Somebody may have named where a report that waits is to go.
+      commitment.hurry();
+    },
     log,
   });
+  const commitment = createCommitment({
+    archive,
+    call: (to, report) => callAe(known.current() ?? [], to, report),
+    log,
+    ...(parts.patience && { patience: parts.patience }),
+  });
+  const relay = new MainRelay((operation, from, tell) =>
+    operation.kind === 'action'
+      ? commitment.ask(operation, from, tell)
+      : hearReport(parts.commitments, operation, from.aeTitle, log),
+  );
   const policyNow = (): AdmissionPolicy => {
     const list = known.current();
     const knownAes = [...dicom.knownAes.map(bootstrapAe), ...(list ?? [])];
@@ -131,7 +157,9 @@ export function createScp(parts: ScpParts): Scp {
       } else if (message.type === 'refusal') {
         log.warn(message.refusal, `refused: ${message.refusal.what}`);
         archive.refusals.record(message.refusal);
-      } else if (message.type === 'association-end') {
+      } else if (message.type === 'operation' || message.type === 'told' || message.type === 'not-told')
+        relay.take(thread, message);
+      else if (message.type === 'association-end') {
         counters.associations[message.how]++;
         counters.stored += message.stored;
         counters.refused += message.refused;
@@ -145,6 +173,7 @@ export function createScp(parts: ScpParts): Scp {
     thread.on('exit', () => {
       threads.delete(thread);
       policies.gone(thread);
+      relay.gone(thread);
       freeSlotsOf(slots, n);
       restart(n, shared);
     });
@@ -188,6 +217,7 @@ export function createScp(parts: ScpParts): Scp {
       refresh: known.refresh,
       open: (aeTitle) => countOpen(slots, aeTitle),
     }),
+    commitment,
     counters,
     open: () => countOpen(slots),
     async start() {
@@ -205,6 +235,7 @@ export function createScp(parts: ScpParts): Scp {
         if (shared)
           await Promise.all(Array.from({ length: receivers - 1 }, (_, n) => startReceiver(n + 1, true)));
         archive.seated();
+        await commitment.start();
       } catch (thrown) {
         stopping = true;
         throw thrown;
@@ -214,6 +245,7 @@ export function createScp(parts: ScpParts): Scp {
       stopping = true;
       tlsFiles?.stop();
       await known.stop();
+      await commitment.stop();
       await Promise.all(
         [...threads].map(
           (thread) =>

@@ -9,6 +9,7 @@ import { createForwardingRoutes } from '../../src/forwarding/routes.ts';
 import { createLog } from '../../src/log.ts';
 import { createRoutingRoutes } from '../../src/routing/routes.ts';
 import { createAeRoutes } from '../../src/scp/ae-routes.ts';
+import { createCommitmentRoutes } from '../../src/scp/commitment-routes.ts';
 import { bareArchive } from '../archive/bare-archive.ts';
 
 /** Routes are only listed here, never called, so nothing stands behind them. */
@@ -26,6 +27,7 @@ const routers = () => {
   const doors = [
     dicomweb.router,
     createAeRoutes({ table: nothing, refresh: nothing, open: nothing }),
+    createCommitmentRoutes(nothing),
     createRoutingRoutes({ table: nothing }),
     createForwardingRoutes({ deliveries: nothing, orders: nothing, table: nothing, test: nothing }),
     createFhirRoutes({ database, publicUrl: () => '', patientSystem: undefined, version: '0', log }),

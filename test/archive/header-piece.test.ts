@@ -4,7 +4,7 @@ import zlib from 'node:zlib';
 import { expect, it } from 'vitest';
 import { eachFragment, isCurrent, makePiece } from '../../src/archive/header-piece.ts';
 import { parseDataSet } from '../../src/dicom/data-set.ts';
-import { dicomJsonText, toDicomJson } from '../../src/dicom/dicom-json.ts';
+import { type DicomJson, dicomJsonText, toDicomJson } from '../../src/dicom/dicom-json.ts';
 import { element } from '../dicom/elements.ts';
 import { anObject, EXPLICIT } from '../support/an-object.ts';
 
@@ -38,7 +38,9 @@ it('is the DICOM JSON of the header, with the addresses of its bulk values put i
   });
   json['00083002'] = { vr: 'UI', Value: [EXPLICIT] };
   const piece = makePiece(given);
-  expect(textOf(piece, address)).toBe(dicomJsonText(json));
+  const text = textOf(piece, address);
+  expect(JSON.parse(text)).toEqual(json);
+  expect(text).toBe(dicomJsonText(JSON.parse(text) as DicomJson));
   expect(textOf(piece, '<').split('</bulkdata/')).toHaveLength(3);
 });
 

@@ -1,15 +1,18 @@
 /**
- * What /metadata is made of: pieces kept when objects are placed, or read from the objects and kept then; and nothing
- * kept of what is dropped.
+ * What /metadata is made of: pieces kept when objects are indexed or placed, or read from the objects and kept then; and
+ * nothing kept of what is dropped.
  */
+import zlib from 'node:zlib';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { createPackReader, keepPieces } from '../../src/archive/header-pack-rows.ts';
+import { eachFragment } from '../../src/archive/header-piece.ts';
 import type { ObjectReader } from '../../src/archive/read-object.ts';
 import { removeVersion } from '../../src/archive/removal.ts';
 import { describeInstances } from '../../src/archive/series-metadata.ts';
 import { Failure } from '../../src/failure.ts';
 import { createLog } from '../../src/log.ts';
-import { type AnObject, aSeries } from '../support/an-object.ts';
+import { element, sequence } from '../dicom/elements.ts';
+import { type AnObject, anObject, aSeries } from '../support/an-object.ts';
 import { eventually } from '../support/house.ts';
 import { openRig, type Rig, readerOf, store } from './intake/rig.ts';
 
@@ -48,12 +51,53 @@ async function described(series: string, from = noReader): Promise<{ sop: string
     found.push({ sop: sopUid, piece: piece.toString('hex') });
   return found;
 }
+
+/** With elements behind Pixel Data. */
+function withTail(object: AnObject, characterSet?: string): AnObject {
+  const dataSet = Buffer.concat([
+    ...(characterSet === undefined ? [] : [element('00080005', 'CS', characterSet)]),
+    object.dataSet,
+    element('7FE10010', 'LO', 'T\xfcr '),
+    sequence('FFFAFFFA', [element('04000010', 'LO', 'f\xfcr ')]),
+    element('FFFCFFFC', 'OB', Buffer.alloc(2000)),
+  ]);
+  return { ...object, dataSet };
+}
+/** Of a piece, without the address of the instance. */
+function textOf(piece: Buffer): string {
+  let text = '';
+  eachFragment(piece, (from, to) => {
+    text += zlib.inflateRawSync(Buffer.concat([piece.subarray(from, to), Buffer.from([3, 0])]));
+  });
+  return text;
+}
 const sops = (objects: readonly AnObject[]): string[] => objects.map(({ sop }) => sop);
 const packRows = async (): Promise<{ id: number; bytes: Buffer }[]> =>
   (await r.db.database.query<{ id: number; bytes: Buffer }>('select id, bytes from header_pack order by id'))
     .rows;
 
 describe('the metadata of placed objects', () => {
+  it('are there with the index, before any is placed', async () => {
+    const series = aSeries(200);
+    const reception = r.journal().open();
+    for (const object of series) store(reception, object);
+    await reception.indexed(20_000);
+    expect((await described(series[0]!.series)).map(({ sop }) => sop)).toEqual(sops(series));
+  });
+
+  it('tell what stands behind the pixels, too, in the character set of what stands before', async () => {
+    const object = withTail(anObject({ more: [element('00204000', 'LT', 'Gr\xf6\xdfe')] }), 'ISO_IR 100');
+    await placed([object]);
+    const [only] = await described(object.series);
+    const text = textOf(Buffer.from(only!.piece, 'hex'));
+    expect(JSON.parse(text)).toMatchObject({
+      '00204000': { vr: 'LT', Value: ['Größe'] },
+      '7FE10010': { vr: 'LO', Value: ['Tür'] },
+      FFFAFFFA: { vr: 'SQ', Value: [{ '04000010': { vr: 'LO', Value: ['für'] } }] },
+      FFFCFFFC: { vr: 'OB', BulkDataURI: '/bulkdata/FFFCFFFC' },
+    });
+  });
+
   it('come from what was kept, no object being read, each series with packs of its own', async () => {
     const [one, other] = [aSeries(30), aSeries(20)];
     await placed(one.flatMap((object, n) => [object, ...(other[n] ? [other[n]] : [])]));
@@ -79,7 +123,8 @@ describe('the metadata of placed objects', () => {
   });
 
   it('asked for before they are placed are kept once, and leave nothing behind of what is dropped', async () => {
-    const series = aSeries(4);
+    // What stands behind the pixels is read when it is placed.
+    const series = aSeries(4).map((object) => withTail(object));
     const reception = r.journal().open();
     for (const object of series) store(reception, object);
     await reception.indexed(20_000);

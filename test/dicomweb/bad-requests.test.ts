@@ -101,7 +101,12 @@ const CASES: readonly Bad[] = [
     status: 406,
     words: '1.2.840.10008.1.2.1',
   },
-  { path: V, headers: { Accept: 'application/dicom' }, status: 406, words: VIDEO },
+  {
+    path: V,
+    headers: { Accept: 'application/dicom; transfer-syntax=1.2.840.10008.1.2.1' },
+    status: 406,
+    words: VIDEO,
+  },
   { path: `${I}/metadata`, headers: { Accept: 'text/html' }, status: 406, words: 'application/dicom+json' },
   { path: `${I}/metadata`, headers: { Accept: '*/*;q=0' }, status: 406, words: 'application/dicom+json' },
   { path: `${I}/frames/1`, headers: { Accept: 'image/jls' }, status: 406, words: 'octet-stream' },
@@ -116,7 +121,12 @@ const CASES: readonly Bad[] = [
   },
   // 413: more than is worked on at once
   { path: `${HUGE}/rendered`, status: 413, words: 'bytes' },
-  { path: HUGE, headers: { Accept: 'application/dicom' }, status: 413, words: 'bytes' },
+  {
+    path: HUGE,
+    headers: { Accept: 'application/dicom; transfer-syntax=1.2.840.10008.1.2.1' },
+    status: 413,
+    words: 'bytes',
+  },
   { path: `${I}/frames/${Array(5_001).fill(1).join(',')}`, status: 413, words: 'at once' },
   // 415: a body of another kind
   {

@@ -6,6 +6,7 @@ import { type House, openHouse } from '../support/house.ts';
 import { get, stow } from './door.ts';
 import { EXPLICIT_BE, madeObject } from './made-object.ts';
 
+const RLE = '1.2.840.10008.1.2.5';
 const JPEG_LS = '1.2.840.10008.1.2.4.80';
 const be = { bigEndian: true };
 
@@ -98,6 +99,17 @@ describe('over HTTP', () => {
       }),
     ]);
     expect(status).toBe(200);
+    // A frame of 4 × 4 that an RLE decoder reads: sixteen samples in two planes, each one literal run (PS3.5 Annex G).
+    const run = Buffer.concat([Buffer.from([15]), Buffer.alloc(16, 3), Buffer.alloc(1)]);
+    const header = Buffer.alloc(64);
+    for (const [index, value] of [2, 64, 64 + run.length].entries()) header.writeUInt32LE(value, 4 * index);
+    const rle = madeObject({
+      study: '8.3',
+      instance: '8.3.9.5',
+      transferSyntax: RLE,
+      fragments: [Buffer.alloc(0), Buffer.concat([header, run, run])],
+    });
+    expect((await stow(house.url, [rle])).status).toBe(200);
   });
   afterAll(() => house?.close());
 
@@ -149,5 +161,57 @@ describe('over HTTP', () => {
       200,
       String(length),
     ]);
+  });
+
+  it.each([
+    [
+      'a decoded frame',
+      '8.3.9.5',
+      '/frames/1',
+      'application/octet-stream; transfer-syntax=1.2.840.10008.1.2.1',
+    ],
+    ['a frame in parts', '8.3.9.1', '/frames/1', 'multipart/related; type="application/octet-stream"'],
+    [
+      'bulk data in parts',
+      '8.3.9.1',
+      '/bulkdata/00091001',
+      'multipart/related; type="application/octet-stream"',
+    ],
+    ['a rendered frame', '8.3.9.1', '/frames/1/rendered', 'image/png'],
+    ['a rendered instance', '8.3.9.1', '/rendered', 'image/jpeg'],
+    ['a thumbnail', '8.3.9.1', '/thumbnail', 'image/jpeg'],
+    ['metadata', '8.3.9.1', '/metadata', 'application/dicom+json'],
+    ['an instance', '8.3.9.1', '', 'application/dicom'],
+    ['an instance that is converted', '8.3.9.3', '', 'application/dicom'],
+    ['an instance that is decoded', '8.3.9.5', '', 'application/dicom'],
+    ['an instance in parts', '8.3.9.1', '', 'multipart/related; type="application/dicom"'],
+  ])('%s comes whole, and promises no ranges', async (_name, sop, what, accept) => {
+    const resource = url(sop, '').slice(0, -1) + what;
+    for (const method of ['GET', 'HEAD']) {
+      const headers = { Accept: accept, Range: 'bytes=0-0' };
+      const response = await fetch(resource, { method, headers });
+      const { length } = Buffer.from(await response.arrayBuffer());
+      expect([response.status, response.headers.get('content-range')]).toEqual([200, null]);
+      expect(response.headers.get('accept-ranges') ?? 'none').toBe('none');
+      if (method === 'GET') expect(length).toBeGreaterThan(16);
+    }
+  });
+
+  it('a study, a series and what is found come whole, and promise no ranges', async () => {
+    for (const path of [
+      'studies/8.3',
+      'studies/8.3/series/8.3.1',
+      'studies/8.3/metadata',
+      'studies?StudyInstanceUID=8.3',
+    ]) {
+      const response = await fetch(`${house.url}/dicom-web/${path}`, { headers: { Range: 'bytes=0-0' } });
+      const { length } = Buffer.from(await response.arrayBuffer());
+      expect([path, response.status, response.headers.get('accept-ranges') ?? 'none']).toEqual([
+        path,
+        200,
+        'none',
+      ]);
+      expect(length).toBeGreaterThan(16);
+    }
   });
 });

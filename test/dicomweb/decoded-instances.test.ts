@@ -20,6 +20,7 @@ import { corpusFile, get, getParts, refusal, stow } from './door.ts';
 import { EXPLICIT_LE, madeObject } from './made-object.ts';
 
 const RLE = '1.2.840.10008.1.2.5';
+const VIDEO = '1.2.840.10008.1.2.4.102';
 const DICOM = 'multipart/related; type="application/dicom"';
 
 let house: House;
@@ -87,7 +88,7 @@ describe('a compressed object in Explicit VR Little Endian', () => {
       madeObject({
         study: '8.2',
         instance: '8.2.9.1',
-        transferSyntax: '1.2.840.10008.1.2.4.102',
+        transferSyntax: VIDEO,
         fragments: [Buffer.alloc(0), Buffer.from('video!')],
       }),
       madeObject({
@@ -122,13 +123,52 @@ describe('a compressed object in Explicit VR Little Endian', () => {
     expect((await getParts(url, both))[0]?.type).toContain(EXPLICIT_LE);
   });
 
-  it('is refused in words where it cannot be made', async () => {
-    expect(
-      await refusal(instance('8.1', '8.1.1', '8.1.9.2'), { headers: { Accept: 'application/dicom' } }),
-    ).toMatchObject({ status: 413 });
-    expect(await refusal(`${house.url}/dicom-web/studies/8.2`, { headers: { Accept: DICOM } })).toMatchObject(
-      { status: 406, message: expect.stringContaining('1.2.840.10008.1.2.4.102') },
+  it('is refused in words where it is asked for and cannot be made', async () => {
+    const refused = (url: string, accept: string) =>
+      refusal(url, { headers: { Accept: `${accept}; transfer-syntax=${EXPLICIT_LE}` } });
+    expect(await refused(instance('8.1', '8.1.1', '8.1.9.2'), 'application/dicom')).toMatchObject({
+      status: 413,
+    });
+    const video = instance('8.2', '8.2.1', '8.2.9.1');
+    for (const accept of ['application/dicom', DICOM])
+      expect(await refused(video, accept)).toMatchObject({
+        status: 406,
+        message: expect.stringContaining(VIDEO),
+      });
+  });
+
+  it('is as it is stored where it cannot be made and no transfer syntax was named, in a study, too', async () => {
+    const typeOf = (syntax: string): string => `application/dicom; transfer-syntax=${syntax}`;
+    const tooLong = await get(instance('8.1', '8.1.1', '8.1.9.2'), 'application/dicom');
+    expect([tooLong.status, tooLong.type]).toEqual([200, typeOf(RLE)]);
+    const answer = await fetch(`${house.url}/dicom-web/studies/8.2`, { headers: { Accept: DICOM } });
+    expect([answer.status, answer.headers.get('warning')]).toEqual([200, null]);
+    await answer.arrayBuffer();
+    const parts = await getParts(`${house.url}/dicom-web/studies/8.2`, DICOM);
+    expect(parts.map(({ type }) => type).sort()).toEqual([typeOf(EXPLICIT_LE), typeOf(VIDEO)].sort());
+    const video = parts.find(({ type }) => type === typeOf(VIDEO))!;
+    const original = await get(`${house.url}/api/instances/8.2.9.1/original`);
+    expect(video.body.equals(original.bytes)).toBe(true);
+  });
+
+  it('of a study is given without those that cannot be had so, and that is said', async () => {
+    const url = `${house.url}/dicom-web/studies/8.2`;
+    const accept = `${DICOM}; transfer-syntax=${EXPLICIT_LE}`;
+    const answer = await fetch(url, { headers: { Accept: accept } });
+    await answer.arrayBuffer();
+    expect(answer.status).toBe(206);
+    expect(answer.headers.get('warning')).toMatch(
+      /^299 .*\/dicom-web: 1 instances are left out.*transfer-syntax=\*/,
     );
+    expect(answer.headers.get('warning')).toContain(VIDEO);
+    const { bytes, type } = await get(url, accept);
+    expect(type).toContain('multipart/related');
+    expect(bytes.includes('8.2.9.2')).toBe(true);
+    expect(bytes.includes('8.2.9.1')).toBe(false);
+    const { rows } = await house.db.database.query<{ instances: number }>(
+      'select instances from disclosure order by id desc limit 1',
+    );
+    expect(rows).toEqual([{ instances: 1 }]);
   });
 
   it('without pixels is the same but for its File Meta', async () => {

@@ -29,6 +29,19 @@ const SECONDARY_CAPTURE = '1.2.840.10008.5.1.4.1.1.7';
 /** Four rows and columns of 16 bits, a ramp. */
 export const RAMP = Buffer.from(new Uint16Array(16).map((_, index) => index * 257).buffer);
 
+/** To leave out of what is no image. */
+export const NO_PIXELS = [
+  '7FE00010',
+  '00280002',
+  '00280004',
+  '00280010',
+  '00280011',
+  '00280100',
+  '00280101',
+  '00280102',
+  '00280103',
+];
+
 export function madeObject(made: Made = {}): Buffer {
   const transferSyntax = made.transferSyntax ?? EXPLICIT_LE;
   const as: Written = {

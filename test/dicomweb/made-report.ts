@@ -1,6 +1,6 @@
 /** A small structured report for the suites of rendered resources, written apart from the code under test. */
 import { element, sequence } from '../dicom/elements.ts';
-import { type Made, madeObject } from './made-object.ts';
+import { type Made, madeObject, NO_PIXELS } from './made-object.ts';
 
 const text = (tag: string, vr: string, value: string): Buffer => {
   const bytes = Buffer.from(value);
@@ -49,17 +49,7 @@ export function reportObject(made: Made, content: Buffer[]): Buffer {
   const value = (whole: Buffer): Buffer => whole.subarray(12);
   return madeObject({
     ...made,
-    without: [
-      '7FE00010',
-      '00280002',
-      '00280004',
-      '00280010',
-      '00280011',
-      '00280100',
-      '00280101',
-      '00280102',
-      '00280103',
-    ],
+    without: NO_PIXELS,
     elements: [
       ['00080016', 'UI', '1.2.840.10008.5.1.4.1.1.88.33'],
       ['00080060', 'CS', 'SR'],
@@ -68,6 +58,7 @@ export function reportObject(made: Made, content: Buffer[]): Buffer {
       ['0040A491', 'CS', 'COMPLETE'],
       ['0040A493', 'CS', 'UNVERIFIED'],
       ['0040A730', 'SQ', value(sequence('0040A730', content))],
+      ...(made.elements ?? []),
     ],
   });
 }

@@ -62,7 +62,7 @@ describe('chooseJson', () => {
 describe('chooseDicom and instanceWay', () => {
   const way = (accept: string, stored: string, single = true): string => {
     const form = chooseDicom(parseAccept(accept), single);
-    return `${form.multipart ? 'multipart' : 'single'} ${instanceWay(stored, form.syntaxes) ?? 'none'}`;
+    return `${form.multipart ? 'multipart' : 'single'} ${instanceWay(stored, form) ?? 'none'}`;
   };
   const multipart = 'multipart/related; type="application/dicom"';
 
@@ -74,7 +74,9 @@ describe('chooseDicom and instanceWay', () => {
     [multipart, EXPLICIT, 'multipart as-stored'],
     [multipart, BIG_ENDIAN, 'multipart to-explicit-little-endian'],
     [multipart, JLS, 'multipart decoded'],
-    [multipart, VIDEO, 'multipart none'],
+    [multipart, VIDEO, 'multipart as-stored'],
+    [`${multipart}; transfer-syntax=${EXPLICIT}`, VIDEO, 'multipart none'],
+    [`${multipart}; transfer-syntax=${EXPLICIT}, ${multipart}; q=0.1`, VIDEO, 'multipart as-stored'],
     [`${multipart}; transfer-syntax=${EXPLICIT}`, JLS, 'multipart decoded'],
     [
       `${multipart}; transfer-syntax=*;q=0.5, ${multipart}; transfer-syntax=${EXPLICIT}`,

@@ -5,19 +5,10 @@ import { uint32 } from '../dicom/elements.ts';
 import { corpusFolder, corpusIndex } from '../support/corpus.ts';
 import { type House, openHouse } from '../support/house.ts';
 import { corpusFile, get, getParts, refusal, stow } from './door.ts';
-import { madeObject } from './made-object.ts';
+import { madeObject, NO_PIXELS } from './made-object.ts';
 import { reportContent, reportObject } from './made-report.ts';
 
 const PDF = Buffer.from(`%PDF-1.4\n${'x'.repeat(300)}\n%%EOF`);
-const NO_PIXELS = [
-  '7FE00010',
-  '00280002',
-  '00280004',
-  '00280010',
-  '00280011',
-  '00280100',
-  '00280101',
-] as const;
 /** Without one each frame has its own, and these would look the same. */
 const WINDOW = 'window=32768,65536,linear-exact';
 const three = Buffer.concat([0, 128, 255].map((value) => Buffer.alloc(32, value)));

@@ -109,7 +109,7 @@ describe('instances', () => {
     expect(part!.body.toString('latin1', 0, 400)).toContain(`${EXPLICIT_LE}\0`);
   });
 
-  it('that are compressed leave as stored; what no codec reads is not given in Explicit VR Little Endian', async () => {
+  it('that are compressed leave as stored where that is taken, and where they do not decode', async () => {
     const url = instance('6.2', '6.2.1', '6.2.9.1');
     for (const syntax of ['*', JPEG_LS]) {
       const [part] = await getParts(url, `${DICOM}; transfer-syntax=${syntax}`);
@@ -119,8 +119,21 @@ describe('instances', () => {
     expect(
       await refusal(url, { headers: { Accept: `${DICOM}; transfer-syntax=1.2.840.10008.1.2.4.90` } }),
     ).toMatchObject({ status: 406, message: expect.stringContaining(JPEG_LS) });
+    // Who names no transfer syntax gets what there is (PS3.18 8.7.3.4); who names one does not get another.
+    const [part] = await getParts(url, DICOM);
+    expect(part?.type).toContain(JPEG_LS);
+    const whole = await get(url, 'application/dicom');
+    expect(whole.type).toBe(`application/dicom; transfer-syntax=${JPEG_LS}`);
+    expect(Number(whole.headers.get('content-length'))).toBe(whole.bytes.length);
+    expect(
+      [part, { body: whole.bytes }].every((one) => dataSetOf(one!.body).equals(dataSetOf(encapsulated))),
+    ).toBe(true);
+    const head = await fetch(url, { method: 'HEAD', headers: { Accept: 'application/dicom' } });
+    expect(head.headers.get('content-type')).toBe(whole.type);
     for (const accept of [DICOM, 'application/dicom'])
-      expect(await refusal(url, { headers: { Accept: accept } })).toMatchObject({
+      expect(
+        await refusal(url, { headers: { Accept: `${accept}; transfer-syntax=${EXPLICIT_LE}` } }),
+      ).toMatchObject({
         status: 406,
         message: expect.stringContaining('no codestream of its transfer syntax'),
       });

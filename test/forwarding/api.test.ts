@@ -236,6 +236,7 @@ describe('deliveries', () => {
         state: 'parked',
         total: 3,
         delivered: 0,
+        committed: 0,
         failed: 3,
         attempts: 1,
         nextAttempt: null,

@@ -6,6 +6,7 @@ import type { PresentationContextRequest } from '../../src/dimse/association-req
 import { createInboundAssociation, type InboundAssociation } from '../../src/dimse/inbound-association.ts';
 import type { StoreOutcome, StoreRequest } from '../../src/dimse/inbound-store.ts';
 import type { ContextAnswer } from '../../src/dimse/negotiate-storage.ts';
+import type { Operation, OperationOutcome } from '../../src/dimse/operation.ts';
 
 /** A status, or: break off in the middle of the object, close the connection, or never answer. */
 export type Deed = number | StoreOutcome | 'abort' | 'close' | 'hang';
@@ -16,6 +17,8 @@ export interface Script {
   negotiate?(context: PresentationContextRequest): ContextAnswer;
   /** Rejects the association: permanent 1, transient 2. */
   reject?: () => 1 | 2 | undefined;
+  /** N-ACTION and N-EVENT-REPORT, see commitment-peer.ts. */
+  operate?(operation: Operation, association: InboundAssociation): Promise<OperationOutcome>;
   aeTitle?: string;
   port?: number;
 }
@@ -63,6 +66,7 @@ export async function startScriptedPacs(script: Script = {}): Promise<ScriptedPa
         if (counted) open--;
         counted = false;
       },
+      ...(script.operate && { operate: (operation) => script.operate!(operation, association) }),
       negotiate: script.negotiate ?? ((context) => context.transferSyntaxes[0]!),
       store: {
         open(request) {

@@ -1,6 +1,6 @@
 /** Stored grey values to eight bits, against the formulas of PS3.3 C.11.2 worked out by hand. */
 import { describe, expect, it } from 'vitest';
-import { storedValues, toGray } from '../../src/pixels/grayscale.ts';
+import { grayOf, storedValues, toGray } from '../../src/pixels/grayscale.ts';
 import type { Presentation, Window } from '../../src/pixels/presentation.ts';
 import { pixelOf } from './pixel-of.ts';
 
@@ -81,6 +81,37 @@ describe('toGray', () => {
     expect(gray([100, 150, 200], {})).toEqual([0, 128, 255]);
     expect(gray([-2000, 100, 150, 200], { padding: { from: -2000, to: -2000 } })).toEqual([0, 0, 128, 255]);
     expect(gray([7, 7], {})).toEqual([0, 0]);
+  });
+
+  it.each([
+    ['of 12 bits', { bitsStored: 12 }],
+    ['of 12 bits, signed', { bitsStored: 12, signed: true }],
+    ['of 12 bits that stand high', { bitsStored: 12, highBit: 15 }],
+    ['of 16 bits', {}],
+    ['of 16 bits, signed', { signed: true }],
+  ])('gives the same in one pass over words %s', (_what, of) => {
+    const words = Uint16Array.from({ length: 4096 }, (_, index) => (index * 40_503) & 0xffff);
+    const pixel = pixelOf({ rows: 64, columns: 64, bitsAllocated: 16, ...of });
+    const bytes = new Uint8Array(words.buffer);
+    const odd = new Uint8Array(bytes.length + 1);
+    odd.set(bytes, 1);
+    const voiTable = {
+      first: 9,
+      bits: 8,
+      entries: Uint16Array.from({ length: 99 }, (_, index) => index * 2),
+    };
+    const window: Window = { center: 900, width: 3000, shape: 'SIGMOID' };
+    for (const said of [
+      { window },
+      { voiTable },
+      { window, inverse: true, rescale: { slope: 2, intercept: -9 } },
+    ]) {
+      const presentation = { ...plain, ...said };
+      const expected = toGray(storedValues(bytes, pixel), presentation);
+      expect(grayOf(bytes, pixel, presentation).equals(expected)).toBe(true);
+      expect(grayOf(odd.subarray(1), pixel, presentation).equals(expected)).toBe(true);
+    }
+    expect(grayOf(bytes, pixel, plain).equals(toGray(storedValues(bytes, pixel), plain))).toBe(true);
   });
 
   it('gives the same for values too far apart for a table', () => {

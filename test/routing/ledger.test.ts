@@ -519,6 +519,7 @@ describe('people', () => {
     expect(await ids({ limit: 1, offset: 1 })).toEqual([first]);
     expect(Object.keys((await list.find(first)) as object).sort()).toEqual([
       'attempts',
+      'committed',
       'delivered',
       'destination',
       'failed',

@@ -36,6 +36,7 @@ it.skipIf(!openssl)(
       limits: { maxPduLength: 16_384, maxRequestLength: 16_384, artimMs: 30_000, idleMs: 30_000 },
       intake: {} as never,
       slots: createAssociationSlots(createSlotMemory(1), 0),
+      operate: async () => ({ status: 0x0110 }),
       onRefusal: () => undefined,
       onAssociationEnd: () => undefined,
       log: createLog('silent', 'test'),

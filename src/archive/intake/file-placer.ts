@@ -64,7 +64,8 @@ export function createFilePlacer(parts: PlacerParts & { store: FileStore }): Pla
   const take = async (placement: Placement, before?: Unread): Promise<void> => {
     try {
       await write(placement);
-      written.push({ ...placement, piece: await readPiece(placement.record) });
+      const piece = placement.described ? undefined : await readPiece(placement.record);
+      written.push({ ...placement, piece });
     } catch (thrown) {
       const { header, body } = placement.record;
       const fault = isOfReading(thrown, body) ? bodyFault(body) : undefined;

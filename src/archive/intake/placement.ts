@@ -15,6 +15,8 @@ import type { JournalRecord } from './segment-reader.ts';
 /** An indexed record on its way into the store. */
 export interface Placement {
   record: JournalRecord;
+  /** What /metadata says of it is kept with its row already. */
+  described: boolean;
   /** Called once the object is durable in the store and its row says so. */
   done: () => void;
   /** The journal no longer gives its bytes back: what is left of it goes to quarantine, and it is done. */
@@ -46,7 +48,7 @@ export interface PlacerParts {
 /** A placement whose object is in the store. */
 export interface Placed {
   record: JournalRecord;
-  /** For /metadata; undefined where none is kept. */
+  /** For /metadata, where none is kept yet. */
   piece: Buffer | undefined;
 }
 

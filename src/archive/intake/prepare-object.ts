@@ -2,11 +2,14 @@
  * Turns the bytes of an object into what the index wants of its header.
  * Called by read-record.ts for each record of the journal and by reindex for each stored file.
  */
-import { parseDataSet } from '../../dicom/data-set.ts';
+import { type DataSet, parseDataSet } from '../../dicom/data-set.ts';
 import { type DicomJson, toDicomJson } from '../../dicom/dicom-json.ts';
-import { HeaderScan, type Scan } from '../../dicom/header-scan.ts';
+import { HeaderScan, type PixelLocation, type Scan } from '../../dicom/header-scan.ts';
+import { transferSyntax } from '../../dicom/transfer-syntax.ts';
 import { Failure } from '../../failure.ts';
+import { makePiece } from '../header-piece.ts';
 import { INDEXED } from '../indexed-attributes.ts';
+import { bytesBehindPixels } from '../read-attributes.ts';
 
 /** A header longer than this is indexed by its first part. */
 export const MAX_HEADER_BYTES = 16 * 1024 * 1024;
@@ -17,10 +20,20 @@ export const MAX_HEADER_BYTES = 16 * 1024 * 1024;
  */
 export const MAX_INDEXED_BYTES = 256 * 1024;
 
-export interface ObjectHeader {
-  scan: Scan;
+/** Of a header whose piece is made with the index; a batch holds some hundred of them. */
+const MAX_EARLY_BYTES = 64 * 1024;
+
+/** What is read of a header. */
+export interface ParsedHeader {
   /** of the indexed attributes */
   header: DicomJson;
+  dataSet: DataSet;
+  /** that were parsed */
+  headerBytes: number;
+}
+
+export interface ScannedHeader extends ParsedHeader {
+  scan: Scan;
 }
 
 /** Push the data set's bytes, File Meta left out, then end(). @throws Failure 'invalid' when the header cannot be parsed */
@@ -51,18 +64,42 @@ export class HeaderReading {
     this.#headBytes += length;
   }
 
-  end(): ObjectHeader {
+  end(): ScannedHeader {
     const bytes = this.#head.length === 1 ? this.#head[0]! : Buffer.concat(this.#head);
-    return { scan: this.#scan.end(), header: parseHeader(bytes, this.#transferSyntaxUid) };
+    return { scan: this.#scan.end(), ...parseHeader(bytes, this.#transferSyntaxUid) };
   }
 }
 
 /** @throws Failure 'invalid' when it cannot be parsed */
-export function parseHeader(bytes: Uint8Array, transferSyntaxUid: string): DicomJson {
+export function parseHeader(bytes: Uint8Array, transferSyntaxUid: string): ParsedHeader {
   try {
-    const header = parseDataSet(bytes, transferSyntaxUid, { stopAtPixelData: true });
-    return toDicomJson(header, { bulkDataUri: () => undefined, only: INDEXED, longest: MAX_INDEXED_BYTES });
+    const dataSet = parseDataSet(bytes, transferSyntaxUid, { stopAtPixelData: true });
+    const header = toDicomJson(dataSet, {
+      bulkDataUri: () => undefined,
+      only: INDEXED,
+      longest: MAX_INDEXED_BYTES,
+    });
+    return { header, dataSet, headerBytes: bytes.length };
   } catch (cause) {
     throw new Failure('invalid', 'the header of the object cannot be read', { cause });
+  }
+}
+
+/**
+ * What /metadata says of the object (header-piece.ts), made while its header is in hand, so that it is there with the
+ * index. Undefined where that takes longer than a release should wait, or fails: then it is made when the object is
+ * placed, or for whoever asks, who is told why.
+ * @param length of the data set
+ */
+export function earlyPiece(
+  { dataSet, headerBytes }: ParsedHeader,
+  of: { transferSyntaxUid: string; pixel: PixelLocation | undefined; length: number },
+): Buffer | undefined {
+  if (headerBytes > MAX_EARLY_BYTES || bytesBehindPixels(of.pixel, of.length) > 0) return undefined;
+  if (transferSyntax(of.transferSyntaxUid).deflated) return undefined;
+  try {
+    return makePiece({ dataSet, ...of });
+  } catch {
+    return undefined;
   }
 }

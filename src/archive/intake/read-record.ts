@@ -10,9 +10,12 @@ import { MAX_PIECE_BYTES, makePiece } from '../header-piece.ts';
 import type { IncomingObject } from '../incoming-object.ts';
 import { objectKey } from '../object-key.ts';
 import { isCode } from '../object-store/file-failure.ts';
-import { readPlainHeader } from '../read-header.ts';
-import { HeaderReading, MAX_HEADER_BYTES, parseHeader } from './prepare-object.ts';
+import { readPlainAttributes } from '../read-attributes.ts';
+import { earlyPiece, HeaderReading, MAX_HEADER_BYTES, parseHeader } from './prepare-object.ts';
 import { type JournalRecord, type RecordBody, readBody } from './segment-reader.ts';
+
+/** Of an object that is read whole to find where its compressed pixels end. */
+const MAX_SCANNED_BYTES = 64 * 1024 * 1024;
 
 /**
  * What the index is to know of a record; its bytes can be read in the journal of this node until they are placed.
@@ -51,14 +54,18 @@ export function keyOf({ header }: JournalRecord): string {
   return objectKey({ ...header.meta, contentHash: header.contentHash });
 }
 
-function readHeader({ header: { meta }, body }: JournalRecord): Pick<IncomingObject, 'header' | 'pixel'> {
-  const { pixel, transferSyntaxUid, dataSetOffset } = meta;
+function readHeader({
+  header: { meta },
+  body,
+}: JournalRecord): Pick<IncomingObject, 'header' | 'pixel' | 'piece'> {
+  const { transferSyntaxUid, dataSetOffset } = meta;
+  const length = body.length - dataSetOffset;
   // The receiver found native pixels: what lies before them is read, and they are not.
-  if (pixel)
-    return {
-      pixel,
-      header: parseHeader(readStart(body, dataSetOffset, pixel.elementOffset), transferSyntaxUid),
-    };
+  if (meta.pixel) {
+    const { pixel } = meta;
+    const parsed = parseHeader(readStart(body, dataSetOffset, pixel.elementOffset), transferSyntaxUid);
+    return { pixel, header: parsed.header, piece: earlyPiece(parsed, { transferSyntaxUid, pixel, length }) };
+  }
   const reading = new HeaderReading(transferSyntaxUid);
   let skip = dataSetOffset;
   for (const piece of readBody(body)) {
@@ -66,8 +73,9 @@ function readHeader({ header: { meta }, body }: JournalRecord): Pick<IncomingObj
     skip -= step;
     reading.push(piece.subarray(step));
   }
-  const { scan, header } = reading.end();
-  return { pixel: scan.pixelData, header };
+  const parsed = reading.end();
+  const { pixelData: pixel } = parsed.scan;
+  return { pixel, header: parsed.header, piece: earlyPiece(parsed, { transferSyntaxUid, pixel, length }) };
 }
 
 function readStart(body: RecordBody, offset: number, length: number): Buffer {
@@ -87,19 +95,21 @@ function readStart(body: RecordBody, offset: number, length: number): Buffer {
 
 /**
  * What /metadata says of the object, to be kept (header-piece.ts); undefined for a header that is very long or deflated,
- * and for one of which more is to be told than can be read: then whoever asks is told why.
+ * for a very long object whose pixels are looked for, and for one of which more is to be told than can be read: then it
+ * is made for whoever asks, or he is told why it cannot be.
  */
 export async function readPiece(record: JournalRecord): Promise<Buffer | undefined> {
   const { header, body } = record;
   const { transferSyntaxUid, dataSetOffset, sopInstanceUid: sopUid } = header.meta;
   if (transferSyntax(transferSyntaxUid).deflated) return undefined;
-  const { length, pixel } = header.meta.pixel
-    ? { length: header.meta.pixel.elementOffset, pixel: header.meta.pixel }
-    : findHeaderEnd(record);
-  if (length > MAX_HEADER_BYTES) return undefined;
+  if (!header.meta.pixel && body.length > MAX_SCANNED_BYTES) return undefined;
+  const pixel = header.meta.pixel ?? findPixels(record);
+  const length = body.length - dataSetOffset;
+  if ((pixel?.elementOffset ?? length) > MAX_HEADER_BYTES) return undefined;
   try {
-    const described = await readPlainHeader({ sopUid, transferSyntaxUid, length }, async (offset, bytes) =>
-      readStart(body, dataSetOffset + offset, bytes),
+    const described = await readPlainAttributes(
+      { sopUid, transferSyntaxUid, pixel, length },
+      async (offset, bytes) => readStart(body, dataSetOffset + offset, bytes),
     );
     const piece = makePiece({ ...described, pixel, transferSyntaxUid });
     return piece.length <= MAX_PIECE_BYTES ? piece : undefined;
@@ -110,23 +120,15 @@ export async function readPiece(record: JournalRecord): Promise<Buffer | undefin
   }
 }
 
-/** Where the pixels begin, or the data set ends; looked for no further than a header may reach. */
-function findHeaderEnd({ header: { meta }, body }: JournalRecord): {
-  length: number;
-  pixel: PixelLocation | undefined;
-} {
+function findPixels({ header: { meta }, body }: JournalRecord): PixelLocation | undefined {
   const scan = new HeaderScan(meta.transferSyntaxUid);
   let skip = meta.dataSetOffset;
-  let length = -skip;
   for (const piece of readBody(body, 256 * 1024)) {
     const step = Math.min(skip, piece.length);
     skip -= step;
-    length += piece.length;
     scan.push(piece.subarray(step));
-    if (scan.headerEnd !== undefined) return { length: scan.headerEnd, pixel: scan.end().pixelData };
-    if (length > MAX_HEADER_BYTES) break;
   }
-  return { length, pixel: undefined };
+  return scan.end().pixelData;
 }
 
 /** Each piece its own buffer: an upload holds on to what it was given. */

@@ -19,12 +19,12 @@ export function createS3Placer(parts: PlacerParts): Placer {
 
   return {
     add(placement) {
-      const { record } = placement;
+      const { record, described } = placement;
       const { body } = record;
       uploads.add(async () => {
         const sha256 = await sha256Of(body);
         await store.put(keyOf(record), { length: body.length, sha256, open: () => pieces(body) });
-        await markPlaced(parts, [{ record, piece: await readPiece(record) }]);
+        await markPlaced(parts, [{ record, piece: described ? undefined : await readPiece(record) }]);
         placement.done();
       });
     },

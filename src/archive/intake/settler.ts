@@ -126,11 +126,13 @@ export function createSettler(parts: SettlerParts): Settler {
     const indexed = await indexing.index(batch);
     judge(indexed);
     for (const segment of new Set(batch.map((work) => work.segment))) segment.indexed();
-    for (const { work, outcome } of indexed)
+    for (const { work, outcome, object } of indexed)
       if (outcome === 'refused' || outcome === 'gone') done(work);
       else
         placer.add({
           record: work.record,
+          // One that came again may be of a time before pieces were kept.
+          described: outcome !== 'same' && object.piece !== undefined,
           done: () => done(work),
           setAside: (failure) => indexing.setAside(work, failure),
         });
