@@ -96,6 +96,7 @@ const environment = z.object({
   S3_REGION: z.string().default('us-east-1'),
   S3_UPLOADS: whole(1, 32).default(8),
   REDIS_URL: z.url({ protocol: /^rediss?$/, error: 'a redis:// URL' }).optional(),
+  FOLDER_ROOT: z.string().min(1).optional(),
   STABLE_AGE_S: seconds.default(60),
   ACK_AFTER: oneOf('journal', 'store').default('journal'),
   ACK_LIMIT_S: seconds.default(30),
@@ -197,6 +198,8 @@ export interface Config {
       }
     | undefined;
   readonly redisUrl: string | undefined;
+  /** Below it lie the folders that are destinations; undefined where there are none. */
+  readonly folderRoot: string | undefined;
   readonly stableAgeS: number;
   readonly ackAfter: 'journal' | 'store';
   /** With ackAfter store: how long an object may wait for it. */
@@ -291,6 +294,7 @@ export function parseConfig(env: Record<string, string | undefined>, root: strin
         }
       : undefined,
     redisUrl: e.REDIS_URL,
+    folderRoot: e.FOLDER_ROOT === undefined ? undefined : path.resolve(root, e.FOLDER_ROOT),
     stableAgeS: e.STABLE_AGE_S,
     ackAfter: e.ACK_AFTER,
     ackLimitS: e.ACK_LIMIT_S,

@@ -96,6 +96,7 @@ export async function startIsocenter(
         host: config.dicom.host,
         ports: [scp.port, scp.tlsPort].filter((port) => port !== undefined),
       }),
+      folderRoot: config.folderRoot,
       log: log('routing'),
     });
     opened('routing', () => routing.stop());
@@ -106,6 +107,7 @@ export async function startIsocenter(
       reader: archive.reader,
       routing,
       aeTitle: config.dicom.aeTitle,
+      folderRoot: config.folderRoot,
       redisUrl: config.redisUrl,
       log: log('forwarding'),
     });

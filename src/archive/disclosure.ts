@@ -6,7 +6,7 @@
 import type { Queryable } from './database/database.ts';
 
 export interface Disclosure {
-  channel: 'qido' | 'wado' | 'rendered' | 'original' | 'dimse' | 'stow' | 'fhir' | 'api';
+  channel: 'qido' | 'wado' | 'rendered' | 'original' | 'dimse' | 'stow' | 'folder' | 'fhir' | 'api';
   /** User, AE title or URL host that received the data. */
   recipient: string;
   address?: string;

@@ -93,7 +93,12 @@ function connect(options: OutboundOptions, peer: string, connectMs: number): Pro
       reject(new Failure('peer-unreachable', `${peer} cannot be reached: ${why}`, { cause }));
     };
     const timer = setTimeout(() => unreachable(`no connection within ${connectMs} ms`), connectMs);
-    const failed = (error: NodeJS.ErrnoException) => unreachable(connectionFault(error), error);
+    const failed = (error: NodeJS.ErrnoException) => {
+      // What speaks no TLS hangs up on what it cannot read, and says nothing.
+      const hungUp = options.tls && error.code === 'ECONNRESET';
+      const why = hungUp ? 'it hung up during the TLS handshake: does it speak TLS on that port?' : undefined;
+      unreachable(why ?? connectionFault(error), error);
+    };
     socket.once('error', failed);
     socket.once(options.tls ? 'secureConnect' : 'connect', () => {
       clearTimeout(timer);

@@ -8,13 +8,16 @@ import type { Log } from '../log.ts';
 import type { AttemptEnd } from '../routing/attempt-end.ts';
 import type { ClaimedDelivery, Ledger } from '../routing/ledger.ts';
 import type { OutcomeLog } from './outcome-log.ts';
+import type { Pace } from './pace.ts';
 
 export interface Attempt {
   readonly claimed: ClaimedDelivery;
   readonly outcomes: OutcomeLog;
+  /** The destination's send rate. */
+  readonly pace: Pace;
   /** The lease is lost, or the room closes now: leave everything as it is. */
   readonly lost: AbortSignal;
-  /** The room closes: end after the instance under way. */
+  /** The room closes, or the destination's window does: end after the instance under way. */
   readonly closing: AbortSignal;
   /** Values of the study that identify the patient, to be taken out of a peer's words. */
   readonly identifying: readonly string[];

@@ -14,8 +14,9 @@ import { commitmentRequest, failureReasonWord } from '../dimse/storage-commitmen
 import { asFailure } from '../failure.ts';
 import type { AttemptEnd } from '../routing/attempt-end.ts';
 import type { CommitmentLedger, UncommittedInstance } from '../routing/commitment.ts';
-import type { CommitmentSettings, DimseSettings } from '../routing/destination.ts';
+import type { CommitmentSettings, DimseSettings } from '../routing/dimse-destination.ts';
 import { hearReport } from '../routing/hear-report.ts';
+import { type TlsSettings, tlsOptions } from '../routing/tls-settings.ts';
 import type { Attempt } from './attempt.ts';
 import { peerWords } from './judge.ts';
 import type { StorageScuOptions } from './storage-scu.ts';
@@ -65,6 +66,7 @@ class Asking {
   readonly #options: CommitmentScuOptions;
   readonly #to: { host: string; port: number; aeTitle: string };
   readonly #callingAeTitle: string;
+  readonly #tls: TlsSettings | undefined;
   /** It is the system that takes the objects: its troubles are the destination's. */
   readonly #isSame: boolean;
   #association: OutboundAssociation | undefined;
@@ -86,6 +88,9 @@ class Asking {
       aeTitle: commitment.aeTitle ?? aeTitle,
     };
     this.#callingAeTitle = callingAeTitle;
+    // Another system has another name, and the same authorities and the same certificate of ours.
+    this.#tls =
+      settings.tls && (this.#to.host === host ? settings.tls : { ...settings.tls, serverName: undefined });
     this.#isSame = this.#to.host === host && this.#to.port === port;
     attempt.lost.addEventListener('abort', () => this.#association?.abort(), { once: true });
   }
@@ -150,6 +155,7 @@ class Asking {
         contexts: [{ abstractSyntax: STORAGE_COMMITMENT, transferSyntaxes: [EXPLICIT_LE, IMPLICIT_LE] }],
         timeouts: { connectMs, associateMs: answerMs, responseMs: answerMs },
         operate: this.#hear,
+        ...(this.#tls && { tls: tlsOptions(this.#tls) }),
       });
     } catch (thrown) {
       return this.#fault(thrown);

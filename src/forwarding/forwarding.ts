@@ -12,6 +12,7 @@ import type { SendTimeouts } from './attempt.ts';
 import { createBullClock } from './clock/bull-clock.ts';
 import type { ClockParts } from './clock/clock.ts';
 import { createPostgresTimer } from './clock/postgres-timer.ts';
+import { createTokenSource } from './oauth-token.ts';
 import { createForwardingRoutes } from './routes.ts';
 import { createSender } from './send-delivery.ts';
 import { testDestination } from './test-destination.ts';
@@ -22,6 +23,8 @@ export interface ForwardingParts {
   routing: Pick<Routing, 'ledger' | 'table' | 'deliveries' | 'orders' | 'commitments'>;
   /** Our AE title where a destination names no other. */
   aeTitle: string;
+  /** Below it lie the folders that are destinations. */
+  folderRoot?: string | undefined;
   redisUrl: string | undefined;
   /** Of our keys in Redis; another per installation that shares one. */
   redisPrefix?: string;
@@ -61,7 +64,9 @@ export function createForwarding(parts: ForwardingParts): Forwarding {
   } = parts;
   const { ledger, commitments } = routing;
   const timeouts: SendTimeouts = { ...TIMEOUTS, ...parts.timeouts };
-  const sender = createSender({ ...parts, ledger, commitments, timeouts });
+  const tokens = createTokenSource({ timeoutMs: timeouts.connectMs });
+  const { aeTitle: callingAeTitle, folderRoot } = parts;
+  const sender = createSender({ ...parts, ledger, commitments, timeouts, tokens, folderRoot });
   const clockParts: ClockParts = {
     window: () => ledger.window(WINDOW),
     listen: (onWord) => database.listen(DUE_CHANNEL, onWord),
@@ -94,7 +99,7 @@ export function createForwarding(parts: ForwardingParts): Forwarding {
       deliveries: routing.deliveries,
       orders: routing.orders,
       table: routing.table,
-      test: (settings) => testDestination(settings, { callingAeTitle: parts.aeTitle, timeouts }),
+      test: (settings) => testDestination(settings, { callingAeTitle, timeouts, tokens, folderRoot }),
     }),
     get active() {
       return sender.active;

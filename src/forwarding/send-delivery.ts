@@ -9,11 +9,14 @@ import { asFailure } from '../failure.ts';
 import type { Log } from '../log.ts';
 import type { AttemptEnd } from '../routing/attempt-end.ts';
 import type { CommitmentLedger } from '../routing/commitment.ts';
-import type { DimseSettings } from '../routing/destination.ts';
+import type { DimseSettings } from '../routing/dimse-destination.ts';
 import type { ClaimedDelivery, Ledger } from '../routing/ledger.ts';
 import type { Attempt, SendTimeouts } from './attempt.ts';
 import { askCommitment } from './commitment-scu.ts';
+import { sendToFolder } from './folder-scu.ts';
+import type { TokenSource } from './oauth-token.ts';
 import { createOutcomeLog, type OutcomeLog } from './outcome-log.ts';
+import { createPace } from './pace.ts';
 import { sendByDimse } from './storage-scu.ts';
 import { sendByStow } from './stow-scu.ts';
 
@@ -25,6 +28,9 @@ export interface SenderParts {
   /** Our AE title where a destination names no other. */
   aeTitle: string;
   timeouts: SendTimeouts;
+  tokens: TokenSource;
+  /** Below it lie the folders that are destinations. */
+  folderRoot: string | undefined;
   log: Log;
 }
 
@@ -51,18 +57,23 @@ export function createSender(parts: SenderParts): Sender {
     const about = {
       delivery: lease.delivery,
       destination: claimed.destination.name,
+      ...(claimed.group !== undefined && { group: claimed.group }),
       studyUid: claimed.studyUid,
     };
     const lost = new AbortController();
     const heartbeat = keepLease(ledger, claimed, lost, log);
     const outcomes = createOutcomeLog(ledger, lease);
+    const closingNow = AbortSignal.any([closing.signal, windowEnd(claimed)]);
+    const lostNow = AbortSignal.any([lost.signal, ending.signal]);
+    const { name, settings } = claimed.destination;
     try {
       const attempt: Attempt = {
         ...parts,
         claimed,
         outcomes,
-        lost: AbortSignal.any([lost.signal, ending.signal]),
-        closing: closing.signal,
+        pace: createPace(parts.database, name, settings.rate, AbortSignal.any([closingNow, lostNow])),
+        lost: lostNow,
+        closing: closingNow,
         answered: tellOnce(ledger, claimed),
         identifying: await identifyingValues(parts.database, claimed.studyUid),
       };
@@ -85,7 +96,9 @@ export function createSender(parts: SenderParts): Sender {
   async function sent(attempt: Attempt): Promise<AttemptEnd> {
     const { settings } = attempt.claimed.destination;
     try {
-      if (settings.kind === 'stow') return await sendByStow(attempt, settings, parts.timeouts);
+      if (settings.kind === 'stow')
+        return await sendByStow(attempt, settings, { timeouts: parts.timeouts, tokens: parts.tokens });
+      if (settings.kind === 'folder') return await sendToFolder(attempt, settings, parts.folderRoot);
       return await sentByDimse(attempt, settings);
     } catch (thrown) {
       const failure = asFailure(thrown);
@@ -137,6 +150,14 @@ export function createSender(parts: SenderParts): Sender {
       clearTimeout(gaveUp);
     },
   };
+}
+
+/** A timer reaches no further; a delivery that takes longer is asked again when its lease is claimed anew. */
+const LONGEST_TIMER_MS = 2 ** 31 - 1;
+
+function windowEnd({ closesInMs }: ClaimedDelivery): AbortSignal {
+  if (closesInMs === undefined || closesInMs > LONGEST_TIMER_MS) return new AbortController().signal;
+  return AbortSignal.timeout(Math.max(0, closesInMs));
 }
 
 function tellOnce(ledger: Ledger, { probing, destination }: ClaimedDelivery): () => Promise<void> {

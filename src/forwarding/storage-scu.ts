@@ -5,23 +5,33 @@
  */
 import { recordDisclosure } from '../archive/disclosure.ts';
 import type { StoredObject } from '../archive/stored-object.ts';
-import { EXPLICIT_LE } from '../dicom/transfer-syntax.ts';
+import { transferSyntax } from '../dicom/transfer-syntax.ts';
 import { type OutboundAssociation, openAssociation } from '../dimse/outbound-association.ts';
-import { type ContextProposal, planContexts } from '../dimse/plan-contexts.ts';
+import type { ContextProposal } from '../dimse/plan-contexts.ts';
 import { asFailure, type Failure } from '../failure.ts';
 import type { AttemptEnd } from '../routing/attempt-end.ts';
-import type { DimseSettings } from '../routing/destination.ts';
+import type { DimseSettings } from '../routing/dimse-destination.ts';
 import type { Outcome } from '../routing/ledger.ts';
+import { tlsOptions } from '../routing/tls-settings.ts';
 import { type Attempt, MAX_TRANSIENT, type SendTimeouts, triedAll } from './attempt.ts';
 import { judge, peerWords } from './judge.ts';
-import { isConvertible, type OpenedObject, openObject } from './object-bytes.ts';
-import { NOT_CURRENT, type OwedObject, owedObjects } from './owed-objects.ts';
+import { type OpenedObject, openObject } from './object-bytes.ts';
+import { NOT_CURRENT, owedObjects } from './owed-objects.ts';
+import { kindOf, type PlannedAssociation, planAssociations, waysOut } from './ways-out.ts';
 
 export interface StorageScuOptions {
   callingAeTitle: string;
   timeouts: SendTimeouts;
 }
 
+interface Sendable {
+  /** Of the debt, for its outcome. */
+  readonly id: number;
+  readonly object: StoredObject;
+}
+
+/** A pause for the send rate that is longer than this is made without an association. */
+const LONGEST_IDLE_MS = 5000;
 /** Associations lost one after the other, with nothing delivered between, before the peer counts as down. */
 const MAX_LOST = 2;
 
@@ -31,14 +41,13 @@ export async function sendByDimse(
   options: StorageScuOptions,
 ): Promise<AttemptEnd> {
   const kinds = await attempt.ledger.owedKinds(attempt.claimed.lease);
-  const convertible = kinds.filter(({ transferSyntaxUid }) => isConvertible(transferSyntaxUid));
-  const asExplicit = convertible.map(({ sopClassUid }) => ({ sopClassUid, transferSyntaxUid: EXPLICIT_LE }));
   const sending = new Sending(attempt, settings, options);
   try {
-    for (const contexts of planContexts([...kinds, ...asExplicit])) {
-      const end = await sending.send(contexts);
+    for (const planned of planAssociations(kinds, settings.transferSyntaxes)) {
+      const end = await sending.send(planned);
       if (end) return end;
     }
+    await sending.refuseRest();
     return triedAll(attempt.outcomes, sending.mute);
   } finally {
     await sending.close();
@@ -65,19 +74,17 @@ class Sending {
     return this.#lostInARow > 0 && this.#answers === 0;
   }
 
-  /** Every owed instance that these contexts are for. @returns an end, when going on makes no sense */
-  async send(contexts: ContextProposal[]): Promise<AttemptEnd | undefined> {
-    const ours = new Set(
-      contexts.flatMap((one) => one.transferSyntaxes.map((uid) => `${one.abstractSyntax} ${uid}`)),
-    );
+  /** Every owed instance that the association is for. @returns an end, when going on makes no sense */
+  async send({ contexts, kinds }: PlannedAssociation): Promise<AttemptEnd | undefined> {
     for await (const page of owedObjects(this.#attempt, this.#attempt.claimed.lease)) {
-      const mine = page.filter(
-        ({ object }) => !object || ours.has(`${object.sopClass} ${object.transferSyntax}`),
+      const mine = page.flatMap(({ id, object }) =>
+        object && kinds.has(kindOf(object.sopClass, object.transferSyntax)) ? [{ id, object }] : [],
       );
       let disclosed = false;
       for (const [index, owed] of mine.entries()) {
-        if (this.#attempt.closing.aborted || this.#attempt.lost.aborted) return { kind: 'release' };
         await this.#attempt.outcomes.room();
+        await this.#keepPace();
+        if (this.#attempt.closing.aborted || this.#attempt.lost.aborted) return { kind: 'release' };
         if (!this.#association?.open) {
           const end = await this.#open(contexts);
           if (end) return end;
@@ -93,13 +100,36 @@ class Sending {
     return undefined;
   }
 
+  /** What no association was for: other bytes by now, or no way out that the destination's settings allow. */
+  async refuseRest(): Promise<void> {
+    const { outcomes, claimed } = this.#attempt;
+    const { transferSyntaxes } = this.#settings;
+    for await (const page of owedObjects(this.#attempt, claimed.lease)) {
+      for (const { id, object } of page) {
+        if (object && waysOut(object.transferSyntax, transferSyntaxes).length > 0) continue;
+        await outcomes.room();
+        const comment = object
+          ? `it is stored in ${transferSyntax(object.transferSyntax).name}, which is not among the transferSyntaxes of ${claimed.destination.name} and is not converted to one of them`
+          : NOT_CURRENT;
+        outcomes.add({ id, state: 'failed', comment });
+      }
+    }
+  }
+
+  /** A peer would close an association on which nothing comes for long. */
+  async #keepPace(): Promise<void> {
+    const waitMs = await this.#attempt.pace.instances(1);
+    if (waitMs > LONGEST_IDLE_MS) await this.close();
+    await this.#attempt.pace.wait(waitMs);
+  }
+
   async close(): Promise<void> {
     await this.#association?.release();
     this.#association = undefined;
   }
 
   async #open(contexts: ContextProposal[]): Promise<AttemptEnd | undefined> {
-    const { host, port, aeTitle, callingAeTitle = this.#options.callingAeTitle } = this.#settings;
+    const { host, port, aeTitle, callingAeTitle = this.#options.callingAeTitle, tls } = this.#settings;
     const { connectMs, answerMs } = this.#options.timeouts;
     try {
       this.#association = await openAssociation({
@@ -109,6 +139,7 @@ class Sending {
         calledAeTitle: aeTitle,
         contexts,
         timeouts: { connectMs, associateMs: answerMs, responseMs: answerMs },
+        ...(tls && { tls: tlsOptions(tls) }),
       });
     } catch (thrown) {
       const failure = asFailure(thrown);
@@ -123,9 +154,9 @@ class Sending {
   }
 
   /** Before the first byte of a page leaves; what the peer does not take is not sent and not counted. */
-  async #disclose(owed: readonly OwedObject[]): Promise<void> {
+  async #disclose(owed: readonly Sendable[]): Promise<void> {
     const { claimed, database } = this.#attempt;
-    const instances = owed.filter(({ object }) => object && this.#way(object) !== undefined).length;
+    const instances = owed.filter(({ object }) => this.#way(object) !== undefined).length;
     if (instances === 0) return;
     const { aeTitle, host, port } = this.#settings;
     await recordDisclosure(database, {
@@ -137,31 +168,26 @@ class Sending {
     });
   }
 
-  /** How the peer takes the object, if it does. */
-  #way({ sopClass, transferSyntax }: StoredObject): 'as-stored' | 'as-explicit' | undefined {
-    const takes = (uid: string): boolean => this.#association?.accepted(sopClass, uid) !== undefined;
-    if (takes(transferSyntax)) return 'as-stored';
-    return isConvertible(transferSyntax) && takes(EXPLICIT_LE) ? 'as-explicit' : undefined;
+  /** The transfer syntax in which the peer takes the object, if it does. */
+  #way({ sopClass, transferSyntax: stored }: StoredObject): string | undefined {
+    const ways = waysOut(stored, this.#settings.transferSyntaxes);
+    return ways.find((way) => this.#association?.accepted(sopClass, way) !== undefined);
   }
 
-  async #sendOne(owed: OwedObject): Promise<AttemptEnd | undefined> {
-    const { outcomes, reader } = this.#attempt;
-    const note = (verdict: Omit<Outcome, 'id'>): void => outcomes.add({ id: owed.id, ...verdict });
-    const { object } = owed;
+  async #sendOne({ id, object }: Sendable): Promise<AttemptEnd | undefined> {
+    const { outcomes, reader, pace } = this.#attempt;
+    const note = (verdict: Omit<Outcome, 'id'>): void => outcomes.add({ id, ...verdict });
     const association = this.#association!;
-    if (!object) {
-      note({ state: 'failed', comment: NOT_CURRENT });
-      return undefined;
-    }
     const way = this.#way(object);
-    if (!way) {
-      const why = association.refusal(object.sopClass, object.transferSyntax);
+    if (way === undefined) {
+      const [best = object.transferSyntax] = waysOut(object.transferSyntax, this.#settings.transferSyntaxes);
+      const why = association.refusal(object.sopClass, best);
       note({ state: 'failed', comment: `the peer does not take ${why}` });
       return undefined;
     }
     let opened: OpenedObject;
     try {
-      opened = await openObject(reader, object, way === 'as-explicit');
+      opened = await openObject(reader, object, way !== object.transferSyntax);
     } catch (thrown) {
       note(unreadable(asFailure(thrown)));
       return undefined;
@@ -175,7 +201,7 @@ class Sending {
           priority: this.#priority(),
           ...(opened.length !== undefined && { length: opened.length }),
         },
-        opened.bytes,
+        pace.bytes(opened.bytes),
       );
       const verdict = judge(answer.status, this.#words(answer.errorComment, answer.offendingElements));
       note(verdict);

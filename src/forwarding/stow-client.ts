@@ -8,8 +8,10 @@ import http from 'node:http';
 import https from 'node:https';
 import { connectionFault } from '../dimse/connection-fault.ts';
 import { Failure } from '../failure.ts';
-import type { StowSettings } from '../routing/destination.ts';
+import type { StowSettings } from '../routing/stow-destination.ts';
+import { tlsOptions } from '../routing/tls-settings.ts';
 import type { SendTimeouts } from './attempt.ts';
+import type { TokenSource } from './oauth-token.ts';
 import type { StowAnswer } from './stow-answer.ts';
 
 export interface StowPart {
@@ -21,7 +23,7 @@ export interface StowPart {
 export interface StowClient {
   /**
    * @param beforeBytes awaited once the server is connected, before the first byte of a part leaves
-   * @throws Failure 'peer-unreachable' when there is no answer; what `open` throws when a source cannot be read
+   * @throws Failure 'peer-unreachable' when there is no answer, 'peer-refused' without a token; what `open` throws when a source cannot be read
    */
   store(
     studyUid: string,
@@ -36,10 +38,16 @@ export interface StowClient {
 
 const MAX_ANSWER_BYTES = 1024 * 1024;
 
-export function createStowClient(settings: StowSettings, timeouts: SendTimeouts): StowClient {
+export function createStowClient(
+  settings: StowSettings,
+  timeouts: SendTimeouts,
+  tokens: TokenSource,
+): StowClient {
   const secure = settings.url.startsWith('https:');
   const agentOptions = { keepAlive: true, maxSockets: 1 };
-  const agent = secure ? new https.Agent(agentOptions) : new http.Agent(agentOptions);
+  const agent = secure
+    ? new https.Agent({ ...agentOptions, ...tlsOptions(settings.tls ?? {}) })
+    : new http.Agent(agentOptions);
   const { host } = new URL(settings.url);
 
   function request(
@@ -116,6 +124,17 @@ export function createStowClient(settings: StowSettings, timeouts: SendTimeouts)
     });
   }
 
+  /** With a token where the destination has oauth; one that is not taken (any more) is renewed once. */
+  async function authorized(
+    ask: (headers: http.OutgoingHttpHeaders) => Promise<StowAnswer>,
+  ): Promise<StowAnswer> {
+    const token = await tokens.token(settings);
+    if (token === undefined) return ask({});
+    const answer = await ask({ authorization: `Bearer ${token}` });
+    if (answer.status !== 401) return answer;
+    return ask({ authorization: `Bearer ${await tokens.token(settings, token)}` });
+  }
+
   return {
     async store(studyUid, parts, beforeBytes, signal) {
       const boundary = `isocenter-${randomUUID()}`;
@@ -124,18 +143,26 @@ export function createStowClient(settings: StowSettings, timeouts: SendTimeouts)
       const length =
         heads.reduce((sum, head) => sum + head.length, tail.length) +
         parts.reduce((sum, part) => sum + part.length, 0);
-      return request(
-        'POST',
-        `/studies/${studyUid}`,
-        {
-          'content-type': `multipart/related; type="application/dicom"; boundary=${boundary}`,
-          'content-length': length,
-        },
-        bodyOf(parts, heads, tail, beforeBytes),
-        signal,
+      let told: Promise<void> | undefined;
+      const tellOnce = (): Promise<void> => {
+        told ??= beforeBytes();
+        return told;
+      };
+      return authorized((headers) =>
+        request(
+          'POST',
+          `/studies/${studyUid}`,
+          {
+            ...headers,
+            'content-type': `multipart/related; type="application/dicom"; boundary=${boundary}`,
+            'content-length': length,
+          },
+          bodyOf(parts, heads, tail, tellOnce),
+          signal,
+        ),
       );
     },
-    probe: (path) => request('GET', path, {}, undefined),
+    probe: (path) => authorized((headers) => request('GET', path, headers, undefined)),
     close: () => agent.destroy(),
   };
 }

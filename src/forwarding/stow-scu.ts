@@ -6,9 +6,10 @@ import { recordDisclosure } from '../archive/disclosure.ts';
 import type { StoredObject } from '../archive/stored-object.ts';
 import { asFailure, type Failure } from '../failure.ts';
 import type { AttemptEnd } from '../routing/attempt-end.ts';
-import type { StowSettings } from '../routing/destination.ts';
+import type { StowSettings } from '../routing/stow-destination.ts';
 import { type Attempt, MAX_TRANSIENT, type SendTimeouts, triedAll } from './attempt.ts';
 import type { Verdict } from './judge.ts';
+import type { TokenSource } from './oauth-token.ts';
 import { MAX_UNWRITTEN } from './outcome-log.ts';
 import { NOT_CURRENT, owedObjects } from './owed-objects.ts';
 import { unreadable } from './storage-scu.ts';
@@ -24,12 +25,17 @@ interface Sendable {
 const REQUEST_BYTES = 16 * 1024 * 1024;
 const MAX_LOST = 2;
 
+export interface StowScuOptions {
+  timeouts: SendTimeouts;
+  tokens: TokenSource;
+}
+
 export async function sendByStow(
   attempt: Attempt,
   settings: StowSettings,
-  timeouts: SendTimeouts,
+  { timeouts, tokens }: StowScuOptions,
 ): Promise<AttemptEnd> {
-  const client = createStowClient(settings, timeouts);
+  const client = createStowClient(settings, timeouts, tokens);
   try {
     return await new Sending(attempt, settings, client).send();
   } finally {
@@ -68,9 +74,10 @@ class Sending {
   }
 
   async #request(batch: readonly Sendable[]): Promise<AttemptEnd | undefined> {
-    const { outcomes, closing, lost, claimed, identifying } = this.#attempt;
-    if (closing.aborted || lost.aborted) return { kind: 'release' };
+    const { outcomes, closing, lost, claimed, identifying, pace } = this.#attempt;
     await outcomes.room(batch.length);
+    await pace.wait(await pace.instances(batch.length));
+    if (closing.aborted || lost.aborted) return { kind: 'release' };
     const sources = batch.map(({ object }) => this.#source(object));
     let reached = false;
     try {
@@ -104,7 +111,8 @@ class Sending {
     } catch (thrown) {
       if (lost.aborted) return { kind: 'release' };
       const failure = asFailure(thrown);
-      if (!reached && failure.kind === 'peer-unreachable')
+      // No token is settled between administrators, as a refused association is; then all goes.
+      if (failure.kind === 'peer-refused' || (!reached && failure.kind === 'peer-unreachable'))
         return { kind: 'retry', down: true, reason: failure.message };
       return await this.#afterFault(batch, sources, failure);
     }
@@ -177,13 +185,13 @@ class Sending {
   }
 
   #source(object: StoredObject): Source {
-    const { reader } = this.#attempt;
+    const { reader, pace } = this.#attempt;
     let fault: Failure | undefined;
     return {
       length: object.length,
       async *open() {
         try {
-          yield* reader.read(object);
+          yield* pace.bytes(reader.read(object));
         } catch (thrown) {
           fault = asFailure(thrown);
           throw fault;

@@ -1,14 +1,25 @@
 /**
- * Asks a destination whether it would take anything: C-ECHO over DIMSE, a search for one study over DICOMweb.
+ * Asks a destination whether it would take anything: C-ECHO over DIMSE, a search for one study over DICOMweb, a file
+ * written to a folder and removed.
  * Called by POST /api/destinations/NAME/test; the fault comes back in words, and no patient data leaves or is kept.
  */
+import { randomUUID } from 'node:crypto';
+import { open, rm } from 'node:fs/promises';
+import path from 'node:path';
 import { VERIFICATION } from '../dicom/sop-class.ts';
 import { EXPLICIT_LE, IMPLICIT_LE } from '../dicom/transfer-syntax.ts';
 import { openAssociation } from '../dimse/outbound-association.ts';
 import { statusWord } from '../dimse/status.ts';
 import { asFailure } from '../failure.ts';
-import type { DestinationSettings, DimseSettings, StowSettings } from '../routing/destination.ts';
+import type { DestinationSettings } from '../routing/destination.ts';
+import type { DimseSettings } from '../routing/dimse-destination.ts';
+import type { FolderSettings } from '../routing/folder-destination.ts';
+import type { StowSettings } from '../routing/stow-destination.ts';
+import { tlsOptions } from '../routing/tls-settings.ts';
 import type { SendTimeouts } from './attempt.ts';
+import { folderFailure } from './folder-failure.ts';
+import { openFolder } from './folder-scu.ts';
+import type { TokenSource } from './oauth-token.ts';
 import { httpWords } from './stow-answer.ts';
 import { createStowClient } from './stow-client.ts';
 
@@ -18,9 +29,16 @@ export interface DestinationTest {
   milliseconds: number;
 }
 
+export interface TestOptions {
+  callingAeTitle: string;
+  timeouts: SendTimeouts;
+  tokens: TokenSource;
+  folderRoot: string | undefined;
+}
+
 export async function testDestination(
   settings: DestinationSettings,
-  options: { callingAeTitle: string; timeouts: SendTimeouts },
+  options: TestOptions,
 ): Promise<DestinationTest> {
   const began = performance.now();
   const ended = (ok: boolean, message: string): DestinationTest => ({
@@ -29,15 +47,8 @@ export async function testDestination(
     milliseconds: Math.round(performance.now() - began),
   });
   try {
-    const fault =
-      settings.kind === 'dimse'
-        ? await echo(settings, options.callingAeTitle, options.timeouts)
-        : await search(settings, options.timeouts);
-    if (fault !== undefined) return ended(false, fault);
-    return ended(
-      true,
-      settings.kind === 'dimse' ? 'C-ECHO was answered with Success' : 'the DICOMweb server answered',
-    );
+    const { ok, message } = await ask(settings, options);
+    return ended(ok, message);
   } catch (thrown) {
     const failure = asFailure(thrown);
     if (failure.kind === 'internal') throw thrown;
@@ -45,16 +56,24 @@ export async function testDestination(
   }
 }
 
-/** @returns the fault, if the answer was not Success */
-async function echo(
-  settings: DimseSettings,
-  ours: string,
-  timeouts: SendTimeouts,
-): Promise<string | undefined> {
+type Answer = Omit<DestinationTest, 'milliseconds'>;
+
+async function ask(settings: DestinationSettings, options: TestOptions): Promise<Answer> {
+  switch (settings.kind) {
+    case 'dimse':
+      return echo(settings, options);
+    case 'stow':
+      return search(settings, options);
+    case 'folder':
+      return tryFolder(settings, options);
+  }
+}
+
+async function echo(settings: DimseSettings, { callingAeTitle, timeouts }: TestOptions): Promise<Answer> {
   const association = await openAssociation({
     host: settings.host,
     port: settings.port,
-    callingAeTitle: settings.callingAeTitle ?? ours,
+    callingAeTitle: settings.callingAeTitle ?? callingAeTitle,
     calledAeTitle: settings.aeTitle,
     contexts: [{ abstractSyntax: VERIFICATION, transferSyntaxes: [IMPLICIT_LE, EXPLICIT_LE] }],
     timeouts: {
@@ -62,21 +81,50 @@ async function echo(
       associateMs: timeouts.connectMs,
       responseMs: timeouts.connectMs,
     },
+    ...(settings.tls && { tls: tlsOptions(settings.tls) }),
   });
   try {
     const status = await association.echo();
-    return status === 0 ? undefined : `C-ECHO was answered with ${statusWord(status)}`;
+    if (status !== 0) return { ok: false, message: `C-ECHO was answered with ${statusWord(status)}` };
+    return { ok: true, message: `C-ECHO was answered with Success${settings.tls ? ', over TLS' : ''}` };
   } finally {
     await association.release();
   }
 }
 
-async function search(settings: StowSettings, timeouts: SendTimeouts): Promise<string | undefined> {
-  const client = createStowClient(settings, { ...timeouts, answerMs: timeouts.connectMs });
+const HTTP_REMEDIES: Readonly<Record<number, string>> = {
+  401: 'it wants other credentials: see oauth or the Authorization header',
+  403: 'these credentials may not read there',
+  404: 'there is no DICOMweb under this URL; it is the root, without /studies',
+};
+
+async function search(settings: StowSettings, { timeouts, tokens }: TestOptions): Promise<Answer> {
+  const client = createStowClient(settings, { ...timeouts, answerMs: timeouts.connectMs }, tokens);
   try {
     const { status, body } = await client.probe('/studies?limit=1');
-    return status >= 200 && status < 300 ? undefined : httpWords(status, body, []);
+    if (status >= 200 && status < 300) return { ok: true, message: 'the DICOMweb server answered' };
+    const remedy = HTTP_REMEDIES[status];
+    return { ok: false, message: `${httpWords(status, body, [])}${remedy ? `; ${remedy}` : ''}` };
   } finally {
     client.close();
   }
+}
+
+/** Writes, syncs and removes a file, as a delivery would. */
+async function tryFolder(settings: FolderSettings, { folderRoot }: TestOptions): Promise<Answer> {
+  const folder = await openFolder(folderRoot, settings);
+  const file = path.join(folder, `.isocenter-test-${randomUUID()}`);
+  try {
+    const handle = await open(file, 'wx', 0o640);
+    try {
+      await handle.write('Isocenter wrote this to see whether it may; it can be removed.\n');
+      await handle.sync();
+    } finally {
+      await handle.close();
+    }
+    await rm(file);
+  } catch (thrown) {
+    throw folderFailure(settings.path, thrown);
+  }
+  return { ok: true, message: `a file was written to ${settings.path} and removed` };
 }

@@ -12,7 +12,7 @@ import {
   failureReasonWord,
 } from '../dimse/storage-commitment.ts';
 import { Failure } from '../failure.ts';
-import type { CommitmentSettings } from './destination.ts';
+import type { CommitmentSettings } from './dimse-destination.ts';
 import { notifyDue } from './due.ts';
 import type { Lease } from './ledger.ts';
 

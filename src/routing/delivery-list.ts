@@ -59,8 +59,9 @@ const STATE = `case when d.state = 'owed' and d.committing then 'committing' els
 
 const VIEW = `select d.id, d.study_uid as study, d.destination, array_to_string(d.rules, ', ') as rule,
     ${STATE} as state, n.total, n.delivered, n.committed, n.failed, d.attempts, d.last_error as "lastError",
-    case when d.state = 'owed' and not d.held then greatest(d.next_attempt_at, t.down_until) end as "nextAttempt"
-  from delivery d left join destination t on t.name = d.destination
+    case when d.state = 'owed' and not d.held then greatest(d.next_attempt_at,
+      (select min(l.up_at) from lane l where l.owner = d.destination)) end as "nextAttempt"
+  from delivery d
   cross join lateral (
     select count(*) as total, count(*) filter (where i.state in ('delivered', 'warning')) as delivered,
       count(*) filter (where i.commitment = 'committed') as committed,

@@ -3,10 +3,11 @@
  * Every statement that writes an outcome checks the token, so a worker that lost its lease changes nothing.
  * Times are Postgres' own. Who owes what is written by owe.ts; what people ask and order, by delivery-list.ts.
  */
-import type { Database, Queryable } from '../archive/database/database.ts';
+import type { Database } from '../archive/database/database.ts';
 import { Failure } from '../failure.ts';
 import { type AttemptEnd, type DeliveryState, endAttempt, type Worked } from './attempt-end.ts';
 import { type BackoffSettings, backoffOf, DEFAULT_BACKOFF, type RetrySettings } from './backoff.ts';
+import { claimDelivery } from './claim.ts';
 import type { Destination } from './destination.ts';
 import { notifyDue } from './due.ts';
 
@@ -18,11 +19,16 @@ export interface Lease {
 export interface ClaimedDelivery {
   readonly lease: Lease;
   readonly studyUid: string;
+  /** Where it is sent: of a group the member whose turn it is. */
   readonly destination: Destination;
+  /** The group it is owed to, if it is one. */
+  readonly group?: string;
   readonly form: string;
   readonly priority: number;
   /** Set while the destination was down: the first answer ends that. */
   readonly probing: boolean;
+  /** From the claim on: when its window ends, if it has one that does. */
+  readonly closesInMs?: number;
 }
 
 export interface OwedInstance {
@@ -93,17 +99,7 @@ export function createLedger(parts: LedgerParts): Ledger {
   return {
     leaseS,
 
-    claim: (delivery) =>
-      database.transaction(async (tx) => {
-        const destination = await lockDestination(tx, delivery);
-        if (!destination) return undefined;
-        const claimed = await claimNext(tx, destination, nodeName, leaseS);
-        if (claimed)
-          await tx.query('update destination set served_at = clock_timestamp() where name = $1', [
-            destination.name,
-          ]);
-        return claimed;
-      }),
+    claim: (delivery) => database.transaction((tx) => claimDelivery(tx, { nodeName, leaseS }, delivery)),
 
     async extend(lease) {
       const { rowCount } = await database.query(
@@ -140,9 +136,10 @@ export function createLedger(parts: LedgerParts): Ledger {
       const { rows } = await database.query<{ fenced: number }>(
         `with fence as (
            update delivery set lease_until = clock_timestamp() + make_interval(secs => $4)
-           where id = $1 and lease_token = $2 and state = 'sending' returning id),
+           where id = $1 and lease_token = $2 and state = 'sending' returning id, via),
          written as (
-           update delivery_instance i set state = o.state, status = o.status, comment = o.comment, at = clock_timestamp()
+           update delivery_instance i set state = o.state, status = o.status, comment = o.comment, at = clock_timestamp(),
+             via = fence.via
            from fence, jsonb_to_recordset($3::jsonb) as o(id bigint, state text, status integer, comment text)
            where i.id = o.id and i.delivery = fence.id)
          select count(*) as fenced from fence`,
@@ -163,7 +160,7 @@ export function createLedger(parts: LedgerParts): Ledger {
     finish: (lease, end) =>
       database.transaction(async (tx) => {
         const { rows } = await tx.query<Worked & { retry: RetrySettings | null }>(
-          `select d.id, d.destination, d.faults, d.claimed_at as "claimedAt",
+          `select d.id, coalesce(d.via, d.destination) as destination, d.faults, d.claimed_at as "claimedAt",
              (select t.settings -> 'retry' from destination t where t.name = d.destination) as retry
            from delivery d where d.id = $1 and d.lease_token = $2 and d.state = 'sending' for update`,
           [lease.delivery, lease.token],
@@ -200,81 +197,27 @@ export function createLedger(parts: LedgerParts): Ledger {
     async window(perDestination) {
       const { rows } = await database.query<DueDelivery>(
         `with room as (
-           select d.name, coalesce(d.down_until, 'epoch') as down_until,
-             least($1, case when d.faults > 0 then 1 else (d.settings ->> 'maxAssociations')::integer end
-               - (select count(*) from delivery s where s.destination = d.name and s.state = 'sending'))::integer as room
-           from destination d where d.enabled),
+           select distinct on (l.owner) l.owner, greatest(l.up_at, 'epoch') as up_at,
+             least($1, case when l.faults > 0 then 1 else l.associations end - busy.count)::integer as room
+           from lane l cross join lateral (
+             select count(*) from delivery s where coalesce(s.via, s.destination) = l.via and s.state = 'sending') busy
+           order by l.owner, l.up_at > now(), case when l.up_at > now() then l.up_at end,
+             l.faults > 0 and busy.count > 0, l.rank),
          due as (
-           select n.id as delivery, greatest(n.next_attempt_at, r.down_until) as at
+           select n.id as delivery, greatest(n.next_attempt_at, r.up_at) as at
            from room r cross join lateral (
-             (select id, next_attempt_at from delivery where destination = r.name and state = 'owed' and not held
+             (select id, next_attempt_at from delivery where destination = r.owner and state = 'owed' and not held
                 and next_attempt_at <= now() order by priority desc, id limit greatest(r.room, 0))
              union all
-             (select id, next_attempt_at from delivery where destination = r.name and state = 'owed' and not held
-                and next_attempt_at > now() order by next_attempt_at, id limit greatest(r.room, 0))) n)
+             (select id, next_attempt_at from delivery where destination = r.owner and state = 'owed' and not held
+                and next_attempt_at > now() order by next_attempt_at, id limit greatest(r.room, 0))) n
+           where r.up_at < 'infinity')
          select delivery, greatest(extract(epoch from at - clock_timestamp()) * 1000, 0)::float8 as "waitMs"
          from due order by at, delivery limit 10000`,
         [perDestination],
       );
       return rows;
     },
-  };
-}
-
-/** The destination whose turn it is, locked; two claimers never count one destination's associations at once. */
-async function lockDestination(
-  tx: Queryable,
-  delivery?: number,
-): Promise<(Destination & { faults: number }) | undefined> {
-  const { rows } = await tx.query<Destination & { faults: number }>(
-    `select d.name, d.settings, d.faults from destination d cross join lateral (
-       select priority from delivery where destination = d.name and state = 'owed' and not held
-         and next_attempt_at <= now() order by priority desc, id limit 1) top
-     where d.enabled and (d.down_until is null or d.down_until <= clock_timestamp())
-       and ($1::bigint is null or d.name = (select destination from delivery where id = $1))
-       and (select count(*) from delivery s where s.destination = d.name and s.state = 'sending')
-         < case when d.faults > 0 then 1 else (d.settings ->> 'maxAssociations')::integer end
-     order by top.priority desc, d.served_at limit 1 for no key update of d skip locked`,
-    [delivery ?? null],
-  );
-  return rows[0];
-}
-
-/** Counts again under the lock: a destination that is down is asked by one delivery only. */
-async function claimNext(
-  tx: Queryable,
-  destination: Destination & { faults: number },
-  nodeName: string,
-  leaseS: number,
-): Promise<ClaimedDelivery | undefined> {
-  const { name, settings, faults } = destination;
-  const { rows } = await tx.query<{
-    id: number;
-    token: number;
-    studyUid: string;
-    form: string;
-    priority: number;
-  }>(
-    `update delivery set state = 'sending', attempts = attempts + 1, lease_owner = $2, lease_token = lease_token + 1,
-       lease_until = clock_timestamp() + make_interval(secs => $3), claimed_at = clock_timestamp(), changed_at = now()
-     where id = (
-       select d.id from delivery d
-       where d.destination = $1 and d.state = 'owed' and not d.held and d.next_attempt_at <= now()
-         and not exists (select 1 from study s where s.study_uid = d.study_uid and s.held is not null)
-       order by d.priority desc, d.id limit 1 for update skip locked)
-     and (select count(*) from delivery s where s.destination = $1 and s.state = 'sending') < $4
-     returning id, lease_token as token, study_uid as "studyUid", form, priority`,
-    [name, nodeName, leaseS, faults > 0 ? 1 : settings.maxAssociations],
-  );
-  const row = rows[0];
-  if (!row) return undefined;
-  return {
-    lease: { delivery: row.id, token: row.token },
-    studyUid: row.studyUid,
-    destination: { name, settings },
-    form: row.form,
-    priority: row.priority,
-    probing: faults > 0,
   };
 }
 

@@ -8,6 +8,7 @@ import { shownSettings } from './destination.ts';
 import { actorOf, bodyOf, json, nameOf } from './named-json.ts';
 import type { DestinationRecord, RoutingTable, RuleRecord } from './routing-table.ts';
 import { ruleJsonSchema } from './rule.ts';
+import { standing } from './time-window.ts';
 
 export interface RoutingRoutesParts {
   table: RoutingTable;
@@ -97,6 +98,7 @@ function showDestination(record: DestinationRecord): object {
     changedAt,
     changedBy,
     health: { state: down ? 'down' : 'up', faults, nextAttempt: downUntil, lastFault },
+    ...(settings.windows && { window: standing(settings.windows, new Date()) }),
   };
 }
 

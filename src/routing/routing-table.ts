@@ -15,7 +15,9 @@ import {
   refuseOurselves,
 } from './destination.ts';
 import { notifyDue } from './due.ts';
+import { folderPath } from './folder-destination.ts';
 import { parseRule, type Rule, type RuleBody } from './rule.ts';
+import { forgetPace } from './send-pace.ts';
 
 export interface DestinationRecord extends Destination {
   createdAt: Date;
@@ -74,10 +76,17 @@ export interface RoutingTableParts {
   database: Database;
   /** Where we listen ourselves, which is no destination. */
   ourselves?: (() => OwnListener) | undefined;
+  /** Below it lie the folders that are destinations; there are none without it. */
+  folderRoot?: string | undefined;
   log: Log;
 }
 
-export function createRoutingTable({ database, ourselves, log }: RoutingTableParts): RoutingTable {
+export function createRoutingTable({
+  database,
+  ourselves,
+  folderRoot,
+  log,
+}: RoutingTableParts): RoutingTable {
   const compiled = new Map<string, Rule>();
 
   async function destination(name: string, db: Queryable = database): Promise<DestinationRecord | undefined> {
@@ -127,6 +136,7 @@ export function createRoutingTable({ database, ourselves, log }: RoutingTablePar
         const known = await destination(name, tx);
         const settings: DestinationSettings = parseDestination(json, known?.settings);
         if (ourselves) refuseOurselves(settings, ourselves());
+        if (settings.kind === 'folder') folderPath(folderRoot, settings);
         if (known && isDeepStrictEqual(known.settings, settings)) return false;
         if (!known) await refuseOverflow(tx, 'destination');
         // New settings are tried at once, however long the old ones failed.
@@ -134,9 +144,10 @@ export function createRoutingTable({ database, ourselves, log }: RoutingTablePar
           `insert into destination (name, kind, settings, enabled, changed_by) values ($1, $2, $3, $4, $5)
            on conflict (name) do update set kind = excluded.kind, settings = excluded.settings,
              enabled = excluded.enabled, changed_by = excluded.changed_by, changed_at = now(),
-             faults = 0, down_until = null, last_fault = null`,
+             faults = 0, down_until = null, opens_at = null, last_fault = null`,
           [name, settings.kind, JSON.stringify(settings), settings.enabled, by],
         );
+        await forgetPace(tx, name);
         await notifyDue(tx);
         return true;
       }),

@@ -26,6 +26,8 @@ export interface RoutingParts {
   stableAgeS: number;
   /** Where we listen ourselves, which is no destination. */
   ourselves?: () => OwnListener;
+  /** Below it lie the folders that are destinations. */
+  folderRoot?: string | undefined;
   log: Log;
   leaseS?: number;
   backoff?: BackoffSettings;

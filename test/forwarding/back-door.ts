@@ -20,6 +20,8 @@ export interface BackDoorOptions {
   timeouts?: ForwardingParts['timeouts'];
   redisUrl?: string;
   concurrency?: number;
+  /** Where destinations of kind folder lie. */
+  folderRoot?: string;
   /** Forwarding is left for the test to start. */
   idle?: boolean;
 }
@@ -63,7 +65,7 @@ export async function openBackDoor(options: BackDoorOptions = {}): Promise<BackD
 
   const open = (database: Database, nodeName: string) => {
     const reader = createObjectReader({ store, database, nodeName, dataFolder: folder.path });
-    const common = { database, reader, log };
+    const common = { database, reader, log, folderRoot: options.folderRoot };
     const routing = createRouting({
       ...common,
       nodeName,

@@ -2,6 +2,7 @@
  * A small STOW-RS server of the tests' own: takes a multipart body apart by its boundary and answers as it is told.
  */
 import http from 'node:http';
+import https from 'node:https';
 import type { AddressInfo } from 'node:net';
 import { readFileMeta } from '../../src/dicom/part10.ts';
 
@@ -58,10 +59,11 @@ export async function startStowReceiver(
   script: StowScript = () => undefined,
   early?: StowReply,
   port = 0,
+  tls?: https.ServerOptions,
 ): Promise<StowReceiver> {
   const requests: StowRequest[] = [];
   const kept = new Map<string, Buffer>();
-  const server = http.createServer((request, response) => {
+  const onRequest: http.RequestListener = (request, response) => {
     if (early) {
       response.writeHead(early.status, early.headers).end(JSON.stringify(early.body ?? {}));
       return;
@@ -85,10 +87,11 @@ export async function startStowReceiver(
       response.writeHead(reply.status, { 'content-type': 'application/dicom+json', ...reply.headers });
       response.end(reply.body === undefined ? '' : JSON.stringify(reply.body));
     });
-  });
+  };
+  const server = tls ? https.createServer(tls, onRequest) : http.createServer(onRequest);
   await new Promise<void>((resolve) => server.listen(port, '127.0.0.1', () => resolve()));
   return {
-    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}/dicom-web`,
+    url: `http${tls ? 's' : ''}://127.0.0.1:${(server.address() as AddressInfo).port}/dicom-web`,
     requests,
     kept,
     stop: () => {

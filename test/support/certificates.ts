@@ -4,7 +4,7 @@
  */
 import { execFile } from 'node:child_process';
 import { X509Certificate } from 'node:crypto';
-import { readFile } from 'node:fs/promises';
+import { readFile, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { promisify } from 'node:util';
 
@@ -20,6 +20,8 @@ export interface Identity {
 
 export interface Authority extends Identity {
   issue(commonName: string, more?: { altNames?: string; days?: number }): Promise<Identity>;
+  /** One that was good for a day of 2020. */
+  issueExpired(commonName: string, altNames: string): Promise<Identity>;
 }
 
 export async function createAuthority(folder: string, name: string): Promise<Authority> {
@@ -34,7 +36,54 @@ export async function createAuthority(folder: string, name: string): Promise<Aut
         ...['-CA', self.cert, '-CAkey', self.key, '-days', String(days)],
         ...(altNames === undefined ? [] : ['-addext', `subjectAltName=${altNames}`]),
       ]),
+    issueExpired: (commonName, altNames) => makeExpired(folder, self, commonName, altNames),
   };
+}
+
+/** `openssl req` of 3.0 knows no dates of its own, `openssl ca` does, and wants a config and a list of what it signed. */
+async function makeExpired(
+  folder: string,
+  authority: Identity,
+  commonName: string,
+  altNames: string,
+): Promise<Identity> {
+  const base = path.join(folder, `expired-${commonName}`);
+  const [key, cert, request, config] = ['key.pem', 'cert.pem', 'csr', 'cnf'].map((end) => `${base}.${end}`);
+  await writeFile(`${base}.index`, '');
+  await writeFile(
+    config!,
+    [
+      ...['[ca]', 'default_ca=one', '[one]', `database=${base}.index`, `new_certs_dir=${folder}`],
+      ...['rand_serial=yes', 'default_md=sha256', 'policy=any', 'x509_extensions=names'],
+      ...[
+        '[any]',
+        'organizationName=optional',
+        'commonName=supplied',
+        '[names]',
+        `subjectAltName=${altNames}`,
+      ],
+    ].join('\n'),
+  );
+  await run('openssl', [
+    ...['req', '-new', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-noenc', '-keyout', key!],
+    ...['-subj', `/O=Isocenter test/CN=${commonName}`, '-out', request!],
+  ]);
+  await run('openssl', [
+    ...['ca', '-batch', '-config', config!, '-cert', authority.cert, '-keyfile', authority.key],
+    ...[
+      '-startdate',
+      '20200101000000Z',
+      '-enddate',
+      '20200102000000Z',
+      '-in',
+      request!,
+      '-out',
+      cert!,
+      '-notext',
+    ],
+  ]);
+  const { fingerprint256 } = new X509Certificate(await readFile(cert!));
+  return { key: key!, cert: cert!, fingerprint: fingerprint256 };
 }
 
 async function make(folder: string, name: string, commonName: string, more: string[]): Promise<Identity> {

@@ -1,0 +1,238 @@
+/**
+ * Delivers into a folder: each stored Part 10 file as StudyUID/SeriesUID/SOPUID.dcm, written beside, synced, renamed,
+ * the folder synced, and only then delivered. The same again changes nothing; other bytes under a name are a refusal.
+ * Called by send-delivery.ts; outcomes go to the ledger through the attempt's outcome log.
+ */
+import { constants } from 'node:fs';
+import { type FileHandle, lstat, mkdir, open, readdir, realpath, rename, rm } from 'node:fs/promises';
+import path from 'node:path';
+import { recordDisclosure } from '../archive/disclosure.ts';
+import type { StoredObject } from '../archive/stored-object.ts';
+import { asFailure, Failure } from '../failure.ts';
+import type { AttemptEnd } from '../routing/attempt-end.ts';
+import { type FolderSettings, folderPath } from '../routing/folder-destination.ts';
+import type { Outcome } from '../routing/ledger.ts';
+import { type Attempt, triedAll } from './attempt.ts';
+import { folderFailure } from './folder-failure.ts';
+import { NOT_CURRENT, owedObjects } from './owed-objects.ts';
+import { unreadable } from './storage-scu.ts';
+
+const CHUNK_BYTES = 256 * 1024;
+/** What a UID may be made of to name a file; a stored one need not be valid (PS3.5 9.1). */
+const NAME = /^[0-9A-Za-z][0-9A-Za-z.]{0,63}$/;
+
+export async function sendToFolder(
+  attempt: Attempt,
+  settings: FolderSettings,
+  root: string | undefined,
+): Promise<AttemptEnd> {
+  const { outcomes, claimed, pace, closing, lost } = attempt;
+  try {
+    const folder = await openFolder(root, settings);
+    const delivery = new FolderDelivery(attempt, folder);
+    for await (const page of owedObjects(attempt, claimed.lease)) {
+      await disclose(attempt, settings, page.filter(({ object }) => object).length);
+      for (const { id, object } of page) {
+        await outcomes.room();
+        await pace.wait(await pace.instances(1));
+        if (closing.aborted || lost.aborted) return { kind: 'release' };
+        const verdict = object
+          ? await delivery.place(object)
+          : ({ state: 'failed', comment: NOT_CURRENT } as const);
+        outcomes.add({ id, ...verdict });
+        if (verdict.state !== 'owed') await attempt.answered();
+      }
+    }
+    return triedAll(outcomes, false);
+  } catch (thrown) {
+    if (lost.aborted) return { kind: 'release' };
+    const failure = asFailure(folderFailure(settings.path, thrown));
+    if (failure.kind === 'peer-unreachable') return { kind: 'retry', down: true, reason: failure.message };
+    throw failure;
+  }
+}
+
+/**
+ * The folder, made when it is not there. FOLDER_ROOT itself is not: a share that is not mounted must not be taken for
+ * an empty folder.
+ * @throws Failure 'peer-unreachable' when it cannot be used, 'invalid' without FOLDER_ROOT
+ */
+export async function openFolder(root: string | undefined, settings: FolderSettings): Promise<string> {
+  const folder = folderPath(root, settings);
+  try {
+    const realRoot = await realpath(root!);
+    await makeFolders(realRoot, settings.path.split('/'));
+    const real = await realpath(folder);
+    if (real !== realRoot && !real.startsWith(realRoot + path.sep))
+      throw new Failure('peer-unreachable', `The folder ${settings.path} leads out of FOLDER_ROOT by a link`);
+    return real;
+  } catch (thrown) {
+    throw folderFailure(settings.path, thrown);
+  }
+}
+
+class FolderDelivery {
+  readonly #attempt: Attempt;
+  readonly #folder: string;
+  /** Ends the names of files that are not whole yet; an earlier attempt's are taken away. */
+  readonly #mark: string;
+  readonly #swept = new Set<string>();
+
+  constructor(attempt: Attempt, folder: string) {
+    this.#attempt = attempt;
+    this.#folder = folder;
+    const { delivery, token } = attempt.claimed.lease;
+    this.#mark = `.${delivery}.${token}.part`;
+  }
+
+  /** @throws what the file system throws: that is the folder's fault, not the object's */
+  async place(object: StoredObject): Promise<Omit<Outcome, 'id'>> {
+    const { studyUid, seriesUid, sopUid } = object;
+    if (![studyUid, seriesUid, sopUid].every((uid) => NAME.test(uid)))
+      return { state: 'failed', comment: 'one of its UIDs cannot name a file' };
+    const folder = await makeFolders(this.#folder, [studyUid, seriesUid]);
+    await this.#sweep(folder);
+    const file = path.join(folder, `${sopUid}.dcm`);
+    const there = await this.#compare(file, object);
+    if (there === 'same') return { state: 'delivered' };
+    if (there !== 'nothing') return there;
+    const unread = await this.#write(object, path.join(folder, `.${sopUid}${this.#mark}`), file);
+    if (unread) return unread;
+    await syncFolder(folder);
+    return { state: 'delivered' };
+  }
+
+  /** @returns why the object could not be read, if so */
+  async #write(object: StoredObject, beside: string, file: string): Promise<Omit<Outcome, 'id'> | undefined> {
+    const { reader, pace, lost } = this.#attempt;
+    const handle = await open(beside, 'w', 0o640);
+    let whole = false;
+    try {
+      for await (const chunk of pace.bytes(readable(reader.read(object)))) {
+        await writeWhole(handle, chunk);
+        if (lost.aborted) throw new Failure('conflict', 'the lease on the delivery is lost');
+      }
+      await handle.sync();
+      whole = true;
+    } catch (thrown) {
+      if (thrown instanceof Unreadable) return unreadable(thrown.failure);
+      throw thrown;
+    } finally {
+      await handle.close();
+      if (!whole) await rm(beside, { force: true });
+    }
+    await rename(beside, file);
+    return undefined;
+  }
+
+  async #compare(file: string, object: StoredObject): Promise<'nothing' | 'same' | Omit<Outcome, 'id'>> {
+    const found = await lstat(file).catch((thrown: NodeJS.ErrnoException) => {
+      if (thrown.code === 'ENOENT') return undefined;
+      throw thrown;
+    });
+    if (!found) return 'nothing';
+    const other = {
+      state: 'failed',
+      comment: `other bytes lie under ${path.relative(this.#folder, file)} already; they are left as they are`,
+    } as const;
+    if (!found.isFile() || found.size !== object.length) return other;
+    const handle = await open(file, constants.O_RDONLY);
+    try {
+      const there = Buffer.alloc(CHUNK_BYTES);
+      let at = 0;
+      for await (const chunk of readable(this.#attempt.reader.read(object))) {
+        for (let done = 0; done < chunk.length; ) {
+          const { bytesRead } = await handle.read(there, 0, Math.min(CHUNK_BYTES, chunk.length - done), at);
+          const piece = chunk.subarray(done, done + bytesRead);
+          if (bytesRead === 0 || !there.subarray(0, bytesRead).equals(piece)) return other;
+          done += bytesRead;
+          at += bytesRead;
+        }
+      }
+      // It may have been renamed by an attempt that ended before it was synced.
+      await handle.sync();
+    } catch (thrown) {
+      if (thrown instanceof Unreadable) return unreadable(thrown.failure);
+      throw thrown;
+    } finally {
+      await handle.close();
+    }
+    await syncFolder(path.dirname(file));
+    return 'same';
+  }
+
+  /** What earlier attempts at this delivery left half written. */
+  async #sweep(folder: string): Promise<void> {
+    if (this.#swept.has(folder)) return;
+    this.#swept.add(folder);
+    const { delivery, token } = this.#attempt.claimed.lease;
+    if (token <= 1) return;
+    const left = new RegExp(`^\\..*\\.${delivery}\\.\\d+\\.part$`);
+    for (const name of await readdir(folder))
+      if (left.test(name)) await rm(path.join(folder, name), { force: true });
+  }
+}
+
+/** The archive's side failed, not the folder's. */
+class Unreadable extends Error {
+  readonly failure: Failure;
+  constructor(failure: Failure) {
+    super(failure.message);
+    this.failure = failure;
+  }
+}
+
+async function* readable(source: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+  try {
+    yield* source;
+  } catch (thrown) {
+    throw new Unreadable(asFailure(thrown));
+  }
+}
+
+async function writeWhole(handle: FileHandle, chunk: Uint8Array): Promise<void> {
+  for (let done = 0; done < chunk.length; )
+    done += (await handle.write(chunk, done, chunk.length - done)).bytesWritten;
+}
+
+/** One below the other; each new one is in its parent for good before anything lies in it. @returns the last */
+async function makeFolders(base: string, names: readonly string[]): Promise<string> {
+  let folder = base;
+  for (const name of names) {
+    const parent = folder;
+    folder = path.join(parent, name);
+    try {
+      await mkdir(folder, { mode: 0o750 });
+      await syncFolder(parent);
+    } catch (thrown) {
+      if ((thrown as NodeJS.ErrnoException).code !== 'EEXIST') throw thrown;
+    }
+  }
+  return folder;
+}
+
+/** Network file systems that know no such thing answer so, and keep their own order. */
+const NO_FOLDER_SYNC = new Set(['EINVAL', 'ENOTSUP', 'EBADF', 'EISDIR']);
+
+export async function syncFolder(folder: string): Promise<void> {
+  const handle = await open(folder, constants.O_RDONLY | constants.O_DIRECTORY);
+  try {
+    await handle.sync();
+  } catch (thrown) {
+    if (!NO_FOLDER_SYNC.has((thrown as NodeJS.ErrnoException).code ?? '')) throw thrown;
+  } finally {
+    await handle.close();
+  }
+}
+
+async function disclose(attempt: Attempt, settings: FolderSettings, instances: number): Promise<void> {
+  if (instances === 0) return;
+  const { claimed, database } = attempt;
+  await recordDisclosure(database, {
+    channel: 'folder',
+    recipient: settings.path,
+    studyUid: claimed.studyUid,
+    instances,
+    detail: { destination: claimed.destination.name, delivery: claimed.lease.delivery },
+  });
+}
