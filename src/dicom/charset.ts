@@ -60,6 +60,6 @@ function isAscii(bytes: Uint8Array): boolean {
 }
 
 function latin1(bytes: Uint8Array): string {
-  if (bytes instanceof Buffer) return bytes.latin1Slice();
+  if (bytes instanceof Buffer) return bytes.toString('latin1');
   return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString('latin1');
 }
