@@ -1,6 +1,6 @@
 /** The query strings of QIDO-RS: what they mean, and the sentence for each that means nothing. */
 import { describe, expect, it } from 'vitest';
-import { searchSql } from '../../src/archive/find-studies.ts';
+import { searchSql } from '../../src/archive/search-sql.ts';
 import { parseQidoQuery, type QidoScope } from '../../src/dicomweb/qido-query.ts';
 
 const parse = (query: string, scope: QidoScope = { level: 'study' }) =>
