@@ -63,6 +63,9 @@ export interface HttpDoor {
 /** Longer than any wait of our own: a body is not read for as long as the disk or the store holds it up. */
 const SILENCE_MS = 120_000;
 
+/** Of a request's line and headers: 5,000 frames, or 900 UIDs, can be asked for at once. Node's own limit is 16 KB. */
+const MAX_HEADER_BYTES = 64 * 1024;
+
 const CONTENT_SECURITY_POLICY = {
   useDefaults: false,
   directives: {
@@ -108,7 +111,7 @@ export function createHttpDoor(parts: HttpParts): HttpDoor {
         error: failure.kind,
         message:
           failure.kind === 'internal'
-            ? 'this request failed inside the archive; the log has the cause'
+            ? 'This request failed inside the archive; the log has the cause'
             : failure.message,
       };
     }
@@ -143,19 +146,28 @@ export function createHttpDoor(parts: HttpParts): HttpDoor {
   for (const router of [own, ...parts.routers]) {
     app.use(router.routes());
     const allowedMethods = router.allowedMethods();
-    app.use((ctx, next) => (isResource(ctx) ? allowedMethods(ctx as RouterContext, next) : next()));
+    app.use(async (ctx, next) => {
+      if (!isResource(ctx)) return next();
+      await allowedMethods(ctx as RouterContext, next);
+      if (ctx.status !== 405 && ctx.status !== 501) return;
+      const message = `${ctx.method} is not answered at ${ctx.path}, but ${ctx.response.get('Allow')}`;
+      ctx.body = { error: 'unsupported', message };
+    });
   }
   app.use(async (ctx, next) => {
     if (ctx.status !== 404 || ctx.body != null) return next();
     // Known under other methods: the routers' allowedMethods() answers OPTIONS, and 405 with what there is.
     if (isResource(ctx)) return;
     if (/^\/(api|dicom-web|wado|fhir|health)(\/|$)/.test(ctx.path))
-      throw new Failure('not-found', `there is nothing at ${ctx.method} ${ctx.path}`);
+      throw new Failure('not-found', `There is nothing at ${ctx.method} ${ctx.path}`);
     return next();
   });
   mountViewer(app, parts.viewerFolder);
 
-  const server = http.createServer({ keepAliveTimeout: 30_000, requestTimeout: 0 }, app.callback());
+  const server = http.createServer(
+    { keepAliveTimeout: 30_000, requestTimeout: 0, maxHeaderSize: MAX_HEADER_BYTES },
+    app.callback(),
+  );
   // A large STOW may take hours; one whose client is gone without a word must not keep its study from being stable.
   server.timeout = parts.silenceMs ?? SILENCE_MS;
   return {
@@ -196,21 +208,21 @@ function checkHostAndOrigin(ctx: Koa.Context, hosts: ReadonlySet<string>): void 
   const host = (ctx.get('Host') || '').toLowerCase();
   // RFC 9112 3.2: a proxy before us may have gone by the other one.
   if (ctx.req.headersDistinct.host?.length !== 1 && host !== '')
-    throw new Failure('invalid', 'the request has more than one Host header');
+    throw new Failure('invalid', 'The request has more than one Host header');
   const name = host.replace(/:\d+$/, '');
   // A port that is none would make the comparison below fail.
   if (!hosts.has(name) || !URL.canParse(`http://${host}`))
     throw new Failure(
       'forbidden',
-      `this archive is not known as ${printable(host)}: add the name to ALLOWED_HOSTS`,
+      `This archive is not known as ${printable(host)}: add the name to ALLOWED_HOSTS`,
     );
   const origin = ctx.get('Origin').toLowerCase();
   if (origin !== '' && (!URL.canParse(origin) || new URL(origin).host !== new URL(`http://${host}`).host))
-    throw new Failure('forbidden', `pages of ${printable(origin)} may not call this archive`);
+    throw new Failure('forbidden', `Pages of ${printable(origin)} may not call this archive`);
   // Images and scripts of foreign pages send no Origin; browsers say so in another header. A link may lead here.
   const isLink = ctx.get('Sec-Fetch-Mode') === 'navigate' && (ctx.method === 'GET' || ctx.method === 'HEAD');
   if (ctx.get('Sec-Fetch-Site') === 'cross-site' && !isLink)
-    throw new Failure('forbidden', 'pages of another site may not call this archive');
+    throw new Failure('forbidden', 'Pages of another site may not call this archive');
 }
 
 const printable = (text: string): string => JSON.stringify(text.slice(0, 100));
@@ -219,15 +231,15 @@ const printable = (text: string): string => JSON.stringify(text.slice(0, 100));
 function fromHttpError(thrown: unknown): Failure | undefined {
   if (thrown instanceof Failure || !(thrown instanceof Error)) return undefined;
   const { status } = thrown as Error & { status?: number };
-  if (status === 413) return new Failure('too-large', 'the request body is too large', { cause: thrown });
+  if (status === 413) return new Failure('too-large', 'The request body is too large', { cause: thrown });
   if (status === 415)
-    return new Failure('invalid', 'the media type of the request is not one this call takes', {
+    return new Failure('invalid', 'The media type of the request is not one this call takes', {
       cause: thrown,
     });
   if (status === 400 && thrown instanceof SyntaxError)
-    return new Failure('invalid', 'the body is not valid JSON', { cause: thrown });
+    return new Failure('invalid', 'The body is not valid JSON', { cause: thrown });
   if (status !== undefined && status >= 400 && status < 500)
-    return new Failure('invalid', 'the request cannot be read', { cause: thrown });
+    return new Failure('invalid', 'The request cannot be read', { cause: thrown });
   return undefined;
 }
 

@@ -190,13 +190,16 @@ describe('faults', () => {
     expect(answer.status).toBe(404);
     expect(JSON.parse(answer.text)).toEqual({
       error: 'not-found',
-      message: `there is nothing at GET ${path}`,
+      message: `There is nothing at GET ${path}`,
     });
   });
   it('a method a call does not have is no page either', async () => {
     const answer = await ask('/api/only-post');
     expect(answer.status).toBe(405);
-    expect(answer.text).not.toContain('<!doctype');
+    expect(JSON.parse(answer.text)).toEqual({
+      error: 'unsupported',
+      message: 'GET is not answered at /api/only-post, but POST',
+    });
   });
   it.each(['/%', '/%ff', '/assets/%00', '/../../etc/passwd', '/assets/..%2f..%2fetc/passwd'])(
     'a path that is none (%s) is not our fault',

@@ -135,6 +135,15 @@ export function instanceWay(
   return asStored > 0 || orAsStored ? 'as-stored' : undefined;
 }
 
+/** The transfer syntaxes in which an object of this stored one can leave. */
+export function givenSyntaxes(stored: string): string[] {
+  const ways = [stored, EXPLICIT_LE].map((syntax): [string, InstanceWay | undefined] => [
+    syntax,
+    instanceWay(stored, { syntaxes: new Map([[syntax, 1]]), orAsStored: false }),
+  ]);
+  return [...new Set(ways.flatMap(([syntax, way]) => (way ? [syntax] : [])))];
+}
+
 export interface FrameForm {
   readonly multipart: boolean;
   readonly mediaType: string;

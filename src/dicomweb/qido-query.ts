@@ -114,7 +114,7 @@ function keyOf(name: string): Key {
   if (path === undefined || vr === undefined)
     throw new Failure(
       'invalid',
-      `${shown(name)} is no query parameter of this resource: neither an attribute by keyword, tag or path nor one of ${[...NOT_KEYS].join(', ')}`,
+      `${shown(name)} is no query parameter of this resource: those are attributes by keyword, tag or path, and ${[...NOT_KEYS].join(', ')}`,
     );
   return { path, vr, label: path.map(label).join('.') };
 }
@@ -158,5 +158,5 @@ function flag(parameters: URLSearchParams, name: string): boolean {
 
 /** A parameter's name as it may stand in a sentence: it is the client's, so only what a keyword or path is made of. */
 function shown(name: string): string {
-  return /^[A-Za-z0-9_.-]{1,80}$/.test(name) ? `"${name}"` : 'A name that is no keyword, tag or path';
+  return /^[A-Za-z0-9_.-]{1,80}$/.test(name) ? `"${name}"` : 'One of the names in the query';
 }

@@ -5,7 +5,7 @@
  * archive/decoded-object.ts for who asks for Explicit VR Little Endian. Bytes come from archive/read-object.ts.
  */
 import type { Context } from 'koa';
-import { canBeDecoded, decodedObject } from '../archive/decoded-object.ts';
+import { decodedObject } from '../archive/decoded-object.ts';
 import { countByTransferSyntax, eachStoredObject } from '../archive/each-stored-object.ts';
 import type { StoredObject } from '../archive/stored-object.ts';
 import { findStudy } from '../archive/study.ts';
@@ -25,7 +25,7 @@ import {
 } from './answer.ts';
 import { type FrameParts, ofObject } from './frame-bytes.ts';
 import { begun, type OutgoingPart, writeMultipart } from './multipart-writer.ts';
-import { chooseDicom, type DicomForm, type InstanceWay, instanceWay } from './negotiate.ts';
+import { chooseDicom, type DicomForm, givenSyntaxes, type InstanceWay, instanceWay } from './negotiate.ts';
 import { openedAhead } from './opened-ahead.ts';
 
 type Params = { params: Record<string, string | undefined> };
@@ -115,12 +115,15 @@ function ungivable(counts: Counts, form: DicomForm): Counts {
   throw new Failure('not-acceptable', `What is asked for is ${wayTo(found)}`);
 }
 
+/** In words; what is stored in several may have no syntax in common but the own of each. */
 function wayTo(counts: Counts): string {
   const stored = [...counts.keys()];
+  const common = givenSyntaxes(stored[0]!).filter((one) =>
+    stored.every((other) => givenSyntaxes(other).includes(one)),
+  );
   return (
-    `stored with transfer syntax ${stored.join(', ')} and given with that` +
-    `${stored.every(canBeDecoded) ? ` or with ${EXPLICIT_LE}` : ''}: ` +
-    'ask for application/dicom with such a transfer-syntax or with transfer-syntax=*'
+    `stored in transfer syntax ${stored.join(', ')} and given in ${common.join(' or ') || 'that alone'}: ask for ` +
+    `application/dicom with ${common.length > 0 ? 'such a transfer-syntax or with ' : ''}transfer-syntax=*`
   );
 }
 

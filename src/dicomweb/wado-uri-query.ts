@@ -42,7 +42,7 @@ export function parseWadoUri(parameters: URLSearchParams): WadoUriQuery {
   if ((parameters.get('anonymize') ?? 'no') !== 'no')
     throw new Failure(
       'not-acceptable',
-      'anonymize is not done here: leave it out, and nothing is taken away',
+      'anonymize: objects are not anonymized here, and without this parameter they come with all they hold',
     );
   for (const name of ['presentationUID', 'presentationSeriesUID'])
     if (parameters.has(name))

@@ -3,6 +3,8 @@ import type { z } from 'zod';
 import { Failure } from '../failure.ts';
 
 const SHOWN = 20;
+/** What a bound counts, by zod's names; numbers count themselves. */
+const UNITS: Readonly<Record<string, string>> = { string: ' characters', array: ' items' };
 
 export function sentences(error: z.ZodError): string[] {
   return error.issues.map((issue) => {
@@ -18,6 +20,10 @@ export function sentences(error: z.ZodError): string[] {
         return /received undefined$/.test(issue.message)
           ? `${path} is missing`
           : `${path}: ${issue.message.replace('Invalid input: ', '')}`;
+      case 'too_small':
+        return `${path}: expected ${issue.minimum}${UNITS[issue.origin] ?? ''} or more`;
+      case 'too_big':
+        return `${path}: expected ${issue.maximum}${UNITS[issue.origin] ?? ''} or fewer`;
       default:
         return `${path}: ${issue.message}`;
     }

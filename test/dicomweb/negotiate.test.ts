@@ -6,6 +6,7 @@ import {
   chooseFrames,
   chooseJson,
   chooseRendered,
+  givenSyntaxes,
   instanceWay,
 } from '../../src/dicomweb/negotiate.ts';
 
@@ -57,6 +58,16 @@ describe('chooseJson', () => {
       'application/dicom+json',
     );
   });
+});
+
+it.each([
+  [IMPLICIT, [EXPLICIT]],
+  [EXPLICIT, [EXPLICIT]],
+  [DEFLATED, [DEFLATED, EXPLICIT]],
+  [JLS, [JLS, EXPLICIT]],
+  [VIDEO, [VIDEO]],
+])('what is stored in %s can be had in %j', (stored, given) => {
+  expect(givenSyntaxes(stored)).toEqual(given);
 });
 
 describe('chooseDicom and instanceWay', () => {
