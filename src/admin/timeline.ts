@@ -69,7 +69,8 @@ const SOURCES = [
    from delivery d where d.study_uid = $1
      and (d.state in ('delivered', 'parked', 'cancelled') or (d.state = 'owed' and d.last_error is not null))`,
   `select l.created_at, 12, 'ehr-link-owed', '{}'::jsonb from fhir_link l where l.study_uid = $1`,
-  `select l.state_since, 13, 'ehr-' || l.state, jsonb_build_object('reason', l.reason, 'attempts', l.attempts,
+  // A study that was deleted is linked with a reason: the EHR was told.
+  `select l.state_since, 13, 'ehr-' || case when l.state = 'linked' and l.reason is not null then 'withdrawn' else l.state end, jsonb_build_object('reason', l.reason, 'attempts', l.attempts,
      'nextAttempt', l.next_attempt_at, 'resource', 'ImagingStudy/' || l.resource_id, 'version', l.study_version)
    from fhir_link l where l.study_uid = $1 and (l.state <> 'waiting' or l.reason is not null)`,
   // A viewer asks frame by frame: by hour, who and how, one step.

@@ -40,6 +40,16 @@ export async function ensureEndpoint(db: Queryable, client: FhirClient, publicUr
   return `Endpoint/${id}`;
 }
 
+/** @returns "Endpoint/ID"; undefined where this server never had one of ours */
+export async function knownEndpoint(db: Queryable, client: FhirClient): Promise<string | undefined> {
+  const { rows } = await db.query<{ resource_id: string | null }>(
+    'select resource_id from fhir_endpoint where server = $1',
+    [client.baseUrl],
+  );
+  const id = rows[0]?.resource_id ?? undefined;
+  return id === undefined ? undefined : `Endpoint/${id}`;
+}
+
 /** Whether the EHR has an Endpoint of ours under another address than today's. */
 export async function hasOldAddress(db: Queryable, client: FhirClient, publicUrl: string): Promise<boolean> {
   const old = await db.query('select from fhir_endpoint where server = $1 and address <> $2', [

@@ -23,10 +23,14 @@ export interface Claim {
 export type LinkOutcome =
   | {
       state: 'linked';
-      studyVersion: number;
-      resourceId: string;
+      /** Undefined for a study that is gone. */
+      studyVersion?: number;
+      /** Undefined where the EHR need not have one. */
+      resourceId: string | undefined;
       versionId: string | undefined;
       contentHash: Buffer;
+      /** In words, what of a deleted study the EHR was told. */
+      reason?: string;
     }
   /** delayMs undefined: only the change feed or a person makes it due again. */
   | { state: 'waiting' | 'unlinked' | 'parked'; reason: string; delayMs?: number };
@@ -125,7 +129,7 @@ export async function settle(
       claim.leaseToken,
       claim.asked,
       outcome.state,
-      other?.reason ?? null,
+      outcome.reason ?? null,
       other?.delayMs ?? null,
       linked?.resourceId ?? null,
       server,

@@ -1,17 +1,12 @@
 /**
  * Brings one study to the EHR: one ImagingStudy with our Endpoint and its patient, created or updated safely.
  * Called by worker.ts for each claim it holds; says what it came to and writes nothing into the ledger itself.
- *
- * Servers have duplicated resources under concurrent conditional creates (HAPI among them), so there is one writer
- * per study (the lease), a search before every create, and If-None-Exist on top.
  */
 import { createHash } from 'node:crypto';
-import { isDeepStrictEqual } from 'node:util';
 import type { Database } from '../archive/database/database.ts';
-import { recordDisclosure } from '../archive/disclosure.ts';
 import { Failure } from '../failure.ts';
 import type { Log } from '../log.ts';
-import { type FhirClient, matches, token } from './fhir-client.ts';
+import type { FhirClient } from './fhir-client.ts';
 import { findOrder, findPatient } from './find-patient.ts';
 import { accession, toImagingStudy } from './imaging-study.ts';
 import { ensureEndpoint } from './link-endpoint.ts';
@@ -19,8 +14,9 @@ import type { Claim, LinkOutcome } from './link-ledger.ts';
 import { mergeImagingStudy } from './merge-imaging-study.ts';
 import { patientIdentifier } from './patient-identifier.ts';
 import { type ReadStudy, readStudy } from './read-study.ts';
-import type { ImagingStudy, Reference } from './resource.ts';
-import { isFhirId, studyIdentifier } from './uid-identifier.ts';
+import type { Reference } from './resource.ts';
+import { withdrawStudy } from './withdraw-study.ts';
+import { disclose, writeImagingStudy } from './write-imaging-study.ts';
 
 export interface LinkParts {
   database: Database;
@@ -33,9 +29,6 @@ export interface LinkParts {
   log: Log;
 }
 
-/** Turns of read, merge and update before the EHR's other writers are given a rest. */
-const MERGES = 3;
-
 /**
  * @param parts.client guarded: it sends nothing once the claim's lease is lost
  * @throws the client's Failures, which worker.ts turns into a retry or a parked link
@@ -46,12 +39,7 @@ export async function linkStudy(
 ): Promise<LinkOutcome> {
   const { database, client } = parts;
   const study = await readStudy(database, claim.studyUid);
-  if (!study)
-    return {
-      state: 'parked',
-      reason:
-        'The index does not have this study: it was deleted, and what the EHR has of it is left to a person.',
-    };
+  if (!study) return withdrawStudy(parts, claim);
   const { held, version, attributes } = study.record;
   if (held !== null)
     return { state: 'waiting', reason: `The study is held until a person decides: ${held}.` };
@@ -75,84 +63,15 @@ export async function linkStudy(
   const basedOn = await orderOf(parts, claim.studyUid, attributes, patient.reference);
   const links = { subject: { reference: patient.reference }, endpoint, ...(basedOn && { basedOn }) };
   const ours = toImagingStudy(study.mapped, links, parts.zone);
-  const written = await write(parts, claim.studyUid, ours);
+  const written = await writeImagingStudy(parts, claim.studyUid, {
+    create: ours,
+    merge: (existing) => mergeImagingStudy(existing, ours),
+    instances: ours.numberOfInstances,
+  });
+  if (written === 'absent') throw new Failure('internal', 'an ImagingStudy was to be made, and was not');
   return 'reason' in written
     ? { state: 'parked', reason: written.reason }
     : { state: 'linked', studyVersion: version, contentHash, ...written };
-}
-
-interface Known {
-  resourceId: string;
-  versionId: string | undefined;
-}
-
-async function write(
-  parts: LinkParts,
-  studyUid: string,
-  ours: ImagingStudy,
-): Promise<Known | { reason: string }> {
-  const { client } = parts;
-  const { system, value } = studyIdentifier(studyUid);
-  const query = { identifier: token(system, value) };
-  let conflict: unknown;
-  for (let turn = 1; turn <= MERGES; turn++) {
-    const found = matches(
-      await client.search<ImagingStudy>('ImagingStudy', { ...query, _count: '10' }),
-      'ImagingStudy',
-    ).filter((one) => one.identifier?.some((known) => known.system === system && known.value === value));
-    if (found.length > 1) {
-      parts.log.error(
-        { study: studyUid, resources: found.length },
-        'the EHR has several ImagingStudies of one study',
-      );
-      return {
-        reason: `The EHR has several ImagingStudy resources with this (0020,000D) StudyInstanceUID: ${ids(found)}.`,
-      };
-    }
-    try {
-      const id = found[0]?.id;
-      const known =
-        id === undefined
-          ? await create(parts, studyUid, ours, query)
-          : await update(parts, studyUid, id, ours);
-      if (known) return known;
-    } catch (thrown) {
-      // Somebody else wrote between our read and our write: read again and merge again.
-      if (!(thrown instanceof Failure) || thrown.kind !== 'conflict') throw thrown;
-      conflict = thrown;
-    }
-  }
-  throw new Failure(
-    'peer-unreachable',
-    `${client.host} had other writers on this ImagingStudy ${MERGES} times.`,
-    {
-      cause: conflict,
-    },
-  );
-}
-
-/** @returns undefined when somebody else's resource was there first */
-async function create(
-  parts: LinkParts,
-  studyUid: string,
-  ours: ImagingStudy,
-  query: Record<string, string>,
-): Promise<Known | undefined> {
-  await disclose(parts, studyUid, { action: 'create', resource: 'ImagingStudy' }, ours.numberOfInstances);
-  const created = await parts.client.create(ours, query);
-  if (created.status !== 201) return undefined;
-  return { resourceId: idOf(created.id), versionId: created.versionId };
-}
-
-async function update(parts: LinkParts, studyUid: string, id: string, ours: ImagingStudy): Promise<Known> {
-  const current = await parts.client.read<ImagingStudy>('ImagingStudy', idOf(id));
-  if (current.resource === undefined)
-    throw new Failure('peer-refused', `${parts.client.host} gave an ImagingStudy without content.`);
-  const merged = mergeImagingStudy(current.resource, ours);
-  if (isDeepStrictEqual(merged, current.resource)) return { resourceId: id, versionId: current.versionId };
-  await disclose(parts, studyUid, { action: 'update', resource: 'ImagingStudy' }, ours.numberOfInstances);
-  const updated = await parts.client.update(merged, current.versionId);
-  return { resourceId: id, versionId: updated.versionId };
 }
 
 /** The order is a courtesy: a server that cannot search for it still gets its study. */
@@ -179,29 +98,3 @@ function hashOf(study: ReadStudy, subject: Reference, zone: string): Buffer {
   const said = toImagingStudy(study.mapped, { subject, endpoint: { reference: 'Endpoint/ours' } }, zone);
   return createHash('sha256').update(JSON.stringify(said)).digest();
 }
-
-async function disclose(
-  parts: LinkParts,
-  studyUid: string,
-  detail: { action: string; resource: string },
-  instances?: number,
-): Promise<void> {
-  await recordDisclosure(parts.database, {
-    channel: 'fhir',
-    recipient: parts.client.host,
-    studyUid,
-    detail,
-    ...(instances !== undefined && { instances }),
-  });
-}
-
-function idOf(id: string | undefined): string {
-  if (id !== undefined && isFhirId(id)) return id;
-  throw new Failure('peer-refused', 'The FHIR server gave an ImagingStudy without a valid id.');
-}
-
-const ids = (found: ImagingStudy[]): string =>
-  found
-    .slice(0, 5)
-    .map((one) => (one.id !== undefined && isFhirId(one.id) ? one.id : '?'))
-    .join(', ');

@@ -43,6 +43,22 @@ export function mergeImagingStudy(existing: ImagingStudy, ours: ImagingStudy): I
   return merged;
 }
 
+/**
+ * What is left of a resource once the images are gone from us. Where another archive has them too only our Endpoint goes;
+ * else it says `cancelled` (R4 imagingstudy-status: unavailable, though it was done; what was done and decided stands)
+ * and lists nothing. What an EHR's person has called an error stays one.
+ * @param endpoint our reference, as it may stand there
+ */
+export function withdrawnImagingStudy(existing: ImagingStudy, endpoint: string | undefined): ImagingStudy {
+  const withdrawn: ImagingStudy = { ...existing };
+  const others = (existing.endpoint ?? []).filter(({ reference }) => reference !== endpoint);
+  setOrDelete(withdrawn, 'endpoint', others);
+  if (others.length > 0) return withdrawn;
+  if (existing.status !== 'entered-in-error') withdrawn.status = 'cancelled';
+  setOrDelete(withdrawn, 'series', []);
+  return { ...withdrawn, numberOfSeries: 0, numberOfInstances: 0 };
+}
+
 /** The EHR's own identifiers stay; the study UID and the accession number are ours. */
 function mergeIdentifiers(existing: Identifier[], ours: Identifier[]): Identifier[] {
   const isOurs = (identifier: Identifier): boolean =>

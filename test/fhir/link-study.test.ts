@@ -1,6 +1,9 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { deleteInstances } from '../../src/archive/delete-instances.ts';
 import { declareStable } from '../../src/archive/stable-study.ts';
 import { createUid } from '../../src/dicom/uid.ts';
+import { type Link, retry } from '../../src/fhir/link-ledger.ts';
+import { studyIdentifier } from '../../src/fhir/uid-identifier.ts';
 import type { Fault } from '../support/fault-proxy.ts';
 import { type FhirPeer, startFhirPeer } from '../support/fhir-peer.ts';
 import { type Ehr, openEhr, PATIENT_SYSTEM, until } from './ehr.ts';
@@ -184,6 +187,108 @@ describe('a stable study', () => {
       [studyUid],
     );
     await ehr.link(studyUid, 'linked');
+  });
+});
+
+describe('a study that is deleted', () => {
+  const remove = (studyUid: string) =>
+    deleteInstances(ehr.database, { studyUid }, { actor: 'anna', address: '127.0.0.1' });
+  const changedSince = (studyUid: string, link: Link) =>
+    until('the next link', async () => {
+      const now = await ehr.link(studyUid, 'linked');
+      return now.changedAt > link.changedAt && now;
+    });
+
+  test('is cancelled at the EHR, once, and keeps what others noted', async () => {
+    const patient = await ehr.createPatient();
+    const studyUid = await stable();
+    await ehr.fhir().start();
+    const link = await ehr.link(studyUid, 'linked');
+    const current = await peer.get(`ImagingStudy/${link.resourceId}`);
+    await peer.update({ ...current, note: [{ text: 'seen in the tumour board' }] });
+    ehr.proxy.clear();
+    // The answer to our update is lost: it is looked up, not told twice.
+    once({ kind: 'lose-answer' }, ({ method }) => method === 'PUT');
+    expect(await remove(studyUid)).toBe(3);
+    const gone = await changedSince(studyUid, link);
+    expect(gone).toMatchObject({ resourceId: link.resourceId, reason: expect.stringContaining('deleted') });
+    const [resource, ...more] = await ehr.imagingStudies(studyUid);
+    expect(more).toEqual([]);
+    expect(resource).toMatchObject({
+      id: link.resourceId,
+      status: 'cancelled',
+      subject: { reference: `Patient/${patient.id}` },
+      note: [{ text: 'seen in the tumour board' }],
+      numberOfSeries: 0,
+      numberOfInstances: 0,
+    });
+    expect([resource?.endpoint, resource?.series]).toEqual([undefined, undefined]);
+    expect(await peer.versions('ImagingStudy', link.resourceId ?? '')).toBe(3);
+
+    ehr.proxy.clear();
+    await ehr.database.query(
+      `insert into change (kind, study_uid, study_version) values ('study-deleted', $1, 9)`,
+      [studyUid],
+    );
+    await changedSince(studyUid, gone);
+    expect(ehr.requests()).toEqual([]);
+    const { rows } = await ehr.database.query<{ instances: number }>(
+      `select instances from disclosure where study_uid = $1 and channel = 'fhir' and detail->>'action' = 'update'
+       order by id desc limit 1`,
+      [studyUid],
+    );
+    expect(rows).toEqual([{ instances: 0 }]);
+  });
+
+  test('and sent again is available again, as the same resource', async () => {
+    await ehr.createPatient();
+    const studyUid = await stable();
+    await ehr.fhir().start();
+    const link = await ehr.link(studyUid, 'linked');
+    await remove(studyUid);
+    await until(
+      'the withdrawal',
+      async () => (await ehr.imagingStudies(studyUid))[0]?.status === 'cancelled',
+    );
+    await changedSince(studyUid, link);
+    await stable({ studyUid, series: [2] });
+    await until('the study', async () => (await ehr.imagingStudies(studyUid))[0]?.status === 'available');
+    const [resource] = await ehr.imagingStudies(studyUid);
+    expect(resource).toMatchObject({ id: link.resourceId, numberOfInstances: 2 });
+    expect(resource?.endpoint).toHaveLength(1);
+    expect((await changedSince(studyUid, link)).reason).toBeNull();
+  });
+
+  test('before the EHR heard of it makes nothing there, and what is there of others stays', async () => {
+    const patient = await ehr.createPatient();
+    const studyUid = await stable();
+    const { system, value } = studyIdentifier(studyUid);
+    const theirs = await peer.create({
+      resourceType: 'ImagingStudy',
+      status: 'registered',
+      identifier: [{ system, value }],
+      subject: { reference: `Patient/${patient.id}` },
+    });
+    await remove(studyUid);
+    await ehr.fhir().start();
+    const link = await ehr.link(studyUid, 'linked');
+    expect(link).toMatchObject({ resourceId: null, reason: expect.stringContaining('deleted') });
+    expect(writes()).toEqual([]);
+    expect(await ehr.imagingStudies(studyUid)).toEqual([theirs]);
+  });
+
+  test('is cancelled also when a person has it told anew', async () => {
+    await ehr.createPatient();
+    const studyUid = await stable();
+    const fhir = ehr.fhir();
+    await fhir.start();
+    const link = await ehr.link(studyUid, 'linked');
+    await fhir.stop();
+    await remove(studyUid);
+    await retry(ehr.database, studyUid);
+    await ehr.fhir().start();
+    await changedSince(studyUid, link);
+    expect((await ehr.imagingStudies(studyUid))[0]).toMatchObject({ status: 'cancelled', numberOfSeries: 0 });
   });
 });
 

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { mergeImagingStudy } from '../../src/fhir/merge-imaging-study.ts';
+import { mergeImagingStudy, withdrawnImagingStudy } from '../../src/fhir/merge-imaging-study.ts';
 import type { ImagingStudy } from '../../src/fhir/resource.ts';
 
 const modality = { system: 'http://dicom.nema.org/resources/ontology/DCM', code: 'CT' };
@@ -82,5 +82,31 @@ describe('merging into what the EHR has', () => {
       ],
     }).series!;
     expect(series).toEqual({ ...ours.series![0], extension: [{ url: 'urn:x', valueString: 'v' }] });
+  });
+});
+
+describe('withdrawing what the EHR has', () => {
+  const withdrawn = (more: object) => withdrawnImagingStudy(foreign(more), 'Endpoint/e');
+
+  test('says cancelled and lists nothing, and keeps what was done and noted', () => {
+    const { endpoint: _endpoint, series: _series, ...rest } = foreign({ note: [{ text: 'n' }] });
+    expect(withdrawn({ note: [{ text: 'n' }] })).toEqual({
+      ...rest,
+      status: 'cancelled',
+      numberOfSeries: 0,
+      numberOfInstances: 0,
+    });
+    const once = withdrawn({});
+    expect(withdrawnImagingStudy(once, 'Endpoint/e')).toEqual(once);
+  });
+
+  test('takes only our Endpoint away where another archive has the images', () => {
+    const result = withdrawn({ endpoint: [{ reference: 'Endpoint/e' }, { reference: 'Endpoint/theirs' }] });
+    expect(result).toEqual(foreign({ endpoint: [{ reference: 'Endpoint/theirs' }] }));
+  });
+
+  test('leaves an error an error, and a study that comes again is available', () => {
+    expect(withdrawn({ status: 'entered-in-error' }).status).toBe('entered-in-error');
+    expect(mergeImagingStudy(withdrawn({}), ours)).toEqual(foreign({}));
   });
 });
