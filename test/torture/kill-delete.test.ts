@@ -102,7 +102,10 @@ async function indexFindings(db: pg.Client): Promise<string[]> {
   return findings;
 }
 
-/** Files in the store without a row are those that are still to be removed, and no others. */
+/**
+ * Files in the store without a row are those that are still to be removed, and no others. (One that came again may be
+ * noted for removal, too: removal.ts looks for its row.)
+ */
 async function storeFindings(db: pg.Client): Promise<string[]> {
   const findings: string[] = [];
   const files = new Set(filesIn(join(data, 'objects')));
