@@ -21,6 +21,7 @@ import { createForwarding, type Forwarding } from './forwarding/forwarding.ts';
 import { createHttpDoor, type Readiness } from './http.ts';
 import { createLog, type Log } from './log.ts';
 import { createMetrics, type Metrics } from './metrics.ts';
+import { BREAKERS } from './routing/health.ts';
 import { createRouting, type Routing } from './routing/routing.ts';
 import { createScp, type Scp } from './scp/scp.ts';
 
@@ -339,6 +340,27 @@ function defineMetrics(metrics: Metrics, { archive, scp, routing, forwarding }: 
     async () => {
       const { destinations } = await routing.numbers();
       return destinations.map(({ destination, up }) => ({ labels: { destination }, value: up ? 1 : 0 }));
+    },
+  );
+  metrics.gauge(
+    'isocenter_destination_breaker',
+    'The circuit breaker of a destination: 1 at its state (closed, open, half-open)',
+    async () => {
+      const { destinations } = await routing.numbers();
+      return destinations.flatMap(({ destination, breaker }) =>
+        BREAKERS.map((state) => ({ labels: { destination, state }, value: state === breaker ? 1 : 0 })),
+      );
+    },
+  );
+  metrics.gauge(
+    'isocenter_group_member',
+    'Members of a group: 1 at the one through which deliveries go now',
+    async () => {
+      const { groups } = await routing.numbers();
+      return groups.map(({ group, member, current }) => ({
+        labels: { group, member },
+        value: current ? 1 : 0,
+      }));
     },
   );
 }

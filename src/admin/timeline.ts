@@ -54,9 +54,10 @@ const SOURCES = [
   `select d.claimed_at, 9, 'delivery-tried', jsonb_build_object('delivery', d.id, 'destination', d.destination,
      'attempts', d.attempts) from delivery d where d.study_uid = $1 and d.claimed_at is not null`,
   `select max(i.at), 10, 'instances-' || i.state, jsonb_build_object('delivery', d.id, 'destination', d.destination,
+     'via', i.via,
      'instances', count(*), 'first', min(i.at), 'status', min(i.status))
    from delivery d join delivery_instance i on i.delivery = d.id
-   where d.study_uid = $1 and i.state <> 'owed' and i.at is not null group by d.id, d.destination, i.state`,
+   where d.study_uid = $1 and i.state <> 'owed' and i.at is not null group by d.id, d.destination, i.via, i.state`,
   `select max(i.commitment_at), 10, case i.commitment when 'asked' then 'commitment-asked' when 'committed'
      then 'instances-committed' else 'commitment-refused' end, jsonb_build_object('delivery', d.id,
      'destination', d.destination, 'instances', count(*), 'first', min(i.commitment_at), 'reason', min(i.commitment_reason))

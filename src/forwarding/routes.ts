@@ -9,7 +9,7 @@ import { isUid } from '../dicom/uid.ts';
 import { Failure } from '../failure.ts';
 import type { DeliveryList } from '../routing/delivery-list.ts';
 import type { DeliveryOrders } from '../routing/delivery-orders.ts';
-import type { DestinationSettings } from '../routing/destination.ts';
+import type { Destination, PeerSettings } from '../routing/destination.ts';
 import { invalid, sentences } from '../routing/faults.ts';
 import { actorOf, bodyOf, json, nameOf } from '../routing/named-json.ts';
 import type { RoutingTable } from '../routing/routing-table.ts';
@@ -20,7 +20,7 @@ export interface ForwardingRoutesParts {
   deliveries: DeliveryList;
   orders: DeliveryOrders;
   table: RoutingTable;
-  test(settings: DestinationSettings): Promise<DestinationTest>;
+  test(settings: PeerSettings): Promise<DestinationTest>;
 }
 
 const paging = {
@@ -46,6 +46,12 @@ const idSchema = z.coerce.number().int().min(1).max(Number.MAX_SAFE_INTEGER);
 
 export function createForwardingRoutes({ deliveries, orders, table, test }: ForwardingRoutesParts): Router {
   const router = new Router({ prefix: '/api' });
+
+  async function known(name: string): Promise<Destination> {
+    const destination = await table.destination(name);
+    if (!destination) throw new Failure('not-found', `There is no destination ${name}`);
+    return destination;
+  }
 
   router.get('/deliveries', async (ctx) => {
     ctx.body = await deliveries.list(queryOf(ctx, listQuery));
@@ -86,9 +92,20 @@ export function createForwardingRoutes({ deliveries, orders, table, test }: Forw
   });
 
   router.post('/destinations/:name/test', async (ctx) => {
-    const destination = await table.destination(ctx.params.name ?? '');
-    if (!destination) throw new Failure('not-found', `There is no destination ${ctx.params.name}`);
-    ctx.body = await test(destination.settings);
+    const { name, settings } = await known(ctx.params.name ?? '');
+    if (settings.kind !== 'group') {
+      ctx.body = await test(settings);
+      return;
+    }
+    const members = await Promise.all(
+      settings.members.map(async (member) => {
+        const { settings: own } = await known(member);
+        if (own.kind === 'group') throw new Failure('internal', `${member} of the group ${name} is a group`);
+        return { member, ...(await test(own)) };
+      }),
+    );
+    const up = members.filter(({ ok }) => ok).length;
+    ctx.body = { ok: up > 0, message: `${up} of ${members.length} members answered`, members };
   });
 
   return router;

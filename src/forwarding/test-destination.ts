@@ -11,7 +11,7 @@ import { EXPLICIT_LE, IMPLICIT_LE } from '../dicom/transfer-syntax.ts';
 import { openAssociation } from '../dimse/outbound-association.ts';
 import { statusWord } from '../dimse/status.ts';
 import { asFailure } from '../failure.ts';
-import type { DestinationSettings } from '../routing/destination.ts';
+import type { PeerSettings } from '../routing/destination.ts';
 import type { DimseSettings } from '../routing/dimse-destination.ts';
 import type { FolderSettings } from '../routing/folder-destination.ts';
 import type { StowSettings } from '../routing/stow-destination.ts';
@@ -37,7 +37,7 @@ export interface TestOptions {
 }
 
 export async function testDestination(
-  settings: DestinationSettings,
+  settings: PeerSettings,
   options: TestOptions,
 ): Promise<DestinationTest> {
   const began = performance.now();
@@ -58,7 +58,7 @@ export async function testDestination(
 
 type Answer = Omit<DestinationTest, 'milliseconds'>;
 
-async function ask(settings: DestinationSettings, options: TestOptions): Promise<Answer> {
+async function ask(settings: PeerSettings, options: TestOptions): Promise<Answer> {
   switch (settings.kind) {
     case 'dimse':
       return echo(settings, options);

@@ -3,7 +3,7 @@
  * In the transaction of ledger.ts' finish, under its lock on the delivery.
  */
 import type { Queryable } from '../archive/database/database.ts';
-import { type BackoffSettings, backoffMs, isGivenUp } from './backoff.ts';
+import { type BackoffSettings, backoffMs, backoffOf, isGivenUp, type RetrySettings } from './backoff.ts';
 
 /** How an attempt ended. */
 export type AttemptEnd =
@@ -32,9 +32,14 @@ export type DeliveryState = 'owed' | 'sending' | 'delivered' | 'parked' | 'cance
 /** The delivery, locked by the caller under its lease. */
 export interface Worked {
   id: number;
+  /** Where it was sent: of a group the member. */
   destination: string;
   /** Of its own, since the last progress. */
   faults: number;
+  /** Of the destination it is owed to. */
+  retry: RetrySettings | null;
+  /** Ways it can go: of a group as many as it has members. */
+  members: number;
   claimedAt: Date;
 }
 
@@ -98,14 +103,15 @@ async function retryLater(
   worked: Worked,
   counts: Counts,
   end: Retry,
-  backoff: BackoffSettings,
+  otherwise: BackoffSettings,
   random: () => number,
 ): Promise<DeliveryState> {
+  const backoff = backoffOf(worked.retry, otherwise);
   const progressed = counts.progress > 0;
-  const down = end.down ? await markDown(tx, worked.destination, end, backoff, random) : undefined;
+  const down = end.down ? await markDown(tx, worked.destination, end, otherwise, random) : undefined;
   const own = !end.down || end.amid === true;
   const wasUp = down === undefined || down.faults === 1;
-  if (own && wasUp && !progressed && isGivenUp(backoff, worked.faults))
+  if (own && wasUp && !progressed && isGivenUp(backoff, Math.floor(worked.faults / worked.members)))
     return leave(tx, worked, 'parked', { error: givenUp(backoff, end.reason) });
   const faults = (progressed ? 0 : worked.faults) + (own ? 1 : 0);
   return leave(tx, worked, 'owed', {
@@ -113,12 +119,16 @@ async function retryLater(
     committing: counts.owed === 0,
     faults,
     failing: progressed ? 'from now' : 'still',
-    waitMs: ownWaitMs(end, faults, down?.waitMs, backoff, random),
+    waitMs: ownWaitMs(worked, end, faults, down?.waitMs, backoff, random),
   });
 }
 
-/** While the destination as a whole is down its own wait governs; the delivery is due when that ends. */
+/**
+ * While the destination as a whole is down its own wait governs; the delivery is due when that ends. A group is gone
+ * through once, member by member, before a fault of the delivery's own makes it wait.
+ */
 function ownWaitMs(
+  { members }: Worked,
   end: Retry,
   faults: number,
   downMs: number | undefined,
@@ -126,8 +136,9 @@ function ownWaitMs(
   random: () => number,
 ): number {
   if (downMs === undefined) return backoffMs(backoff, faults, random(), end.retryAfterMs);
-  if (!end.amid) return 0;
-  return Math.max(backoffMs(backoff, faults, random()), downMs + Math.min(PROBE_GAP_MS, backoff.firstMs));
+  if (!end.amid || faults % members > 0) return 0;
+  const ownMs = backoffMs(backoff, faults / members, random());
+  return members > 1 ? ownMs : Math.max(ownMs, downMs + Math.min(PROBE_GAP_MS, backoff.firstMs));
 }
 
 function givenUp({ horizonMs }: BackoffSettings, reason: string): string {
@@ -141,15 +152,15 @@ async function markDown(
   tx: Queryable,
   destination: string,
   end: Retry,
-  backoff: BackoffSettings,
+  otherwise: BackoffSettings,
   random: () => number,
 ): Promise<{ faults: number; waitMs: number }> {
-  const { rows } = await tx.query<{ faults: number }>(
-    'select faults from destination where name = $1 for no key update',
+  const { rows } = await tx.query<{ faults: number; retry: RetrySettings | null }>(
+    `select faults, settings -> 'retry' as retry from destination where name = $1 for no key update`,
     [destination],
   );
   const faults = (rows[0]?.faults ?? 0) + 1;
-  const waitMs = backoffMs(backoff, faults, random(), end.retryAfterMs);
+  const waitMs = backoffMs(backoffOf(rows[0]?.retry, otherwise), faults, random(), end.retryAfterMs);
   await tx.query(
     `update destination set faults = $2, last_fault = $3, down_until = clock_timestamp() + make_interval(secs => $4 / 1000.0)
      where name = $1`,

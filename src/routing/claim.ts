@@ -4,7 +4,7 @@
  * Called by ledger.ts, in its transaction; every moment that decides is Postgres'.
  */
 import type { Queryable } from '../archive/database/database.ts';
-import type { DestinationSettings } from './destination.ts';
+import type { PeerSettings } from './destination.ts';
 import type { ClaimedDelivery } from './ledger.ts';
 import { standing } from './time-window.ts';
 
@@ -27,15 +27,11 @@ export async function claimDelivery(
     if (!lane) return undefined;
     const member = await lockMember(tx, lane.via);
     if (!member) return undefined;
-    const { open, until } = standing(windowsOf(member.settings), member.now);
+    const { open, until } = standing(member.settings.windows ?? [], member.now);
     if (open) return claimNext(tx, lane, member, until, claimant);
     await tx.query('update destination set opens_at = $2 where name = $1', [lane.via, until ?? 'infinity']);
   }
   return undefined;
-}
-
-export function windowsOf(settings: DestinationSettings) {
-  return settings.windows ?? [];
 }
 
 interface Lane {
@@ -69,7 +65,7 @@ async function nextLane(tx: Queryable, delivery: number | undefined): Promise<La
 
 interface Member {
   name: string;
-  settings: DestinationSettings;
+  settings: PeerSettings;
   faults: number;
   up: boolean;
   now: Date;

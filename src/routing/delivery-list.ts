@@ -10,6 +10,8 @@ export interface DeliveryView {
   id: number;
   study: string;
   destination: string;
+  /** Of a group: the member it goes, or last went, through. */
+  via: string | null;
   /** Names of the rules that owe it, separated by commas. */
   rule: string;
   /** 'committing': all is sent, and the peer's storage commitment is awaited. */
@@ -32,6 +34,8 @@ export interface DeliveryInstanceView {
   status: number | null;
   comment: string | null;
   at: Date | null;
+  /** Of a group: the member that answered. */
+  via: string | null;
   commitment: 'asked' | 'committed' | 'refused' | null;
   /** When it was last asked for, or reported. */
   commitmentAt: Date | null;
@@ -57,7 +61,7 @@ export interface DeliveryList {
 
 const STATE = `case when d.state = 'owed' and d.committing then 'committing' else d.state end`;
 
-const VIEW = `select d.id, d.study_uid as study, d.destination, array_to_string(d.rules, ', ') as rule,
+const VIEW = `select d.id, d.study_uid as study, d.destination, d.via, array_to_string(d.rules, ', ') as rule,
     ${STATE} as state, n.total, n.delivered, n.committed, n.failed, d.attempts, d.last_error as "lastError",
     case when d.state = 'owed' and not d.held then greatest(d.next_attempt_at,
       (select min(l.up_at) from lane l where l.owner = d.destination)) end as "nextAttempt"
@@ -89,7 +93,7 @@ export function createDeliveryList({ database }: { database: Database }): Delive
 
     async instances(id, limit, offset) {
       const { rows } = await database.query<DeliveryInstanceView>(
-        `select sop_uid as sop, state, status, comment, at, commitment, commitment_at as "commitmentAt" from delivery_instance where delivery = $1
+        `select sop_uid as sop, state, status, comment, at, via, commitment, commitment_at as "commitmentAt" from delivery_instance where delivery = $1
          order by id limit $2 offset $3`,
         [id, limit, offset],
       );

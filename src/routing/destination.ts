@@ -1,5 +1,5 @@
 /**
- * Destinations as people write them: a PACS by DIMSE, an archive by STOW-RS, a folder. The zod schemas here are what
+ * Destinations as people write them: a PACS by DIMSE, an archive by STOW-RS, a folder, a group of these. The zod schemas here are what
  * PUT /api/destinations takes; routing-table.ts keeps them, forwarding opens what they name.
  */
 import { isIP } from 'node:net';
@@ -9,17 +9,30 @@ import { isLoopback } from '../config.ts';
 import { dimseSettings } from './dimse-destination.ts';
 import { invalid, sentences } from './faults.ts';
 import { folderSettings } from './folder-destination.ts';
+import { groupSettings } from './group-destination.ts';
 import { HIDDEN, type MapSecrets, type Secrets, secretsOf, withKept } from './secrets.ts';
 import { keepsSecret, mapStowSecrets, stowFaults, stowSettings } from './stow-destination.ts';
 import { tlsFaults } from './tls-settings.ts';
 
-const destinationSchema = z.discriminatedUnion('kind', [dimseSettings, stowSettings, folderSettings]);
+const destinationSchema = z.discriminatedUnion('kind', [
+  dimseSettings,
+  stowSettings,
+  folderSettings,
+  groupSettings,
+]);
 
 export type DestinationSettings = z.infer<typeof destinationSchema>;
+/** Of one that is sent to itself. */
+export type PeerSettings = Exclude<DestinationSettings, { kind: 'group' }>;
 
 export interface Destination {
   readonly name: string;
   readonly settings: DestinationSettings;
+}
+
+export interface Peer {
+  readonly name: string;
+  readonly settings: PeerSettings;
 }
 
 /**
@@ -38,8 +51,7 @@ export function parseDestination(json: unknown, known?: DestinationSettings): De
     faults,
   );
   if (settings.kind === 'stow') faults.push(...stowFaults(settings));
-  if (faults.length === 0 && settings.kind !== 'folder' && settings.tls)
-    faults.push(...tlsFaults(settings.tls));
+  if (faults.length === 0 && 'tls' in settings && settings.tls) faults.push(...tlsFaults(settings.tls));
   if (faults.length > 0) throw invalid('The destination', faults);
   return settings;
 }
@@ -96,7 +108,7 @@ export interface SenderIdentity {
   address: string | null;
 }
 
-export function senderIdentity(settings: DestinationSettings): SenderIdentity {
+export function senderIdentity(settings: PeerSettings): SenderIdentity {
   const address = settings.kind === 'stow' ? new URL(settings.url).hostname.replace(/^\[|\]$/g, '') : null;
   return {
     aeTitle: settings.aeTitle ?? null,

@@ -6,9 +6,9 @@
 import type { Database } from '../archive/database/database.ts';
 import { Failure } from '../failure.ts';
 import { type AttemptEnd, type DeliveryState, endAttempt, type Worked } from './attempt-end.ts';
-import { type BackoffSettings, backoffOf, DEFAULT_BACKOFF, type RetrySettings } from './backoff.ts';
+import { type BackoffSettings, DEFAULT_BACKOFF } from './backoff.ts';
 import { claimDelivery } from './claim.ts';
-import type { Destination } from './destination.ts';
+import type { Peer } from './destination.ts';
 import { notifyDue } from './due.ts';
 
 export interface Lease {
@@ -20,7 +20,7 @@ export interface ClaimedDelivery {
   readonly lease: Lease;
   readonly studyUid: string;
   /** Where it is sent: of a group the member whose turn it is. */
-  readonly destination: Destination;
+  readonly destination: Peer;
   /** The group it is owed to, if it is one. */
   readonly group?: string;
   readonly form: string;
@@ -159,16 +159,17 @@ export function createLedger(parts: LedgerParts): Ledger {
 
     finish: (lease, end) =>
       database.transaction(async (tx) => {
-        const { rows } = await tx.query<Worked & { retry: RetrySettings | null }>(
+        const { rows } = await tx.query<Worked>(
           `select d.id, coalesce(d.via, d.destination) as destination, d.faults, d.claimed_at as "claimedAt",
-             (select t.settings -> 'retry' from destination t where t.name = d.destination) as retry
-           from delivery d where d.id = $1 and d.lease_token = $2 and d.state = 'sending' for update`,
+             t.settings -> 'retry' as retry, coalesce(jsonb_array_length(t.settings -> 'members'), 1) as members
+           from delivery d left join destination t on t.name = d.destination
+           where d.id = $1 and d.lease_token = $2 and d.state = 'sending' for update of d`,
           [lease.delivery, lease.token],
         );
         const worked = rows[0];
         if (!worked) throw leaseLost(lease);
         // Its statements see what was owed to it while we waited for the row.
-        const state = await endAttempt(tx, worked, end, backoffOf(worked.retry, backoff), random);
+        const state = await endAttempt(tx, worked, end, backoff, random);
         await notifyDue(tx);
         return state;
       }),

@@ -4,7 +4,7 @@
  * with the added instances alone. Called by evaluate.ts.
  */
 import type { Queryable } from '../archive/database/database.ts';
-import { type Destination, senderIdentity } from './destination.ts';
+import { type Destination, type PeerSettings, senderIdentity } from './destination.ts';
 import { notifyDue } from './due.ts';
 import type { UnitScope } from './unit-facts.ts';
 
@@ -21,7 +21,8 @@ export interface Debt {
 /** @returns what became of it, to stand in the decision's reason */
 export async function owe(tx: Queryable, debt: Debt): Promise<string> {
   const { name } = debt.destination;
-  const { wanted, own } = await countWanted(tx, debt);
+  const unit = await unitValues(tx, debt);
+  const { wanted, own } = await countWanted(tx, unit);
   if (wanted === 0) return own > 0 ? `nothing for ${name}, which sent it to us` : `nothing for ${name}`;
   // Locks the delivery against a worker that finishes it now, until the new instances are committed.
   const { rows } = await tx.query<{ id: number; state: string }>(
@@ -32,7 +33,7 @@ export async function owe(tx: Queryable, debt: Debt): Promise<string> {
     [debt.studyUid, name, debt.form, debt.rule, debt.priority],
   );
   const delivery = rows[0]!;
-  const added = await addInstances(tx, debt, delivery.id);
+  const added = await addInstances(tx, unit, delivery.id);
   const kept = own > 0 ? `, ${own} came from there and are not sent back` : '';
   if (added === 0) return `${name} is owed nothing new${kept}`;
   if (delivery.state === 'cancelled')
@@ -51,32 +52,48 @@ export async function owe(tx: Queryable, debt: Debt): Promise<string> {
   return `${added} owed to ${name}${kept}`;
 }
 
-/** $1 study, $2 series or null, $3 SOP UIDs or null, $4 and $5 who the destination is as a sender. */
+/** $1 study, $2 series or null, $3 SOP UIDs or null, $4 and $5 who the destination, or its members, are as senders. */
 const UNIT = `from study s join series e on e.study = s.id join instance i on i.series = e.id join object o on o.id = i.object
   where s.study_uid = $1 and ($2::text is null or e.series_uid = $2) and ($3::text[] is null or i.sop_uid = any($3))`;
-const FROM_THERE = `((o.source_kind = 'dimse' and o.source_ae = $4::text)
-  or (o.source_kind = 'stow' and o.source_address = $5::text)) is true`;
+const FROM_THERE = `((o.source_kind = 'dimse' and o.source_ae = any($4::text[]))
+  or (o.source_kind = 'stow' and o.source_address = any($5::text[]))) is true`;
 
-function unitValues({ studyUid, scope, destination }: Debt): unknown[] {
-  const sender = senderIdentity(destination.settings);
-  return [studyUid, scope.seriesUid ?? null, scope.sopUids ?? null, sender.aeTitle, sender.address];
+async function unitValues(tx: Queryable, { studyUid, scope, destination }: Debt): Promise<unknown[]> {
+  const senders = (await peersOf(tx, destination)).map(senderIdentity);
+  return [
+    studyUid,
+    scope.seriesUid ?? null,
+    scope.sopUids ?? null,
+    senders.flatMap(({ aeTitle }) => aeTitle ?? []),
+    senders.flatMap(({ address }) => address ?? []),
+  ];
 }
 
-async function countWanted(tx: Queryable, debt: Debt): Promise<{ wanted: number; own: number }> {
+/** What one member of a group has sent to us the group has. */
+async function peersOf(tx: Queryable, { settings }: Destination): Promise<PeerSettings[]> {
+  if (settings.kind !== 'group') return [settings];
+  const { rows } = await tx.query<{ settings: PeerSettings }>(
+    `select settings from destination where name = any($1) and kind <> 'group'`,
+    [settings.members],
+  );
+  return rows.map((row) => row.settings);
+}
+
+async function countWanted(tx: Queryable, unit: unknown[]): Promise<{ wanted: number; own: number }> {
   const { rows } = await tx.query<{ wanted: number; own: number }>(
     `select count(*) filter (where not ${FROM_THERE}) as wanted, count(*) filter (where ${FROM_THERE}) as own ${UNIT}`,
-    unitValues(debt),
+    unit,
   );
   return rows[0]!;
 }
 
-async function addInstances(tx: Queryable, debt: Debt, delivery: number): Promise<number> {
+async function addInstances(tx: Queryable, unit: unknown[], delivery: number): Promise<number> {
   const { rowCount } = await tx.query(
     `insert into delivery_instance (delivery, sop_uid, content_hash, object)
      select $6, i.sop_uid, o.content_hash, o.id ${UNIT} and not ${FROM_THERE}
      order by e.series_uid, i.number, i.id
      on conflict (delivery, sop_uid, content_hash) do nothing`,
-    [...unitValues(debt), delivery],
+    [...unit, delivery],
   );
   return rowCount;
 }

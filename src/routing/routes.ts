@@ -5,6 +5,7 @@
 import Router from '@koa/router';
 import { Failure } from '../failure.ts';
 import { shownSettings } from './destination.ts';
+import { breakerOf, currentMember } from './health.ts';
 import { actorOf, bodyOf, json, nameOf } from './named-json.ts';
 import type { DestinationRecord, RoutingTable, RuleRecord } from './routing-table.ts';
 import { ruleJsonSchema } from './rule.ts';
@@ -18,11 +19,12 @@ export function createRoutingRoutes({ table }: RoutingRoutesParts): Router {
   const router = new Router({ prefix: '/api' });
 
   router.get('/destinations', async (ctx) => {
-    ctx.body = (await table.destinations()).map(showDestination);
+    const all = await table.destinations();
+    ctx.body = all.map((one) => showDestination(one, all));
   });
 
   router.get('/destinations/:name', async (ctx) => {
-    ctx.body = showDestination(await destinationOf(table, nameOf(ctx.params.name)));
+    ctx.body = await shown(table, nameOf(ctx.params.name));
   });
 
   router.put('/destinations/:name', json, async (ctx) => {
@@ -30,7 +32,7 @@ export function createRoutingRoutes({ table }: RoutingRoutesParts): Router {
     const existed = (await table.destination(name)) !== undefined;
     await table.putDestination(name, bodyOf(ctx), actorOf(ctx));
     ctx.status = existed ? 200 : 201;
-    ctx.body = showDestination(await destinationOf(table, name));
+    ctx.body = await shown(table, name);
   });
 
   router.delete('/destinations/:name', async (ctx) => {
@@ -89,16 +91,30 @@ export function createRoutingRoutes({ table }: RoutingRoutesParts): Router {
   return router;
 }
 
-function showDestination(record: DestinationRecord): object {
+async function shown(table: RoutingTable, name: string): Promise<object> {
+  const record = await destinationOf(table, name);
+  return showDestination(record, record.settings.kind === 'group' ? await table.destinations() : []);
+}
+
+function showDestination(record: DestinationRecord, all: readonly DestinationRecord[]): object {
   const { name, settings, changedAt, changedBy, faults, downUntil, lastFault } = record;
+  const common = { name, ...shownSettings(settings), changedAt, changedBy };
+  const now = new Date();
+  if (settings.kind === 'group') {
+    const current = currentMember(settings.members, new Map(all.map((one) => [one.name, one])), now);
+    return { ...common, health: { state: current === undefined ? 'down' : 'up', current: current ?? null } };
+  }
   const down = downUntil !== null && faults > 0;
   return {
-    name,
-    ...shownSettings(settings),
-    changedAt,
-    changedBy,
-    health: { state: down ? 'down' : 'up', faults, nextAttempt: downUntil, lastFault },
-    ...(settings.windows && { window: standing(settings.windows, new Date()) }),
+    ...common,
+    health: {
+      state: down ? 'down' : 'up',
+      breaker: breakerOf(record, now),
+      faults,
+      nextAttempt: downUntil,
+      lastFault,
+    },
+    ...(settings.windows && { window: standing(settings.windows, now) }),
   };
 }
 

@@ -16,6 +16,7 @@ import {
 } from './destination.ts';
 import { notifyDue } from './due.ts';
 import { folderPath } from './folder-destination.ts';
+import { refuseBadGroup, refuseMember } from './group-destination.ts';
 import { parseRule, type Rule, type RuleBody } from './rule.ts';
 import { forgetPace } from './send-pace.ts';
 
@@ -137,6 +138,9 @@ export function createRoutingTable({
         const settings: DestinationSettings = parseDestination(json, known?.settings);
         if (ourselves) refuseOurselves(settings, ourselves());
         if (settings.kind === 'folder') folderPath(folderRoot, settings);
+        await refuseBadGroup(tx, name, settings);
+        if (settings.kind === 'group' && known && known.settings.kind !== 'group')
+          await refuseMember(tx, name);
         if (known && isDeepStrictEqual(known.settings, settings)) return false;
         if (!known) await refuseOverflow(tx, 'destination');
         // New settings are tried at once, however long the old ones failed.
@@ -233,12 +237,13 @@ export function createRoutingTable({
   };
 }
 
-/** @throws Failure 'conflict' while rules send to it */
+/** @throws Failure 'conflict' while rules send to it or groups name it */
 async function refuseNamed(db: Queryable, name: string): Promise<void> {
   const { rows } = await db.query<{ name: string }>(
     `select name from rule where body -> 'send' ? $1 order by name limit 10`,
     [name],
   );
+  await refuseMember(db, name);
   if (rows.length > 0)
     throw new Failure(
       'conflict',

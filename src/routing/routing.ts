@@ -12,6 +12,7 @@ import { type CommitmentLedger, createCommitmentLedger } from './commitment.ts';
 import { createDeliveryList, type DeliveryList } from './delivery-list.ts';
 import { createDeliveryOrders, type DeliveryOrders } from './delivery-orders.ts';
 import type { OwnListener } from './destination.ts';
+import { type Breaker, breakerOf, currentMember } from './health.ts';
 import { createLedger, type Ledger } from './ledger.ts';
 import { createQuietSeries } from './quiet-series.ts';
 import { ROUTED_KINDS, routeChanges } from './route-study.ts';
@@ -48,7 +49,9 @@ export interface Routing {
 
 export interface RoutingNumbers {
   deliveries: { destination: string; state: string; count: number }[];
-  destinations: { destination: string; up: boolean; faults: number }[];
+  /** Of those that are sent to themselves. */
+  destinations: { destination: string; up: boolean; breaker: Breaker; faults: number }[];
+  groups: { group: string; member: string; current: boolean }[];
 }
 
 export function createRouting(parts: RoutingParts): Routing {
@@ -83,13 +86,23 @@ export function createRouting(parts: RoutingParts): Routing {
     },
     async numbers() {
       const [counts, destinations] = await Promise.all([deliveries.counts(), table.destinations()]);
+      const byName = new Map(destinations.map((one) => [one.name, one]));
+      const now = new Date();
       return {
         deliveries: counts,
-        destinations: destinations.map(({ name, downUntil, faults }) => ({
-          destination: name,
-          up: downUntil === null || faults === 0,
-          faults,
-        })),
+        destinations: destinations
+          .filter(({ settings }) => settings.kind !== 'group')
+          .map((record) => ({
+            destination: record.name,
+            up: record.downUntil === null || record.faults === 0,
+            breaker: breakerOf(record, now),
+            faults: record.faults,
+          })),
+        groups: destinations.flatMap(({ name, settings }) => {
+          if (settings.kind !== 'group') return [];
+          const current = currentMember(settings.members, byName, now);
+          return settings.members.map((member) => ({ group: name, member, current: member === current }));
+        }),
       };
     },
   };

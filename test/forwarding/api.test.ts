@@ -87,7 +87,7 @@ describe('destinations', () => {
   });
 
   test.each([
-    ['no kind', {}, /kind: expected one of dimse, stow/],
+    ['no kind', {}, /kind: expected one of dimse, stow, folder, group/],
     [
       'a bad port and AE title at once',
       { kind: 'dimse', host: 'h', port: 99_999, aeTitle: 'A'.repeat(17) },
@@ -232,6 +232,7 @@ describe('deliveries', () => {
         id: expect.any(Number),
         study: studyUid,
         destination: 'pacs',
+        via: null,
         rule: 'ct',
         state: 'parked',
         total: 3,

@@ -530,6 +530,7 @@ describe('people', () => {
       'state',
       'study',
       'total',
+      'via',
     ]);
   });
 });
