@@ -102,7 +102,7 @@ describe('a delivery to a group', () => {
       script = way;
       await door.database.query(`update destination set faults = 0, down_until = null where name = 'one'`);
       const before = two.asked.length;
-      await given({ instances: 4 });
+      await given({ instances: 4, pixelBytes: 300_000 });
       expect((await door.settled('delivered'))[0]).toMatchObject({ via: 'two', delivered: 4, failed: 0 });
       expect(two.asked.length - before).toBe(4);
     }
@@ -112,7 +112,7 @@ describe('a delivery to a group', () => {
     await group();
     let taken = 0;
     script = { answer: () => (++taken > 3 ? 'close' : 0), reject: () => (taken > 3 ? 2 : undefined) };
-    await given({ instances: 6 });
+    await given({ instances: 6, pixelBytes: 300_000 });
     expect(await door.settled('delivered')).toMatchObject([{ delivered: 6 }]);
     expect((await vias()).map(({ via }) => via)).toEqual(['one', 'one', 'one', 'two', 'two', 'two']);
     const { rows } = await door.database.query<{ study: string }>('select study_uid as study from delivery');
