@@ -8,7 +8,9 @@ it('measures all of it unless told otherwise', () => {
     rounds: 5,
     without: [],
     studies: [100_000, 1_000_000],
+    index: undefined,
   });
+  expect(parseDicomwebOptions(['--parts', 'qido', '--index', 'here'], [])).toMatchObject({ index: 'here' });
   expect(parseDicomwebOptions(['--parts', 'frames', '--without', 'orthanc'], ['orthanc'])).toMatchObject({
     parts: ['frames'],
     without: ['orthanc'],
