@@ -6,7 +6,7 @@
 import { Failure } from '../failure.ts';
 import type { Database, Queryable } from './database/database.ts';
 import { DatabaseFailure } from './database/database-failure.ts';
-import { isColumnOfText, isOrderedBy, namesFew } from './match-columns.ts';
+import { isColumnOfText, isOrderedBy, isSharedByFew } from './match-columns.ts';
 import { hasWildcard } from './match-text.ts';
 import { fewSql, newestSql, type Statement, searchSql } from './search-sql.ts';
 
@@ -129,11 +129,16 @@ const isPattern = ({ path, match }: Criterion): boolean =>
 const isByPattern = ({ level, criteria }: StudySearch): boolean =>
   level === 'study' && criteria.some(isPattern);
 
-/** By the beginning of a name, or by what few share: there is no need to look whether the newest have it. */
-const isFoundAtOnce = ({ criteria: [one, ...others] }: StudySearch): boolean =>
-  one !== undefined &&
-  others.length === 0 &&
-  (one.match.kind === 'name' ? !/^[*?]/.test(one.match.pattern) : namesFew(one.path[0]!));
+/** A single value, or a part of one, that few studies share. */
+const leadsToFew = ({ path: [tag = '', ...below], match }: Criterion): boolean =>
+  below.length === 0 &&
+  isSharedByFew(tag) &&
+  (match.kind === 'one-of' || (match.kind === 'range' && match.from === match.to));
+
+/** By such a value, or by the beginning of a name alone: there is no need to look whether the newest have it. */
+const isFoundAtOnce = ({ criteria }: StudySearch): boolean =>
+  criteria.some(leadsToFew) ||
+  (criteria.length === 1 && criteria[0]!.match.kind === 'name' && !/^[*?]/.test(criteria[0]!.match.pattern));
 
 /** How many matches stand behind those of findMatches; COUNTED + 1 for more than COUNTED; "some" if that takes too long. */
 export async function countRemaining(
@@ -169,14 +174,12 @@ async function within<T>(
 
 /** An index leads to no more rows than are told, or in the order of answers. */
 const isByIndex = ({ studyUid, criteria }: StudySearch): boolean =>
-  studyUid !== undefined ||
-  criteria.every(
-    ({ path: [tag = '', ...below], match }) =>
-      below.length === 0 &&
-      (match.kind === 'one-of'
-        ? (namesFew(tag) || isOrderedBy(tag)) && !match.values.some(hasWildcard)
-        : match.kind === 'range' && isOrderedBy(tag)),
-  );
+  studyUid !== undefined || criteria.every((one) => !isPattern(one) && (leadsToFew(one) || isInOrder(one)));
+
+const isInOrder = ({ path: [tag = '', ...below], match }: Criterion): boolean =>
+  below.length === 0 &&
+  isOrderedBy(tag) &&
+  (match.kind === 'range' || (match.kind === 'one-of' && !match.values.some(hasWildcard)));
 
 /** The id of the newest row of the level, which no row that comes later can have. */
 export async function newestId(db: Queryable, level: Level): Promise<number> {

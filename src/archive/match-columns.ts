@@ -46,8 +46,15 @@ const COLUMNS: Readonly<Record<string, string>> = {
 };
 /** PatientID AccessionNumber StudyID StudyDescription */
 const TEXTS: ReadonlySet<string> = new Set(['00100020', '00080050', '00200010', '00081030']);
-/** StudyInstanceUID SeriesInstanceUID SOPInstanceUID PatientID AccessionNumber */
-const NAMING: ReadonlySet<string> = new Set(['0020000D', '0020000E', '00080018', '00100020', '00080050']);
+/** StudyInstanceUID SeriesInstanceUID SOPInstanceUID PatientID AccessionNumber PatientBirthDate */
+const OF_FEW: ReadonlySet<string> = new Set([
+  '0020000D',
+  '0020000E',
+  '00080018',
+  '00100020',
+  '00080050',
+  '00100030',
+]);
 /** StudyDate ModalitiesInStudy */
 const ORDERED: ReadonlySet<string> = new Set(['00080020', MODALITIES_IN_STUDY]);
 export const LEVELS: readonly Level[] = ['study', 'series', 'instance'];
@@ -66,8 +73,8 @@ export function levelOfAttribute(tag: string): Level | undefined {
 /** Text as it is kept in a column of study_key, whose parts have an index (0011_search.sql). */
 export const isColumnOfText = (tag: string): boolean => TEXTS.has(tag);
 
-/** A value of it leads to few rows, by an index. */
-export const namesFew = (tag: string): boolean => NAMING.has(tag);
+/** One value of it leads to few rows, by an index. */
+export const isSharedByFew = (tag: string): boolean => OF_FEW.has(tag);
 
 /** The order of answers is by it, or kept for each of its values. */
 export const isOrderedBy = (tag: string): boolean => ORDERED.has(tag);
