@@ -169,6 +169,7 @@ export async function startIsocenter(
       log: log('http'),
     });
     opened('the HTTP listener', () => http.stop(config.drainS * 1000));
+    await dicomweb.warmUp();
     await http.start();
 
     opened('forwarding', () => forwarding.stop(config.drainS * 1000));

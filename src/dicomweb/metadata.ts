@@ -6,7 +6,9 @@ import type { Context } from 'koa';
 import { countInstances } from '../archive/each-stored-object.ts';
 import type { PackReader } from '../archive/header-pack-rows.ts';
 import { eachFragment } from '../archive/header-piece.ts';
-import { type DescribedInstance, describeInstances } from '../archive/series-metadata.ts';
+import { type DescribedInstance, describeInstances, type MetadataParts } from '../archive/series-metadata.ts';
+import { findStudy } from '../archive/study.ts';
+import { warmUp } from '../archive/warm-up.ts';
 import {
   acceptedBy,
   disclose,
@@ -52,6 +54,27 @@ export function retrieveMetadata(parts: RetrieveParts & { readonly packs: PackRe
     const bytes = gzip ? gzipped(described, base) : plain(described, base);
     await stream(ctx, parts, { type, bytes, disclosed });
   };
+}
+
+/**
+ * At the start: opens connections, asks what is asked for each request, and sends made-up pieces to nobody, so that the
+ * first who asks finds all of it compiled.
+ * @param limitMs nothing more is begun after this
+ */
+export async function warmMetadata(parts: MetadataParts, limitMs: number): Promise<void> {
+  const until = performance.now() + limitMs;
+  const nobody = { studyUid: '0', seriesUid: '0', sopUid: '0' };
+  await Promise.all([countInstances(parts.database, nobody), findStudy(parts.database, nobody.studyUid)]);
+  for await (const _ of describeInstances(parts, nobody));
+  await parts.packs.read([0]);
+  const pieces = await warmUp(limitMs / 2);
+  async function* instances() {
+    for (const piece of pieces) yield { ...nobody, piece };
+  }
+  while (performance.now() < until) {
+    for (let n = 0; n < 10; n++) for await (const _ of gzipped(instances(), 'http://localhost'));
+    await new Promise(setImmediate);
+  }
 }
 
 async function* gzipped(

@@ -15,7 +15,7 @@ import { createByteBudget } from './byte-budget.ts';
 import { retrieveCapabilities } from './capabilities.ts';
 import { deleteStored, tellDeleted } from './delete.ts';
 import { retrieveFrames } from './frames.ts';
-import { retrieveMetadata } from './metadata.ts';
+import { retrieveMetadata, warmMetadata } from './metadata.ts';
 import { retrieveOriginal } from './original.ts';
 import { searchFor } from './qido.ts';
 import { createSearchPages } from './qido-pages.ts';
@@ -39,10 +39,13 @@ export interface DicomwebParts {
 
 export interface DicomwebDoor {
   readonly router: Router;
+  /** Before the first request: it finds connections open and code compiled. */
+  warmUp(): Promise<void>;
   /** Ends the worker threads, after the last request. */
   stop(): Promise<void>;
 }
 
+const WARM_UP_MS = 200;
 /** Of all requests together; a single frame may be as large as frame-bytes.ts allows. */
 const HELD_FRAME_BYTES = 1024 ** 3;
 /** Buffers of each size that wait for their next use. */
@@ -107,5 +110,16 @@ export function createDicomwebRoutes({ archive, publicUrl, allowDelete, log }: D
 
   router.get('/wado', retrieveByUri(parts));
   router.get('/api/instances/:instance/original', retrieveOriginal(parts));
-  return { router, stop: () => workers.stop() };
+  return {
+    router,
+    async warmUp() {
+      try {
+        await warmMetadata({ ...parts, packs }, WARM_UP_MS);
+      } catch (err) {
+        // Only a head start is lost.
+        log.warn({ err }, 'the first requests will take longer');
+      }
+    },
+    stop: () => workers.stop(),
+  };
 }

@@ -8,6 +8,7 @@ import { createLog } from '../../log.ts';
 import { openDatabase } from '../database/database.ts';
 import type { ConflictPolicy } from '../decide-indexing.ts';
 import { openStore, type StoreConfig } from '../open-store.ts';
+import { warmUp } from '../warm-up.ts';
 import { createBudget } from './budget.ts';
 import { createSettler, type SettlerState } from './settler.ts';
 
@@ -40,6 +41,7 @@ export type FromSettlerThread =
   | ({ type: 'state' } & SettlerState);
 
 const STATE_EVERY_MS = 1000;
+const WARM_UP_MS = 100;
 
 const data = workerData as SettlerThreadData;
 const parent = parentPort!;
@@ -70,6 +72,9 @@ const settler = createSettler({
   ...(data.store.s3 && { uploads: data.store.s3.uploads }),
   log,
 });
+
+// What journals and the main thread say meanwhile waits in their ports.
+await warmUp(WARM_UP_MS);
 
 const say = (message: FromSettlerThread): void => parent.postMessage(message);
 
