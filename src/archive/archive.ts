@@ -9,6 +9,7 @@ import { createVersionComparer } from './compare-versions.ts';
 import type { DataFolder } from './data-folder.ts';
 import type { Database } from './database/database.ts';
 import type { ConflictPolicy } from './decide-indexing.ts';
+import { createPackReader, type PackReader } from './header-pack-rows.ts';
 import { type IntakeThreads, type JournalSeat, startIntake } from './intake/intake.ts';
 import type { SettlerState } from './intake/settler.ts';
 import { createSpool, type Spool } from './intake/spool.ts';
@@ -54,6 +55,8 @@ export interface Archive {
   readonly database: Database;
   readonly store: ObjectStore;
   readonly reader: ObjectReader;
+  /** What /metadata says of instances. */
+  readonly packs: PackReader;
   readonly nodeName: string;
   /** Where the doors take down what they refuse. */
   readonly refusals: RefusalLog;
@@ -83,6 +86,8 @@ const HEARTBEAT_MS = 10_000;
 const STORE_RETRY_MS = 5000;
 const SWEEP_MS = 3_600_000;
 const REMOVAL_MS = 60_000;
+/** Of what /metadata says of instances: of some 10,000, those that came or were asked for last. */
+const HELD_PACK_BYTES = 32 * 1024 * 1024;
 
 export async function createArchive(parts: ArchiveParts): Promise<Archive> {
   const { database, dataFolder, log } = parts;
@@ -94,6 +99,7 @@ export async function createArchive(parts: ArchiveParts): Promise<Archive> {
     nodeName: dataFolder.nodeName,
     dataFolder: dataFolder.path,
   });
+  const packs = createPackReader(database, HELD_PACK_BYTES);
   const refusals = createRefusalLog({ database, log });
   let intake: IntakeThreads | undefined;
   const timers: NodeJS.Timeout[] = [];
@@ -159,6 +165,7 @@ export async function createArchive(parts: ArchiveParts): Promise<Archive> {
     database,
     store,
     reader,
+    packs,
     nodeName: dataFolder.nodeName,
     refusals,
     async start() {
@@ -177,6 +184,10 @@ export async function createArchive(parts: ArchiveParts): Promise<Archive> {
         conflictPolicy: parts.conflictPolicy,
         logLevel: parts.logLevel,
         log,
+        packed(written) {
+          for (const { id, bytes } of written)
+            packs.keep(id, Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length));
+        },
         onFatal: parts.onFatal,
       });
       every(HEARTBEAT_MS, 'the heartbeat', heartbeat);

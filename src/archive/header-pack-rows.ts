@@ -68,16 +68,19 @@ function placesIn(packs: readonly Filling[], ids: readonly number[], count: numb
 export async function insertPieces(
   tx: Queryable,
   pieces: readonly (NewPiece | undefined)[],
+  packed?: (id: number, bytes: Buffer) => void,
 ): Promise<PackPlan['places']> {
   const packs = fillPacks(pieces);
   if (packs.length === 0) return pieces.map(() => undefined);
   const ids: number[] = [];
   for (const { parts, length } of packs) {
+    const bytes = Buffer.concat(parts, length);
     const { rows } = await tx.query<{ id: number }>(
       'insert into header_pack (bytes) values ($1) returning id',
-      [Buffer.concat(parts, length)],
+      [bytes],
     );
     ids.push(rows[0]!.id);
+    packed?.(rows[0]!.id, bytes);
   }
   return placesIn(packs, ids, pieces.length);
 }
@@ -151,7 +154,14 @@ export async function keepPieces(
 export interface PackReader {
   /** Whole packs, by id. */
   read(ids: readonly number[]): Promise<Map<number, Buffer>>;
+  /** One that was just written: who asks first asks for what came last. */
+  keep(id: number, bytes: Buffer): void;
+  /** At the start: those that were written last. */
+  keepLast(): Promise<void>;
 }
+
+/** Some 4,000 instances. */
+const LAST_PACKS = 32;
 
 /**
  * Reads packs, and keeps those asked for last, up to so many bytes. A pack never changes while an object has a place in
@@ -162,6 +172,7 @@ export function createPackReader(db: Queryable, keptBytes: number): PackReader {
   const kept = new Map<number, Buffer>();
   let held = 0;
   const keep = (id: number, bytes: Buffer): void => {
+    if (kept.has(id)) return;
     kept.set(id, bytes);
     held += bytes.length;
     for (const [oldest, { length }] of kept) {
@@ -188,9 +199,17 @@ export function createPackReader(db: Queryable, keptBytes: number): PackReader {
       );
       for (const { id, bytes } of rows) {
         found.set(id, bytes);
-        if (!kept.has(id)) keep(id, bytes);
+        keep(id, bytes);
       }
       return found;
+    },
+    keep,
+    async keepLast() {
+      const { rows } = await db.query<{ id: number; bytes: Buffer }>(
+        'select id, bytes from header_pack order by id desc limit $1',
+        [LAST_PACKS],
+      );
+      for (const { id, bytes } of rows.reverse()) keep(id, bytes);
     },
   };
 }

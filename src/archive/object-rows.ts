@@ -7,14 +7,19 @@ import { insertPieces } from './header-pack-rows.ts';
 import type { IncomingObject, IndexItem, ObjectPlace } from './incoming-object.ts';
 import { text } from './indexed-attributes.ts';
 
-/** @returns finds the row's id of each object inserted */
+/**
+ * @param packed is told the packs that are written with them
+ * @returns finds the row's id of each object inserted
+ */
 export async function insertObjects(
   tx: Queryable,
   items: IndexItem[],
+  packed?: (id: number, bytes: Buffer) => void,
 ): Promise<(object: IncomingObject) => number> {
   const places = await insertPieces(
     tx,
     items.map(({ object: { seriesInstanceUid: seriesUid, piece } }) => piece && { seriesUid, piece }),
+    packed,
   );
   const result = await tx.query<{ id: number; sop_uid: string; hash: string }>(
     `insert into object (sop_uid, content_hash, sop_class, transfer_syntax, length, data_set_offset, pixel, key,

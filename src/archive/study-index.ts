@@ -32,6 +32,8 @@ export interface IndexOptions {
   /** false writes no changes (reindex) */
   announce?: boolean;
   policy?: ConflictPolicy;
+  /** Told the packs of what /metadata says (header-piece.ts) that are written; they count once all of it is done. */
+  packed?: (id: number, bytes: Buffer) => void;
 }
 
 /** A SOP Instance UID that arrives at two nodes at once is not locked, but unique: the second finds the first then. */
@@ -63,7 +65,7 @@ async function indexBatch(
   tx: Queryable,
   node: string,
   batch: readonly IncomingObject[],
-  { announce = true, policy = 'keep-first' }: IndexOptions,
+  { announce = true, policy = 'keep-first', packed }: IndexOptions,
 ): Promise<Indexed> {
   const studyUids = [...new Set(batch.map((object) => object.studyInstanceUid))].sort();
   const seriesUids = [...new Set(batch.map((object) => object.seriesInstanceUid))];
@@ -78,7 +80,7 @@ async function indexBatch(
   const items = batch.map((object, n) => ({ object, decision: decisions[n]! }));
   await writeReceptions(tx, node, items);
   await moveReach(tx, node, batch);
-  const changes = await writeContent(tx, items);
+  const changes = await writeContent(tx, items, packed);
   if (announce) await appendChanges(tx, changes);
   else await markStable(tx, studyUids);
   return {
@@ -113,13 +115,17 @@ function identityOf(object: IncomingObject): IncomingIdentity {
   };
 }
 
-async function writeContent(tx: Queryable, items: IndexItem[]): Promise<NewChange[]> {
+async function writeContent(
+  tx: Queryable,
+  items: IndexItem[],
+  packed: IndexOptions['packed'],
+): Promise<NewChange[]> {
   const changes: NewChange[] = [];
   await refreshPlaces(tx, items);
   await keepForGood(tx, items);
   const written = items.filter(({ decision: { outcome } }) => !UNWRITTEN.has(outcome));
   if (written.length === 0) return changes;
-  const idOf = await insertObjects(tx, written);
+  const idOf = await insertObjects(tx, written, packed);
 
   const byStudy = new Map<string, IndexItem[]>();
   for (const item of written) {

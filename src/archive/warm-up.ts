@@ -11,7 +11,7 @@ import { INDEXED } from './indexed-attributes.ts';
 import { earlyPiece, parseHeader } from './intake/prepare-object.ts';
 
 /** Headers after which nothing more is compiled. */
-const HEADERS = 400;
+const HEADERS = 200;
 /** Of the times that one header takes, how many at most: a machine that is slow now is not held up. */
 const AT_ONCE = 20;
 

@@ -27,6 +27,8 @@ const SEPARATOR = Buffer.from(',\n');
 const CLOSING = Buffer.from(']');
 /** Sent, or inflated, at once. */
 const BATCH_BYTES = 256 * 1024;
+/** Made-up answers after which nothing more is compiled. */
+const WARM_ANSWERS = 20;
 
 /** GET of …/metadata. */
 export function retrieveMetadata(parts: RetrieveParts & { readonly packs: PackReader }) {
@@ -66,13 +68,13 @@ export async function warmMetadata(parts: MetadataParts, limitMs: number): Promi
   const nobody = { studyUid: '0', seriesUid: '0', sopUid: '0' };
   await Promise.all([countInstances(parts.database, nobody), findStudy(parts.database, nobody.studyUid)]);
   for await (const _ of describeInstances(parts, nobody));
-  await parts.packs.read([0]);
-  const pieces = await warmUp(limitMs / 2);
+  await parts.packs.keepLast();
+  const pieces = await warmUp(limitMs);
   async function* instances() {
     for (const piece of pieces) yield { ...nobody, piece };
   }
-  while (performance.now() < until) {
-    for (let n = 0; n < 10; n++) for await (const _ of gzipped(instances(), 'http://localhost'));
+  for (let n = 0; n < WARM_ANSWERS && performance.now() < until; n++) {
+    for await (const _ of gzipped(instances(), 'http://localhost'));
     await new Promise(setImmediate);
   }
 }

@@ -6,7 +6,6 @@ import Router from '@koa/router';
 import type { Archive } from '../archive/archive.ts';
 import { createDisclosureLog } from '../archive/disclosure-log.ts';
 import { createObjectFinder } from '../archive/find-object.ts';
-import { createPackReader } from '../archive/header-pack-rows.ts';
 import { createPieceBuffers } from '../archive/object-store/piece-buffers.ts';
 import type { Log } from '../log.ts';
 import { createPixelWorkers, type PixelWorkers } from '../pixels/pixel-workers.ts';
@@ -28,7 +27,7 @@ import { retrieveByUri } from './wado-uri.ts';
 export interface DicomwebParts {
   readonly archive: Pick<
     Archive,
-    'database' | 'reader' | 'openReception' | 'spool' | 'refusals' | 'removeDropped'
+    'database' | 'reader' | 'packs' | 'openReception' | 'packs' | 'spool' | 'refusals' | 'removeDropped'
   >;
   /** Where clients reach us, without trailing slash; undefined: as each request says. */
   readonly publicUrl: string | undefined;
@@ -54,15 +53,13 @@ const KEPT_BUFFER_BYTES = 8 * 1024 * 1024;
 const PLENTY_BYTES = 64 * 1024 * 1024;
 /** Of STOW's metadata form, of all requests together. */
 const HELD_METADATA_BYTES = 96 * 1024 * 1024;
-/** Of headers that were asked for last: some 10,000 instances. */
-const HELD_PACK_BYTES = 32 * 1024 * 1024;
 const STUDY = '/dicom-web/studies/:study';
 const SERIES = `${STUDY}/series/:series`;
 const INSTANCE = `${SERIES}/instances/:instance`;
 
 export function createDicomwebRoutes({ archive, publicUrl, allowDelete, log }: DicomwebParts): DicomwebDoor {
   const workers: PixelWorkers = createPixelWorkers();
-  const { database, reader } = archive;
+  const { database, reader, packs } = archive;
   const parts = {
     database,
     reader,
@@ -74,7 +71,6 @@ export function createDicomwebRoutes({ archive, publicUrl, allowDelete, log }: D
     finder: createObjectFinder(database),
     disclosures: createDisclosureLog(database),
   };
-  const packs = createPackReader(database, HELD_PACK_BYTES);
   const searchParts = { ...parts, pages: createSearchPages() };
   const { openReception, spool, refusals, removeDropped } = archive;
   const metadataBudget = createByteBudget(HELD_METADATA_BYTES, 'metadata of other requests');

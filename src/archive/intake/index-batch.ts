@@ -32,6 +32,11 @@ export interface Indexed extends Reading {
   awaits: boolean;
 }
 
+export interface NewPack {
+  id: number;
+  bytes: Uint8Array;
+}
+
 export interface BatchParts {
   database: Database;
   nodeName: string;
@@ -39,6 +44,8 @@ export interface BatchParts {
   quarantine: Quarantine;
   conflictPolicy?: ConflictPolicy;
   patience: Patience;
+  /** Told the packs of what /metadata says that were written with a batch; their bytes are no longer needed here. */
+  packed?: (packs: readonly NewPack[]) => void;
   log: Log;
   /** Nothing more is to be done for it: set aside, or settled before a crash. */
   done(work: Work): void;
@@ -107,15 +114,21 @@ export function createBatchIndexing(parts: BatchParts): BatchIndexing {
   /** One transaction; when something in it is poison, each object has its own and the poisoned one is set aside. */
   const indexAll = async (readings: Reading[]): Promise<Indexed[]> => {
     if (readings.length === 0) return [];
+    // One of a transaction that was undone is never asked for.
+    const packs: NewPack[] = [];
     try {
       const { outcomes, awaits } = await persistently('the index', () =>
         indexObjects(
           database,
           nodeName,
           readings.map(({ object }) => object),
-          { policy: parts.conflictPolicy ?? 'keep-first' },
+          {
+            policy: parts.conflictPolicy ?? 'keep-first',
+            packed: (id, bytes) => packs.push({ id, bytes }),
+          },
         ),
       );
+      parts.packed?.(packs);
       return readings.map((reading, n) => ({ ...reading, outcome: outcomes[n]!, awaits: awaits[n]! }));
     } catch (thrown) {
       const failure = asFailure(thrown);

@@ -13,6 +13,7 @@ import type { ConflictPolicy } from '../decide-indexing.ts';
 import { isCode } from '../object-store/file-failure.ts';
 import type { StoreConfig } from '../open-store.ts';
 import { createBudget } from './budget.ts';
+import type { NewPack } from './index-batch.ts';
 import { isFreeSegment, SEGMENT_BYTES, syncFolder } from './journal.ts';
 import type { IntakeOptions } from './reception.ts';
 import type { SettlerState } from './settler.ts';
@@ -35,6 +36,8 @@ export interface IntakeParts {
   segmentBytes?: number;
   logLevel: string;
   log: Log;
+  /** Told the packs of what /metadata says that are new. */
+  packed(packs: readonly NewPack[]): void;
   /** The settler cannot go on: the process must end, and the next start recovers. */
   onFatal(failure: Failure): void;
 }
@@ -113,6 +116,7 @@ export function startIntake(parts: IntakeParts): IntakeThreads {
   settler.on('message', (message: FromSettlerThread) => {
     if (message.type === 'replayed') replay.resolve();
     else if (message.type === 'state') state = message;
+    else if (message.type === 'packed') parts.packed(message.packs);
     else stopped.resolve();
   });
   settler.on('error', (cause) => {

@@ -10,6 +10,7 @@ import type { ConflictPolicy } from '../decide-indexing.ts';
 import { openStore, type StoreConfig } from '../open-store.ts';
 import { warmUp } from '../warm-up.ts';
 import { createBudget } from './budget.ts';
+import type { NewPack } from './index-batch.ts';
 import { createSettler, type SettlerState } from './settler.ts';
 
 export interface SettlerThreadData {
@@ -37,6 +38,8 @@ export type ToSettlerThread =
 
 export type FromSettlerThread =
   | { type: 'replayed' }
+  /** Written with the index: whoever asks for metadata finds them in memory. */
+  | { type: 'packed'; packs: readonly NewPack[] }
   | { type: 'stopped' }
   | ({ type: 'state' } & SettlerState);
 
@@ -59,6 +62,8 @@ const budget = createBudget({
   reserveBytes: data.reserveBytes,
   folder: data.journalFolder,
 });
+const say = (message: FromSettlerThread, transfer: ArrayBuffer[] = []): void =>
+  parent.postMessage(message, transfer);
 const settler = createSettler({
   database,
   store,
@@ -70,13 +75,16 @@ const settler = createSettler({
   ackAfter: data.ackAfter,
   conflictPolicy: data.conflictPolicy,
   ...(data.store.s3 && { uploads: data.store.s3.uploads }),
+  packed: (packs) =>
+    say(
+      { type: 'packed', packs },
+      packs.flatMap(({ bytes }) => ownMemory(bytes)),
+    ),
   log,
 });
 
 // What journals and the main thread say meanwhile waits in their ports.
 await warmUp(WARM_UP_MS);
-
-const say = (message: FromSettlerThread): void => parent.postMessage(message);
 
 // A thread that cannot settle must not pretend to: what run() or replay() throws ends the thread, and the process
 // with it; the next start replays. A run that is stopped in its replay throws there, and that is no fault.
@@ -112,4 +120,9 @@ async function stop(limitMs: number): Promise<void> {
   await store.stop();
   say({ type: 'stopped' });
   parent.close();
+}
+
+/** Moved to the other thread, unless others have theirs in it. */
+function ownMemory({ buffer, byteLength }: Uint8Array): ArrayBuffer[] {
+  return buffer instanceof ArrayBuffer && buffer.byteLength === byteLength ? [buffer] : [];
 }

@@ -15,7 +15,7 @@ import type { ConflictPolicy } from '../decide-indexing.ts';
 import { forgetReach } from '../journal-reach.ts';
 import type { ObjectStore } from '../object-store/object-store.ts';
 import type { JournalBudget } from './budget.ts';
-import { createBatchIndexing, type Indexed } from './index-batch.ts';
+import { type BatchParts, createBatchIndexing, type Indexed } from './index-batch.ts';
 import type { FromSettler, ToSettler } from './messages.ts';
 import { BATCH_OBJECTS, indexDueIn, type PaceState, placingDueIn } from './pace.ts';
 import { type Away, createPatience, mayPass } from './patience.ts';
@@ -41,6 +41,7 @@ export interface SettlerParts {
   segmentBytes: number;
   ackAfter: 'journal' | 'store';
   conflictPolicy?: ConflictPolicy;
+  packed?: BatchParts['packed'];
   /** Uploads to S3 at once. */
   uploads?: number;
   log: Log;
