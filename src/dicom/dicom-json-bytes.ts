@@ -4,7 +4,13 @@
  * Every other element is written by dicom-json.ts, which says what stands in JSON. Called by archive/header-piece.ts.
  */
 import type { DataSet, Element } from './data-set.ts';
-import { type DicomJsonElement, type DicomJsonOptions, elementJson, isLeftOut } from './dicom-json.ts';
+import {
+  ascending,
+  type DicomJsonElement,
+  type DicomJsonOptions,
+  elementJson,
+  isLeftOut,
+} from './dicom-json.ts';
 import { readUint16 } from './element-header.ts';
 import { JsonBytes } from './json-bytes.ts';
 
@@ -65,13 +71,6 @@ function writeDataSet(
     } else writeElement(out, dataSet, dataSet.elements.get(tag)!, options, path);
   }
   out.ascii(opening === '{"' ? '{}' : '}');
-}
-
-/** Mostly they are in order already. */
-function ascending(tags: Iterable<string>): string[] {
-  const list = [...tags];
-  for (let n = 1; n < list.length; n++) if (list[n]! < list[n - 1]!) return list.sort();
-  return list;
 }
 
 /** What follows the quote that opens the name. */

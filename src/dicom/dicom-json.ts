@@ -67,15 +67,20 @@ export function dicomJsonText(json: DicomJson): string {
 function jsonOf(dataSet: DataSet, options: DicomJsonOptions, path: string): DicomJson {
   const json: DicomJson = {};
   const { only, longest = Number.POSITIVE_INFINITY } = options;
-  const tags = [...dataSet.elements.keys()];
-  const wanted = only && path === '' ? tags.filter((tag) => only.has(tag)) : tags;
-  for (const tag of wanted.sort()) {
-    if (isLeftOut(tag)) continue;
+  for (const tag of ascending(dataSet.elements.keys())) {
+    if ((only && path === '' && !only.has(tag)) || isLeftOut(tag)) continue;
     const element = dataSet.elements.get(tag)!;
     if (path === '' && element.length > longest) continue;
     json[tag] = elementJson(dataSet, element, options, path + tag);
   }
   return json;
+}
+
+/** Mostly they are in order already. */
+export function ascending(tags: Iterable<string>): string[] {
+  const list = [...tags];
+  for (let n = 1; n < list.length; n++) if (list[n]! < list[n - 1]!) return list.sort();
+  return list;
 }
 
 export function elementJson(
