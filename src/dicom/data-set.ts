@@ -23,6 +23,7 @@ import {
   readUint16,
   readUint32,
   SEQUENCE_DELIMITATION,
+  tagNumber,
   tagText,
   UNDEFINED_LENGTH,
   vrCode,
@@ -38,18 +39,23 @@ export interface ParseOptions {
   stopAtPixelData?: boolean;
   /** Of the data set that these bytes are a later part of. */
   characterSet?: string[] | undefined;
+  /** Of the root's elements others are stepped over where their length is given; the tree may hold some all the same. */
+  only?: ReadonlySet<string>;
 }
 
 /** Elements and items together: a tree of so many costs some hundred MB, and no clinical header comes near. */
 const MAX_ELEMENTS = 2_000_000;
 const NO_BYTES = new Uint8Array(0);
 const SPECIFIC_CHARACTER_SET = '00080005';
+/** They tell how others are to be read. */
+const ALWAYS_READ = [SPECIFIC_CHARACTER_SET, '00280103'];
 const SQ = vrCode('SQ');
 const UN = vrCode('UN');
 
 interface Reading {
   readonly bytes: Uint8Array;
   readonly stopAtPixelData: boolean;
+  readonly only: ReadonlySet<number> | undefined;
   at: number;
   count: number;
   /** The first thing found wrong. */
@@ -77,6 +83,7 @@ export function parseDataSet(
   const reading: Reading = {
     bytes: inflated?.bytes ?? bytes,
     stopAtPixelData: options.stopAtPixelData ?? false,
+    only: options.only && new Set([...ALWAYS_READ, ...options.only].map(tagNumber)),
     at: 0,
     count: 0,
     fault: inflated?.fault,
@@ -123,6 +130,7 @@ function readDataSet(
     }
     if (depth === 0 && tag === 0 && isZero(reading.bytes, reading.at, end)) break;
     if (depth === 0 && reading.stopAtPixelData && isPixelData(tag)) break;
+    if (depth === 0 && reading.only && !reading.only.has(tag) && stepOver(reading, end, manner)) continue;
     const element = readElement(reading, tag, end, manner, depth);
     if (!element) break;
     if (elements.has(element.tag)) continue;
@@ -136,6 +144,23 @@ function readDataSet(
   if (delimited && !reading.lost)
     lose(reading, `truncated at byte ${reading.at}: an item delimitation is missing`);
   return { elements, bigEndian: manner.bigEndian, characterSet: manner.characterSet };
+}
+
+/** @returns whether the element is one of a given length that lies within; any other is readElement's to judge */
+function stepOver(reading: Reading, end: number, { implicit, bigEndian }: Manner): boolean {
+  const { bytes, at } = reading;
+  let next = at + 8;
+  if (implicit) next += readUint32(bytes, at + 4, bigEndian);
+  else {
+    const vrBytes = readUint16(bytes, at + 4, true);
+    if (!isVrShaped(vrBytes)) return false;
+    if (!isLongForm(vrBytes, readUint16(bytes, at + 6, true))) next += readUint16(bytes, at + 6, bigEndian);
+    else if (at + 12 > end) return false;
+    else next += 4 + readUint32(bytes, at + 8, bigEndian);
+  }
+  if (next > end || ++reading.count > MAX_ELEMENTS) return false;
+  reading.at = next;
+  return true;
 }
 
 function readElement(

@@ -2,9 +2,11 @@
  * Colour samples to interleaved eight-bit RGB (PS3.3 C.7.6.3.1.2). Called by render-frame.ts in a worker.
  */
 import { Failure } from '../failure.ts';
-import { lookedUp, storedValues } from './grayscale.ts';
+import { storedValues } from './grayscale.ts';
 import type { ImagePixel } from './image-pixel.ts';
+import { lookedUp } from './lookup-table.ts';
 import type { Presentation } from './presentation.ts';
+import { retiredToRgb } from './retired-colour.ts';
 
 /** @throws Failure 'unsupported' for colour spaces that are not rendered */
 export function toRgb(samples: Uint8Array, pixel: ImagePixel, palette: Presentation['palette']): Buffer {
@@ -22,6 +24,14 @@ export function toRgb(samples: Uint8Array, pixel: ImagePixel, palette: Presentat
       return fromYbr(spread422(samples, pixel), 'full');
     case 'YBR_PARTIAL_422':
       return fromYbr(spread422(samples, pixel), 'partial');
+    case 'HSV':
+    case 'ARGB':
+    case 'CMYK':
+      return retiredToRgb(
+        pixel.photometricInterpretation,
+        interleaved(eightBit(samples, pixel), pixel),
+        palette,
+      );
     default:
       throw new Failure(
         'unsupported',
@@ -49,9 +59,13 @@ function fromPalette(
 
 /** Samples of up to 16 bits, as bytes in the same order. */
 function eightBit(samples: Uint8Array, pixel: ImagePixel): Uint8Array {
-  if (pixel.samplesPerPixel !== 3)
-    throw new Failure('invalid', '(0028,0002) SamplesPerPixel must be 3 for a colour image');
-  const count = pixel.rows * pixel.columns * 3;
+  const needed = /^(ARGB|CMYK)$/.test(pixel.photometricInterpretation) ? 4 : 3;
+  if (pixel.samplesPerPixel !== needed)
+    throw new Failure(
+      'invalid',
+      `(0028,0002) SamplesPerPixel must be ${needed} for a colour image of this kind`,
+    );
+  const count = pixel.rows * pixel.columns * needed;
   if (pixel.bitsAllocated === 8) return samples.subarray(0, count);
   const values = storedValues(samples, pixel);
   const bytes = new Uint8Array(count);
@@ -60,16 +74,16 @@ function eightBit(samples: Uint8Array, pixel: ImagePixel): Uint8Array {
   return bytes;
 }
 
-function interleaved(bytes: Uint8Array, pixel: ImagePixel): Buffer {
+function interleaved(
+  bytes: Uint8Array,
+  { rows, columns, samplesPerPixel, planarConfiguration }: ImagePixel,
+): Buffer {
   // A copy: overlays are drawn upon it, and sharp takes no memory that is shared.
-  if (pixel.planarConfiguration === 0) return Buffer.from(bytes);
-  const plane = pixel.rows * pixel.columns;
-  const result = Buffer.allocUnsafe(plane * 3);
-  for (let at = 0; at < plane; at++) {
-    result[at * 3] = bytes[at]!;
-    result[at * 3 + 1] = bytes[at + plane]!;
-    result[at * 3 + 2] = bytes[at + 2 * plane]!;
-  }
+  if (planarConfiguration === 0) return Buffer.from(bytes);
+  const plane = rows * columns;
+  const result = Buffer.allocUnsafe(plane * samplesPerPixel);
+  for (let sample = 0; sample < samplesPerPixel; sample++)
+    for (let at = 0; at < plane; at++) result[at * samplesPerPixel + sample] = bytes[sample * plane + at]!;
   return result;
 }
 

@@ -3,7 +3,7 @@
  * Called by render-frame.ts in a worker. Up to 16 bits the whole way is one table a frame.
  */
 import type { ImagePixel } from './image-pixel.ts';
-import type { LookupTable } from './lookup-table.ts';
+import { lookedUp } from './lookup-table.ts';
 import type { Presentation, Window } from './presentation.ts';
 
 /** Stored values, in as few bytes as they need: a view on the samples where they lie as they are meant. */
@@ -199,11 +199,6 @@ function windowing({ center, width, shape }: Window): Transformation {
 
 /** What is no number is shown as the lowest: there is nothing. */
 const eightBits = (value: number): number => (value >= 255 ? 255 : value > 0 ? Math.round(value) : 0);
-
-export function lookedUp({ first, entries }: LookupTable, value: number): number {
-  const index = value - first;
-  return entries[index <= 0 ? 0 : index >= entries.length ? entries.length - 1 : index]!;
-}
 
 function extent(values: StoredValues, padding?: { from: number; to: number }): { low: number; high: number } {
   let low = Number.POSITIVE_INFINITY;

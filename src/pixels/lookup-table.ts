@@ -45,6 +45,11 @@ export function lookupTable(dataSet: DataSet, tags: TableTags, signed: boolean):
   return undefined;
 }
 
+export function lookedUp({ first, entries }: LookupTable, value: number): number {
+  const index = value - first;
+  return entries[index <= 0 ? 0 : index >= entries.length ? entries.length - 1 : index]!;
+}
+
 /** What is missing at the end repeats the last entry there is. */
 function entriesOf(dataSet: DataSet, data: Element, count: number, bits: number): Uint16Array {
   const { length } = data.value;

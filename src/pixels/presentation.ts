@@ -14,6 +14,12 @@ export interface Window {
   readonly shape: 'LINEAR' | 'LINEAR_EXACT' | 'SIGMOID';
 }
 
+export interface Palette {
+  readonly red: LookupTable;
+  readonly green: LookupTable;
+  readonly blue: LookupTable;
+}
+
 export interface Presentation {
   readonly rescale: { readonly slope: number; readonly intercept: number };
   readonly modalityTable?: LookupTable;
@@ -21,7 +27,7 @@ export interface Presentation {
   readonly voiTable?: LookupTable;
   /** PresentationLUTShape INVERSE, or MONOCHROME1 without one. */
   readonly inverse: boolean;
-  readonly palette?: { readonly red: LookupTable; readonly green: LookupTable; readonly blue: LookupTable };
+  readonly palette?: Palette;
   /** Stored values that are no image (PixelPaddingValue), left out when the window is taken from the pixels. */
   readonly padding?: { readonly from: number; readonly to: number };
   readonly overlays?: readonly Overlay[];
@@ -94,12 +100,14 @@ function tableIn(dataSet: DataSet, sequence: string, signed: boolean): LookupTab
 }
 
 function paletteIn(header: DataSet, signed: boolean): Presentation['palette'] {
-  if (text(header, '00280004') !== 'PALETTE COLOR') return undefined;
+  const photometric = text(header, '00280004');
+  if (photometric !== 'PALETTE COLOR' && photometric !== 'ARGB') return undefined;
   const [red, green, blue] = [RED, GREEN, BLUE].map((tags) => lookupTable(header, tags, signed));
+  if (photometric === 'ARGB' && !red) return undefined;
   if (!red || !green || !blue)
     throw new Failure(
       'invalid',
-      '(0028,0004) PhotometricInterpretation is PALETTE COLOR, but a palette is missing',
+      `(0028,0004) PhotometricInterpretation is ${photometric}, but a palette is missing`,
     );
   return { red, green, blue };
 }

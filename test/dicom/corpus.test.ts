@@ -32,6 +32,14 @@ function scanned(dataSet: Uint8Array, transferSyntaxUid: string, size: number): 
   return scan.end();
 }
 
+/** Of a header from which only some elements are asked, those are as in the whole. */
+function checkOnly(dataSet: Uint8Array, transferSyntaxUid: string, file: string): void {
+  const only = new Set(['00080018', '00081140', '00100010', '00280010', '00400275', '52009229']);
+  const json = (options: object) =>
+    toDicomJson(parseDataSet(dataSet, transferSyntaxUid, { stopAtPixelData: true, ...options }), { only });
+  expect(json({ only }), file).toEqual(json({}));
+}
+
 describe.skipIf(!corpusFolder)('the corpus (needs ../shared/corpus)', () => {
   /** No File Meta, so nothing says how they are written. */
   const bare = new Set([
@@ -70,6 +78,7 @@ describe.skipIf(!corpusFolder)('the corpus (needs ../shared/corpus)', () => {
       expect(parsed.fault, row.file).toBeUndefined();
       for (const [column, tag] of UIDS)
         expect(text(parsed, tag) ?? '', `${row.file} ${column}`).toBe(row[column]);
+      checkOnly(dataSet, meta.transferSyntaxUid, row.file!);
     }
   }, 120_000);
 
@@ -92,6 +101,7 @@ describe.skipIf(!corpusFolder)('the corpus (needs ../shared/corpus)', () => {
       const parsed = parseDataSet(dataSet, meta.transferSyntaxUid);
       if (!scan.complete) expect(parsed.fault, row.file).toBeDefined();
       expect(JSON.stringify(toDicomJson(parsed)), row.file).not.toContain('\\u0000');
+      checkOnly(dataSet, meta.transferSyntaxUid, row.file!);
     }
   }, 120_000);
 

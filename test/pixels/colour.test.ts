@@ -56,7 +56,28 @@ describe('toRgb', () => {
     ]);
   });
 
-  it.each(['CMYK', 'HSV', 'ARGB', 'YBR_ICT'])('refuses %s by name', (name) => {
+  it('turns what is retired into RGB: inks that are more than there is leave black, alpha above zero looks up', () => {
+    const four = (name: string) => colour(name, { samplesPerPixel: 4 });
+    expect([...toRgb(Uint8Array.of(64, 225, 10, 31, 0, 0, 0, 255), four('CMYK'), undefined)]).toEqual([
+      160, 0, 214, 0, 0, 0,
+    ]);
+    const [red, other] = [[1, 2].map((n) => n * 0x1000), [0, 0xff00]].map((entries) => ({
+      first: 1,
+      bits: 16,
+      entries: Uint16Array.from(entries),
+    }));
+    const palette = { red: red!, green: other!, blue: other! };
+    const samples = Uint8Array.of(0, 7, 8, 9, 2, 7, 8, 9);
+    expect([...toRgb(samples, four('ARGB'), palette)]).toEqual([7, 8, 9, 0x20, 0xff, 0xff]);
+    expect([...toRgb(samples, four('ARGB'), undefined)]).toEqual([7, 8, 9, 7, 8, 9]);
+    // Half way round from red: cyan.
+    expect([...toRgb(Uint8Array.of(128, 255, 200, 0, 51, 100), colour('HSV'), undefined)]).toEqual([
+      0, 200, 200, 100, 80, 80,
+    ]);
+    expect(() => toRgb(samples, colour('CMYK'), undefined)).toThrow('SamplesPerPixel must be 4');
+  });
+
+  it.each(['YBR_PARTIAL_420', 'YBR_ICT'])('refuses %s by name', (name) => {
     expect(() => toRgb(Uint8Array.of(0), colour(name), undefined)).toThrow(
       `PhotometricInterpretation is ${name}`,
     );

@@ -190,6 +190,16 @@ const beside: readonly (readonly [what: string, made: Made, args: readonly strin
     },
     [],
   ],
+  ['HSV', { elements: [...size(), ...colour('HSV'), ...depth(8)], pixels: bytes(768, (at) => at * 11) }, []],
+  [
+    'CMYK by plane',
+    {
+      elements: [...size(), ...colour('CMYK', 1), ...depth(8), ['00280002', 'US', uint16(4)]],
+      // Ink and black together are no more than there is: beyond, DCMTK begins at white again.
+      pixels: bytes(1024, (at) => (at * at) % 128),
+    },
+    [],
+  ],
   ['a palette of 16 bits', { elements: paletted(16, (at) => at * 257), pixels: grey8 }, []],
   ['a palette of 8 bits in words of 16', { elements: paletted(16, (at) => at), pixels: grey8 }, ['+Mc']],
   [

@@ -41,6 +41,8 @@ describe('toGray', () => {
     const window: Window = { center: 2048, width: 4096, shape: 'LINEAR' };
     // x <= c - 0.5 - (w - 1) / 2 is 0, x > c - 0.5 + (w - 1) / 2 is 255.
     expect(gray([-1, 0, 4095, 4096, 2048], { window })).toEqual([0, 0, 255, 255, 128]);
+    // ((1000 - 2047.5) / 4095 + 0.5) × 255 = 62.27; of 3000 186.81.
+    expect(gray([1000, 3000], { window })).toEqual([62, 187]);
     expect(gray([9, 10], { window: { center: 10.5, width: 1, shape: 'LINEAR' } })).toEqual([0, 0]);
     expect(gray([11], { window: { center: 10.5, width: 1, shape: 'LINEAR' } })).toEqual([255]);
   });
@@ -49,6 +51,8 @@ describe('toGray', () => {
     expect(
       gray([-1, 0, 50, 100, 101], { window: { center: 50, width: 100, shape: 'LINEAR_EXACT' } }),
     ).toEqual([0, 0, 128, 255, 255]);
+    // ((20 - 50) / 100 + 0.5) × 255 = 51.
+    expect(gray([20], { window: { center: 50, width: 100, shape: 'LINEAR_EXACT' } })).toEqual([51]);
     const sigmoid = gray([0, 50, 100], { window: { center: 50, width: 100, shape: 'SIGMOID' } });
     expect(sigmoid).toEqual([Math.round(255 / (1 + Math.exp(2))), 128, Math.round(255 / (1 + Math.exp(-2)))]);
   });

@@ -27,6 +27,7 @@ const MAX_EARLY_BYTES = 64 * 1024;
 export interface ParsedHeader {
   /** of the indexed attributes */
   header: DicomJson;
+  /** Of a header longer than MAX_EARLY_BYTES, or deflated, not all of it. */
   dataSet: DataSet;
   /** that were parsed */
   headerBytes: number;
@@ -73,7 +74,12 @@ export class HeaderReading {
 /** @throws Failure 'invalid' when it cannot be parsed */
 export function parseHeader(bytes: Uint8Array, transferSyntaxUid: string): ParsedHeader {
   try {
-    const dataSet = parseDataSet(bytes, transferSyntaxUid, { stopAtPixelData: true });
+    // Of a long header the tree is not made: it can hold a million elements, and the release waits for the index.
+    const isShort = bytes.length <= MAX_EARLY_BYTES && !transferSyntax(transferSyntaxUid).deflated;
+    const dataSet = parseDataSet(bytes, transferSyntaxUid, {
+      stopAtPixelData: true,
+      ...(!isShort && { only: INDEXED }),
+    });
     const header = toDicomJson(dataSet, {
       bulkDataUri: () => undefined,
       only: INDEXED,
