@@ -7,6 +7,7 @@ import { findPeer, missing } from '../test/support/peers.ts';
 import { parseDicomwebOptions } from './dicomweb-options.ts';
 import { describeMachine } from './machine.ts';
 import { ARCHIVES } from './web/archives.ts';
+import { measureCompressed, storeCompressed } from './web/compressed.ts';
 import { FILE_SERVERS } from './web/file-servers.ts';
 import { measureFrames, measureMultiFrame, writeFrameFiles } from './web/frames.ts';
 import { startLoad } from './web/load.ts';
@@ -105,6 +106,7 @@ async function measureAll(stage: Stage, { parts, rounds, until, fileServerKinds 
   const wants = (...names: string[]): boolean => names.some((name) => parts.includes(name));
   const ct = wants('frames', 'series', 'rendered') ? await sendToAll(stage, CT_SERIES) : undefined;
   const multiFrame = wants('multi-frame', 'series') ? await sendToAll(stage, MULTI_FRAME) : undefined;
+  if (wants('rendered')) await storeCompressed(stage);
   const files = ct && wants('frames') ? writeFrameFiles(ct, stage.workspace) : undefined;
   if (files !== undefined)
     for (const kind of fileServerKinds)
@@ -122,6 +124,7 @@ async function measureAll(stage: Stage, { parts, rounds, until, fileServerKinds 
     if (multiFrame && wants('series'))
       await step(stage, () => measureWholeSeries(stage, multiFrame, '262 MB in one object'));
     if (ct && wants('rendered')) await step(stage, () => measureRendered(stage, ct));
+    if (wants('rendered')) await step(stage, () => measureCompressed(stage));
     const seconds = (performance.now() - began) / 1000;
     stage.progress(`Round ${round + 1} of ${rounds} took ${seconds.toFixed(0)} s`);
   }

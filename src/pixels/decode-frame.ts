@@ -17,6 +17,7 @@ import {
   MAX_DECODED_BYTES,
 } from './decodable.ts';
 import type { ImagePixel } from './image-pixel.ts';
+import { decodeJpegLossless } from './jpeg-lossless.ts';
 import { decodeJpegLs } from './jpeg-ls.ts';
 import { decodeRle } from './rle.ts';
 
@@ -60,7 +61,11 @@ export function decodeFrame(pixel: ImagePixel, frame: Uint8Array): DecodedFrame 
   if (codec === 'rle')
     return { samples: decodeRle(frame, pixel), photometricInterpretation, planarConfiguration };
   const { precision } = checkedSize(codec, pixel, frame);
-  const samples = codec === 'jpeg-ls' ? decodeJpegLs(frame, pixel) : decodedByCodec(codec, pixel, frame);
+  const samples =
+    codec === 'jpeg-ls'
+      ? decodeJpegLs(frame, pixel)
+      : ((codec === 'jpeg' ? decodeJpegLossless(frame, pixel) : undefined) ??
+        decodedByCodec(codec, pixel, frame));
   if (precision > pixel.bitsStored && lossyMethod(pixel.transferSyntaxUid)) limitToStoredBits(samples, pixel);
   return { samples, photometricInterpretation, planarConfiguration };
 }
