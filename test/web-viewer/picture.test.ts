@@ -57,9 +57,9 @@ describe('a stack', () => {
     const stack = createImageStack([report('1.3'), image('1.4'), report('1.7'), mask, film], frameUrl);
     expect(stack.frames.map((frame) => frame.sopInstanceUid)).toEqual(['1.4']);
     expect(stack.notShown).toEqual([
-      { words: 'Report (basic text)', count: 2 },
-      { words: 'Segmentation', count: 1 },
-      { words: 'Video', count: 1 },
+      { words: 'Report (basic text)', count: 2, readable: ['1.3', '1.7'] },
+      { words: 'Segmentation', count: 1, readable: [] },
+      { words: 'Video', count: 1, readable: [] },
     ]);
   });
 

@@ -276,12 +276,16 @@ describe.skipIf(!peer('chromium'))('the viewer (chromium)', () => {
       expect(opened.complaints()).toEqual([]);
     });
 
-    it('names what is no picture instead of failing on it', async () => {
-      const report = path.join(corpusFolder ?? '', 'cornerstone-wado/testImages/no-pixel-data.dcm');
-      const { study } = await stow(house.url, await readFile(report));
+    it('names what is no picture instead of failing on it, and opens a report as a page', async () => {
+      const file = path.join(corpusFolder ?? '', 'cornerstone-wado/testImages/no-pixel-data.dcm');
+      const { study } = await stow(house.url, await readFile(file));
       await page.goto(`/viewer?study=${study}`);
       await page.getByText('No pictures in this series.').waitFor();
-      await page.getByText('Report (basic text)').waitFor();
+      const link = page.getByRole('link', { name: 'Report (basic text)' });
+      const [report] = await Promise.all([page.waitForEvent('popup'), link.click()]);
+      await report.locator('h1').waitFor();
+      expect(report.url()).toMatch(/\/rendered$/);
+      await report.close();
       expect(opened.complaints()).toEqual([]);
     });
 

@@ -67,6 +67,11 @@ export function frameUrl(studyUid: string, seriesUid: string, sopUid: string, fr
   return `${location.origin}${ROOT}${instancePath(studyUid, seriesUid, sopUid)}/frames/${frame}`;
 }
 
+/** Where a browser shows an instance as what it is: a report as a page, a document as itself (PS3.18 10.4.1.1.3). */
+export function renderedUrl(studyUid: string, seriesUid: string, sopUid: string): string {
+  return `${ROOT}${instancePath(studyUid, seriesUid, sopUid)}/rendered`;
+}
+
 /** A small picture of one frame, rendered by the server (PS3.18 10.4.1.1.3). */
 export async function renderedFrame(
   studyUid: string,

@@ -17,6 +17,8 @@ export interface Frame extends Placed {
 export interface NotShown {
   words: string;
   count: number;
+  /** SOP Instance UIDs of those that the archive renders as a page or a document (PS3.18 10.4.1.1.3). */
+  readable: string[];
 }
 
 export interface ImageStack {
@@ -31,12 +33,15 @@ export function createImageStack(
   frameUrl: (sopUid: string, frame: number) => string,
 ): ImageStack {
   const frames: Frame[] = [];
-  const notShown = new Map<string, number>();
+  const notShown = new Map<string, NotShown>();
   for (const instance of instances) {
     const sopInstanceUid = text(instance, '00080018');
     const words = whyNotShown(instance);
     if (words !== undefined) {
-      notShown.set(words, (notShown.get(words) ?? 0) + 1);
+      const kind = notShown.get(words) ?? { words, count: 0, readable: [] };
+      notShown.set(words, kind);
+      kind.count++;
+      if (READABLE.test(text(instance, '00080016'))) kind.readable.push(sopInstanceUid);
       continue;
     }
     const count = Math.max(1, number(instance, '00280008') ?? 1);
@@ -60,12 +65,14 @@ export function createImageStack(
   return {
     modality,
     frames: inReadingOrder(frames),
-    notShown: [...notShown].map(([words, count]) => ({ words, count })),
+    notShown: [...notShown.values()],
   };
 }
 
 /** Transfer syntaxes that carry a film, which browsers play but the decoders of pictures do not (PS3.5 10.8 to 10.11). */
 const VIDEO = /^1\.2\.840\.10008\.1\.2\.4\.10[0-8](\.1)?$/;
+/** Structured reports, encapsulated PDF and CDA. */
+const READABLE = /^1\.2\.840\.10008\.5\.1\.4\.1\.1\.(88\.\d+|104\.[12])$/;
 const PARAMETRIC_MAP = '1.2.840.10008.5.1.4.1.1.30';
 /** Segmentation and Label Map Segmentation: masks that mean something only over the images they belong to. */
 const SEGMENTATION = /^1\.2\.840\.10008\.5\.1\.4\.1\.1\.66\.[47]$/;

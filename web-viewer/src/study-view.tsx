@@ -6,7 +6,7 @@ import { useCallback, useEffect, useState } from 'react';
 import { About } from './about.tsx';
 import { Brand } from './brand.tsx';
 import { formatDate } from './dicom-date.ts';
-import { findSeries, findStudy } from './dicomweb.ts';
+import { findSeries, findStudy, renderedUrl } from './dicomweb.ts';
 import { forgetFrames } from './frame-loader.ts';
 import { ImageViewport } from './image-viewport.tsx';
 import { Notice } from './notice.tsx';
@@ -115,6 +115,9 @@ function HeldStrip({ reason }: { reason: string }) {
   );
 }
 
+/** Of one kind in a series; who has more of them reads them elsewhere. */
+const MOST_LINKS = 20;
+
 interface OpenSeriesProps {
   studyUid: string;
   seriesUid: string;
@@ -133,14 +136,22 @@ function OpenSeries({ studyUid, seriesUid, onStage }: OpenSeriesProps) {
   }
   const { frames, notShown } = answer.value;
   if (frames.length > 0) return <ImageViewport stack={answer.value} onStage={onStage} />;
+  const canBeRead = notShown.some(({ readable }) => readable.length > 0);
   return (
     <Notice title="No pictures in this series.">
       {notShown.length === 0
         ? 'The archive holds no objects of it.'
-        : 'What it holds is kept by the archive, but the viewer does not show it:'}
-      {notShown.map(({ words, count }) => (
+        : canBeRead
+          ? 'What can be read opens in a tab of its own:'
+          : 'What it holds is kept by the archive, but the viewer does not show it:'}
+      {notShown.map(({ words, count, readable }) => (
         <span key={words} className="not-shown">
-          {count === 1 ? words : `${words} (${count})`}
+          {readable.length === 0 && (count === 1 ? words : `${words} (${count})`)}
+          {readable.slice(0, MOST_LINKS).map((sopUid, index) => (
+            <a key={sopUid} href={renderedUrl(studyUid, seriesUid, sopUid)} target="_blank" rel="noreferrer">
+              {count === 1 ? words : `${words} ${index + 1} of ${count}`}
+            </a>
+          ))}
         </span>
       ))}
     </Notice>
