@@ -25,7 +25,7 @@ export interface UncommittedInstance {
 
 /** What is still awaited of a delivery's peer. */
 export interface CommitmentStanding {
-  /** Asked, and within their time. */
+  /** Asked, and within their time or to be asked for again. */
   awaited: number;
   /** Asked as often as may be, and not answered in time. */
   exhausted: number;
@@ -99,18 +99,20 @@ export function createCommitmentLedger({ database }: { database: Database }): Co
       return rowCount === 0;
     },
 
-    async standing(lease, { waitS }) {
+    async standing(lease, { waitS, tries }) {
       const { rows } = await database.query<CommitmentStanding>(
-        `select count(*) filter (where ends > clock_timestamp()) as awaited, count(*) filter (where ends is null) as resent,
-           count(*) filter (where ends <= clock_timestamp()) as exhausted,
-           max(commitment_reason) filter (where ends <= clock_timestamp()) as reason,
-           coalesce(extract(epoch from min(ends) filter (where ends > clock_timestamp()) - clock_timestamp()) * 1000, 0)
+        `select count(*) filter (where stand = 'awaited') as awaited, count(*) filter (where stand = 'resent') as resent,
+           count(*) filter (where stand = 'exhausted') as exhausted,
+           max(commitment_reason) filter (where stand = 'exhausted') as reason,
+           coalesce(greatest(extract(epoch from min(ends) filter (where stand = 'awaited') - clock_timestamp()) * 1000, 0), 0)
              ::float8 as "waitMs"
-         from (select commitment_reason, case when commitment = 'asked' then commitment_at + make_interval(secs => $2) end
-             as ends from delivery_instance
-           where delivery = $1 and (state in ('delivered', 'warning') and commitment = 'asked'
+         from (select commitment_reason, commitment_at + make_interval(secs => $2) as ends, case
+             when state = 'owed' then 'resent'
+             when commitment_tries < $3 or commitment_at + make_interval(secs => $2) > clock_timestamp() then 'awaited'
+             else 'exhausted' end as stand
+           from delivery_instance where delivery = $1 and (state in ('delivered', 'warning') and commitment = 'asked'
              or state = 'owed' and commitment_resends > 0)) asked`,
-        [lease.delivery, waitS],
+        [lease.delivery, waitS, tries],
       );
       return rows[0]!;
     },
