@@ -42,18 +42,18 @@ export async function askCommitment(
   commitment: CommitmentSettings,
   options: CommitmentScuOptions,
 ): Promise<AttemptEnd> {
-  const { lease } = attempt.claimed;
-  const before = await options.commitments.standing(lease, commitment);
+  const { lease, destination } = attempt.claimed;
+  const stands = () => options.commitments.standing(lease, destination.name, commitment);
+  const before = await stands();
   const asking = new Asking(attempt, settings, commitment, options);
   try {
     const end = await asking.ask();
     if (end) return end;
-    await asking.stay(before.exhausted > 0 ? LONGER_STAY_MS : STAY_MS);
+    await asking.stay(before.awaited > 0 ? LONGER_STAY_MS : STAY_MS);
   } finally {
     await asking.close();
   }
-  const after = await options.commitments.standing(lease, commitment);
-  const { awaited, exhausted, resent, waitMs, reason } = after;
+  const { awaited, exhausted, resent, waitMs, reason } = await stands();
   if (resent > 0) return { kind: 'retry', down: false, reason: asking.notThere(resent) };
   if (awaited > 0) return { kind: 'await', waitMs };
   if (exhausted === 0) return { kind: 'done' };
@@ -98,10 +98,10 @@ class Asking {
   /** Asks for everything whose turn it is. @returns an end, when going on makes no sense */
   async ask(): Promise<AttemptEnd | undefined> {
     const { commitments } = this.#options;
-    const { lease } = this.#attempt.claimed;
+    const { lease, destination } = this.#attempt.claimed;
     for (;;) {
       if (this.#attempt.closing.aborted || this.#attempt.lost.aborted) return { kind: 'release' };
-      const instances = await commitments.toAsk(lease, this.#commitment, MAX_INSTANCES);
+      const instances = await commitments.toAsk(lease, destination.name, this.#commitment, MAX_INSTANCES);
       if (instances.length === 0) return undefined;
       const end = (await this.#open()) ?? (await this.#request(instances));
       if (end) return end;

@@ -46,11 +46,14 @@ export interface Worked {
 /** So long another delivery has the first word when a destination's wait is over. */
 const PROBE_GAP_MS = 2000;
 
+/** What one member of a group took is asked of that member: it is looked for again when its turn may have come. */
+const OTHER_MEMBER_MS = 60_000;
+
 interface Counts {
   owed: number;
   failed: number;
   total: number;
-  /** Taken by the peer and not committed to, where the destination is asked for that. */
+  /** Taken by a peer that is to commit to what it takes, and not committed to. */
   uncommitted: number;
   /** Instances with a final outcome written in this attempt. */
   progress: number;
@@ -61,11 +64,13 @@ async function countInstances(tx: Queryable, worked: Worked): Promise<Counts> {
   const { rows } = await tx.query<Counts>(
     `select count(*) filter (where state = 'owed') as owed, count(*) filter (where state = 'failed') as failed,
        count(*) as total,
-       count(*) filter (where state in ('delivered', 'warning') and commitment is distinct from 'committed' and exists (
-         select 1 from destination where name = $3 and settings #>> '{commitment,enabled}' = 'true')) as uncommitted,
+       count(*) filter (where state in ('delivered', 'warning') and commitment is distinct from 'committed'
+         and exists (select 1 from destination t where t.name = coalesce(i.via, $3)
+           and t.settings #>> '{commitment,enabled}' = 'true')
+         and exists (select 1 from object o where o.id = i.object)) as uncommitted,
        count(*) filter (where state <> 'owed' and at >= $2) as progress,
        (select comment from delivery_instance where delivery = $1 and state = 'failed' order by id limit 1) as "firstFailure"
-     from delivery_instance where delivery = $1`,
+     from delivery_instance i where delivery = $1`,
     [worked.id, worked.claimedAt, worked.destination],
   );
   return rows[0]!;
@@ -85,8 +90,10 @@ export async function endAttempt(
   const unfinished = counts.owed > 0 || counts.uncommitted > 0;
   if (end.kind === 'retry' && unfinished) return retryLater(tx, worked, counts, end, backoff, random);
   if (counts.owed > 0) return leave(tx, worked, 'owed', {});
-  if (end.kind === 'await' && counts.uncommitted > 0)
-    return leave(tx, worked, 'owed', { waitMs: end.waitMs, committing: true });
+  if (counts.uncommitted > 0) {
+    const waitMs = end.kind === 'await' ? end.waitMs : OTHER_MEMBER_MS;
+    return leave(tx, worked, 'owed', { waitMs, committing: true });
+  }
   if (counts.failed === 0) return leave(tx, worked, 'delivered', {});
   const why = counts.firstFailure ?? 'no reason was given';
   return leave(tx, worked, 'parked', {

@@ -38,15 +38,23 @@ export interface CommitmentStanding {
 }
 
 export interface CommitmentLedger {
-  /** Delivered instances that were never asked for, or not answered in time, in the order they were owed. */
-  toAsk(lease: Lease, settings: CommitmentSettings, limit: number): Promise<UncommittedInstance[]>;
+  /**
+   * Instances delivered to this destination (of a group the member) that were never asked for, or not answered in time,
+   * in the order they were owed.
+   */
+  toAsk(
+    lease: Lease,
+    destination: string,
+    settings: CommitmentSettings,
+    limit: number,
+  ): Promise<UncommittedInstance[]>;
   /** Before the request leaves, so that a report finds its instances. @throws Failure 'conflict' when the lease is lost */
   begin(lease: Lease, transactionUid: string, ids: readonly number[]): Promise<void>;
   /** The peer took the request: its time begins. */
   asked(transactionUid: string): Promise<void>;
   /** Whether all of these transactions were reported on. */
   reported(transactionUids: readonly string[]): Promise<boolean>;
-  standing(lease: Lease, settings: CommitmentSettings): Promise<CommitmentStanding>;
+  standing(lease: Lease, destination: string, settings: CommitmentSettings): Promise<CommitmentStanding>;
   /** @returns false when the transaction is none of ours */
   report(report: CommitmentReport): Promise<boolean>;
 }
@@ -56,15 +64,16 @@ const RESEND_WAIT_S = 60;
 
 export function createCommitmentLedger({ database }: { database: Database }): CommitmentLedger {
   return {
-    async toAsk(lease, { waitS, tries }, limit) {
+    async toAsk(lease, destination, { waitS, tries }, limit) {
       const { rows } = await database.query<UncommittedInstance>(
         `select i.id, o.sop_class as "sopClassUid", i.sop_uid as "sopInstanceUid"
          from delivery_instance i join object o on o.id = i.object
          where i.delivery = $1 and i.state in ('delivered', 'warning') and (i.commitment is null
            or i.commitment = 'asked' and i.commitment_tries < $3
              and i.commitment_at <= clock_timestamp() - make_interval(secs => $2))
+           and coalesce(i.via, (select destination from delivery where id = $1)) = $5
          order by i.id limit $4`,
-        [lease.delivery, waitS, tries, limit],
+        [lease.delivery, waitS, tries, limit, destination],
       );
       return rows;
     },
@@ -99,7 +108,7 @@ export function createCommitmentLedger({ database }: { database: Database }): Co
       return rowCount === 0;
     },
 
-    async standing(lease, { waitS, tries }) {
+    async standing(lease, destination, { waitS, tries }) {
       const { rows } = await database.query<CommitmentStanding>(
         `select count(*) filter (where stand = 'awaited') as awaited, count(*) filter (where stand = 'resent') as resent,
            count(*) filter (where stand = 'exhausted') as exhausted,
@@ -111,8 +120,9 @@ export function createCommitmentLedger({ database }: { database: Database }): Co
              when commitment_tries < $3 or commitment_at + make_interval(secs => $2) > clock_timestamp() then 'awaited'
              else 'exhausted' end as stand
            from delivery_instance where delivery = $1 and (state in ('delivered', 'warning') and commitment = 'asked'
-             or state = 'owed' and commitment_resends > 0)) asked`,
-        [lease.delivery, waitS, tries],
+             or state = 'owed' and commitment_resends > 0)
+             and coalesce(via, (select destination from delivery where id = $1)) = $4) asked`,
+        [lease.delivery, waitS, tries, destination],
       );
       return rows[0]!;
     },
@@ -155,7 +165,9 @@ async function lockTransaction(tx: Queryable, transactionUid: string): Promise<T
   const { rows } = await tx.query<Transaction>(
     `select t.delivery, t.instances, t.reported_at as "reportedAt", d.state,
        (n.settings #>> '{commitment,tries}')::integer as tries, (n.settings #>> '{commitment,waitS}')::float8 as "waitS"
-     from commitment_transaction t join delivery d on d.id = t.delivery left join destination n on n.name = d.destination
+     from commitment_transaction t join delivery d on d.id = t.delivery
+       left join delivery_instance i on i.id = t.instances[1]
+       left join destination n on n.name = coalesce(i.via, d.destination)
      where t.transaction_uid = $1`,
     [transactionUid],
   );

@@ -83,7 +83,8 @@ export function createDeliveryList({ database }: { database: Database }): Delive
     async list({ study, destination, state, limit, offset }) {
       const { rows } = await database.query<DeliveryView>(
         `${VIEW} where ($1::text is null or d.study_uid = $1) and ($2::text is null or d.destination = $2)
-           and ($3::text is null or ${STATE} = $3) order by d.id desc limit $4 offset $5`,
+           and ($3::text is null or d.state = case $3 when 'committing' then 'owed' else $3 end
+             and (d.state <> 'owed' or d.committing = ($3 = 'committing'))) order by d.id desc limit $4 offset $5`,
         [study ?? null, destination ?? null, state ?? null, limit, offset],
       );
       return rows;
@@ -93,8 +94,8 @@ export function createDeliveryList({ database }: { database: Database }): Delive
 
     async instances(id, limit, offset) {
       const { rows } = await database.query<DeliveryInstanceView>(
-        `select sop_uid as sop, state, status, comment, at, via, commitment, commitment_at as "commitmentAt" from delivery_instance where delivery = $1
-         order by id limit $2 offset $3`,
+        `select sop_uid as sop, state, status, comment, at, via, commitment, commitment_at as "commitmentAt"
+         from delivery_instance where delivery = $1 order by id limit $2 offset $3`,
         [id, limit, offset],
       );
       return rows;

@@ -10,10 +10,10 @@ export async function stillOwedTo(
   target: { studyUid: string; seriesUid?: string; sopUid?: string },
 ): Promise<string[]> {
   const { rows } = await db.query<{ destination: string }>(
-    `select distinct d.destination from delivery d left join destination t on t.name = d.destination
-       join delivery_instance di on di.delivery = d.id and (di.state = 'owed'
+    `select distinct d.destination from delivery d join delivery_instance di on di.delivery = d.id and (di.state = 'owed'
          or di.state in ('delivered', 'warning') and di.commitment is distinct from 'committed' and d.state <> 'delivered'
-           and coalesce((t.settings #>> '{commitment,enabled}')::boolean, false))
+           and exists (select 1 from destination t where t.name = coalesce(di.via, d.destination)
+             and t.settings #>> '{commitment,enabled}' = 'true'))
      where d.study_uid = $1 and d.state <> 'cancelled'
        and (($2::text is null and $3::text is null) or di.sop_uid in (
          select i.sop_uid from instance i join series e on e.id = i.series
