@@ -169,15 +169,15 @@ export class InboundMessages {
       return this.#fault(abortReason.invalidParameter, 'A command set has no (0000,0100) CommandField');
     }
     const hasDataSet = command.CommandDataSetType !== noDataSet;
-    const asked = this.#asked.get(command.MessageIDBeingRespondedTo ?? -1);
-    if ((field & commandField.responseBit) !== 0 && asked) {
-      this.#asked.delete(command.MessageIDBeingRespondedTo ?? -1);
-      // What it says beside its status is of no use to us.
-      if (hasDataSet) this.#following = { context, command, answer: 'none' };
-      asked.resolve(outcomeOf(command));
-      return undefined;
-    }
     if ((field & commandField.responseBit) !== 0) {
+      const asked = this.#asked.get(command.MessageIDBeingRespondedTo ?? -1);
+      if (asked) {
+        this.#asked.delete(command.MessageIDBeingRespondedTo ?? -1);
+        // What it says beside its status is of no use to us.
+        if (hasDataSet) this.#following = { context, command, answer: 'none' };
+        asked.resolve(outcomeOf(command));
+        return undefined;
+      }
       return this.#fault(
         abortReason.invalidParameter,
         `A response (${hex(field)}) came where no request was sent`,

@@ -110,7 +110,7 @@ export const storeAnswers: readonly { status: number; when: string; source: stri
   { status: status.notAuthorized, when: 'this sender may not store this', source: 'PS3.7 C.5' },
   {
     status: status.unrecognizedOperation,
-    when: 'not C-ECHO, C-STORE or C-CANCEL',
+    when: 'not C-ECHO, C-STORE, C-CANCEL, or an operation of Storage Commitment',
     source: 'PS3.7 C.5',
   },
   {

@@ -52,7 +52,7 @@ export interface CommitmentTable {
    *          'no-space' when too many requests wait
    */
   add(request: CommitmentRequest, from: Asker): Promise<number>;
-  /** A due request that nobody else works, leased; none of `busy`. */
+  /** A due request that nobody else works, leased; none of `busy`. What is to be decided goes before what is to be told. */
   claim(busy: readonly number[]): Promise<ClaimedRequest | undefined>;
   /** @returns false when the lease is lost */
   extend(claimed: ClaimedRequest): Promise<boolean>;
@@ -63,6 +63,8 @@ export interface CommitmentTable {
   reported(claimed: ClaimedRequest): Promise<void>;
   /** @param waitMs undefined gives it up */
   notReported(claimed: ClaimedRequest, why: string, waitMs: number | undefined): Promise<void>;
+  /** The AE cannot be reached: its other reports wait as long, so that it costs the others nothing. */
+  rest(claimed: ClaimedRequest, waitMs: number): Promise<void>;
   /** Until the next of those this node may claim is due; undefined when none waits. */
   nextDueMs(): Promise<number | undefined>;
   /** Reports that wait are tried now: an address may have been named. */
@@ -106,6 +108,15 @@ export function createCommitmentTable(database: Database, nodeName: string): Com
       [id, token, ...values],
     );
     return rowCount;
+  };
+  /** Reports that wait are due now, of one AE or of all. */
+  const hurry = async (aeTitle: string | undefined): Promise<void> => {
+    await database.query(
+      `with due as (update commitment_request set next_try_at = now()
+         where state = 'reporting' and next_try_at > now() and ($1::text is null or ae_title = $1) returning id)
+       select pg_notify('${COMMITMENT_CHANNEL}', '') from due limit 1`,
+      [aeTitle ?? null],
+    );
   };
   const released = `lease_owner = null, lease_until = null`;
 
@@ -155,7 +166,7 @@ export function createCommitmentTable(database: Database, nodeName: string): Com
          where id = (select id from commitment_request where state in ('deciding', 'reporting')
            and next_try_at <= clock_timestamp() and id <> all($2)
            and (lease_until is null or lease_until < clock_timestamp() or lease_owner = $1)
-           order by next_try_at limit 1 for update skip locked)
+           order by state, next_try_at limit 1 for update skip locked)
          returning id, lease_token as token, transaction_uid as "transactionUid", ae_title as "aeTitle",
            called_ae as "calledAe", address, instances as pairs, state, asked_at as "askedAt", tries,
            extract(epoch from clock_timestamp() - asked_at)::float8 * 1000 as "ageMs", failed as failures`,
@@ -206,6 +217,7 @@ export function createCommitmentTable(database: Database, nodeName: string): Com
         claimed,
         `state = 'reported', reported_at = clock_timestamp(), tries = tries + 1, last_error = null, ${released}`,
       );
+      await hurry(claimed.aeTitle);
     },
 
     async notReported(claimed, why, waitMs) {
@@ -227,11 +239,14 @@ export function createCommitmentTable(database: Database, nodeName: string): Com
       return rows[0]?.ms ?? undefined;
     },
 
-    async hurry() {
+    hurry: () => hurry(undefined),
+
+    async rest({ id, aeTitle }, waitMs) {
       await database.query(
-        `with due as (update commitment_request set next_try_at = now()
-           where state = 'reporting' and next_try_at > now() returning id)
-         select pg_notify('${COMMITMENT_CHANNEL}', '') from due limit 1`,
+        `update commitment_request set next_try_at = clock_timestamp() + make_interval(secs => $3 / 1000.0)
+         where ae_title = $2 and id <> $1 and state = 'reporting' and (lease_until is null or lease_until < now())
+           and next_try_at < clock_timestamp() + make_interval(secs => $3 / 1000.0)`,
+        [id, aeTitle, waitMs],
       );
     },
 

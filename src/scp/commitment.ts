@@ -181,7 +181,8 @@ export function createCommitment(parts: CommitmentParts): Commitment {
     } catch (thrown) {
       const failure = asFailure(thrown);
       if (failure.kind === 'unavailable' || failure.kind === 'internal') throw failure;
-      await later(claimed, failure.message, true);
+      const waitMs = await later(claimed, failure.message, true);
+      if (waitMs !== undefined) await table.rest(claimed, waitMs);
     }
   }
 
@@ -203,7 +204,8 @@ export function createCommitment(parts: CommitmentParts): Commitment {
     }
   }
 
-  async function later(claimed: ClaimedRequest, why: string, passes: boolean): Promise<void> {
+  /** @returns for how long it waits now; undefined when it is given up */
+  async function later(claimed: ClaimedRequest, why: string, passes: boolean): Promise<number | undefined> {
     const { id, aeTitle, transactionUid, tries, ageMs } = claimed;
     const goesOn = passes && ageMs < patience.report.horizonMs;
     const waitMs = goesOn ? backoffMs(patience.report, tries + 1, Math.random()) : undefined;
@@ -212,6 +214,7 @@ export function createCommitment(parts: CommitmentParts): Commitment {
       ? 'a storage commitment could not be reported, trying again'
       : 'a storage commitment was not reported and is given up';
     log.warn({ id, aeTitle, transactionUid, reason: why }, words);
+    return waitMs;
   }
 
   return {
