@@ -5,13 +5,16 @@
 import { type PieceBuffers, WHOLE_PIECE_BYTES } from '../archive/object-store/piece-buffers.ts';
 import { continued, type OutgoingPart } from './multipart-writer.ts';
 
-/** Beside the one that is sent; each has its first piece read and no more. */
+/**
+ * Beside the one that is sent; each has its first piece read and no more. Only parts that leave as they lie, whose length
+ * is known: one that is decoded on its way holds frames that the one before it may be waiting for.
+ */
 const PARTS_AHEAD = 4;
 
 interface Opened {
   readonly part: OutgoingPart;
-  readonly first: Promise<IteratorResult<Uint8Array>>;
-  readonly rest: AsyncIterator<Uint8Array>;
+  /** Lets go of the body when its turn never comes. */
+  close(buffers: PieceBuffers): Promise<void>;
 }
 
 export async function* openedAhead(
@@ -29,28 +32,29 @@ export async function* openedAhead(
   try {
     await open();
     for (let turn = opened.shift(); turn; turn = opened.shift()) {
-      yield { ...turn.part, body: continued(turn.first, turn.rest) };
+      yield turn.part;
       // Where much is on its way already, one after the other will do.
       const ahead = buffers.pieceBytes < WHOLE_PIECE_BYTES ? 1 : PARTS_AHEAD;
       while (!isOver && opened.length < ahead) await open();
     }
   } finally {
     await source.return?.();
-    await Promise.all(opened.map((one) => close(one, buffers)));
+    await Promise.all(opened.map((one) => one.close(buffers)));
   }
 }
 
 function openPart(part: OutgoingPart): Opened {
+  if (part.length === undefined) return { part, close: async () => undefined };
   const rest = part.body[Symbol.asyncIterator]();
   const first = rest.next();
   // Heard when its turn comes.
   first.catch(() => undefined);
-  return { part, first, rest };
-}
-
-/** One whose turn never came. */
-async function close({ first, rest }: Opened, buffers: PieceBuffers): Promise<void> {
-  const opened = await first.catch(() => undefined);
-  if (opened && !opened.done) buffers.giveBack(opened.value);
-  await rest.return?.();
+  return {
+    part: { ...part, body: continued(first, rest) },
+    async close(buffers) {
+      const opened = await first.catch(() => undefined);
+      if (opened && !opened.done) buffers.giveBack(opened.value);
+      await rest.return?.();
+    },
+  };
 }

@@ -49,13 +49,16 @@ export async function answerInstances(
   target: Target,
   form: DicomForm,
 ): Promise<void> {
-  const counts = await countByTransferSyntax(parts.database, target);
+  const [counts, object, version] = await Promise.all([
+    countByTransferSyntax(parts.database, target),
+    target.sopUid === undefined ? undefined : findOne(parts, target),
+    target.sopUid === undefined ? studyVersion(parts, target) : '',
+  ]);
   if (counts.size === 0) throw notFound(target);
   const leftOut = ungivable(counts, form);
   const base = serviceUrl(ctx, parts.publicUrl);
-  const object = target.sopUid === undefined ? undefined : await findOne(parts, target);
-  const version = object?.contentHash ?? (await studyVersion(parts, target));
-  if (isUnchanged(ctx, 'equivalent', 'instances', version, base, formKey(target, form))) return;
+  const validator = object?.contentHash ?? version;
+  if (isUnchanged(ctx, 'equivalent', 'instances', validator, base, formKey(target, form))) return;
   await parts.reader.hasAll(target);
   const instances = countOf(counts) - countOf(leftOut);
   await disclose(ctx, parts.disclosures, { channel: 'wado', ...target, instances });

@@ -10,7 +10,11 @@ interface Seen {
   sourceClosed: boolean;
 }
 
-async function* partsOf(count: number, seen: Seen, broken = -1): AsyncGenerator<OutgoingPart> {
+async function* partsOf(
+  count: number,
+  seen: Seen,
+  { broken = -1, made = false } = {},
+): AsyncGenerator<OutgoingPart> {
   async function* body(n: number) {
     seen.opened++;
     try {
@@ -22,7 +26,8 @@ async function* partsOf(count: number, seen: Seen, broken = -1): AsyncGenerator<
     }
   }
   try {
-    for (let n = 0; n < count; n++) yield { contentType: `text/${n}`, body: body(n) };
+    for (let n = 0; n < count; n++)
+      yield { contentType: `text/${n}`, body: body(n), ...(!made && { length: 7 }) };
   } finally {
     seen.sourceClosed = true;
   }
@@ -64,6 +69,17 @@ describe('parts opened ahead', () => {
     }
   });
 
+  it('that are made on their way are opened in their turn', async () => {
+    const seen = nothing();
+    let sent = 0;
+    for await (const part of openedAhead(partsOf(9, seen, { made: true }), plenty())) {
+      expect(seen.opened).toBe(sent);
+      expect(await textOf(part)).toBe(`${sent} more `);
+      sent++;
+    }
+    expect(seen).toEqual({ opened: 9, closed: 9, sourceClosed: true });
+  });
+
   it('are closed when nobody wants them any more', async () => {
     const seen = nothing();
     let sent = 0;
@@ -80,7 +96,8 @@ describe('parts opened ahead', () => {
     const seen = nothing();
     const texts: string[] = [];
     const all = async () => {
-      for await (const part of openedAhead(partsOf(20, seen, 3), plenty())) texts.push(await textOf(part));
+      for await (const part of openedAhead(partsOf(20, seen, { broken: 3 }), plenty()))
+        texts.push(await textOf(part));
     };
     await expect(all()).rejects.toThrow('part 3 is broken');
     expect(texts).toHaveLength(3);
