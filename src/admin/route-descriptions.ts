@@ -85,11 +85,18 @@ const wado = (path: string, what: string): Record<string, RouteText> => ({
     tag: 'DICOMweb',
     summary: `Deletes ${what} for good, where ALLOW_DELETE is set; 409 while it is owed or waits for a person`,
     status: 204,
+    answer: 'Deleted; a study that the EHR knows from us is told of there as cancelled',
+    also: { 410: 'It was deleted before' },
     type: null,
   },
   [`GET ${path}`]: {
     tag: 'DICOMweb',
     summary: `The instances of ${what} (WADO-RS, PS3.18 10.4)`,
+    ...(!path.endsWith('{instance}') && {
+      also: {
+        206: 'Without those that cannot be had in the transfer syntaxes asked for: a Warning says how many',
+      },
+    }),
     type: 'multipart/related; type="application/dicom"',
   },
   [`GET ${path}/metadata`]: {
