@@ -34,6 +34,8 @@ export interface TransactionOptions {
   readOnly?: boolean;
   /** Milliseconds per statement in this transaction instead of the default; 0 is none. */
   statementTimeoutMs?: number;
+  /** Settings of Postgres for this transaction, as constants of the program: they are sent as they are. */
+  settings?: Readonly<Record<string, string>>;
 }
 
 export interface Database extends Queryable {
@@ -152,14 +154,23 @@ export function openDatabase(connection: pg.PoolConfig, options: DatabaseOptions
   async function run<T>(
     client: pg.PoolClient,
     work: (tx: Queryable) => Promise<T>,
-    { isolation = 'read committed', readOnly = false, statementTimeoutMs: timeoutMs }: TransactionOptions,
+    {
+      isolation = 'read committed',
+      readOnly = false,
+      statementTimeoutMs: timeoutMs,
+      settings = {},
+    }: TransactionOptions,
   ): Promise<T> {
     let over = false;
     const begin = `begin isolation level ${isolation}${readOnly ? ' read only' : ''}`;
     // In one message: each costs a searcher its way there and back.
-    const limit = timeoutMs === undefined ? '' : `; set local statement_timeout = ${Math.trunc(timeoutMs)}`;
+    const local = {
+      ...settings,
+      ...(timeoutMs !== undefined && { statement_timeout: Math.trunc(timeoutMs) }),
+    };
+    const set = Object.entries(local).map(([name, value]) => `; set local ${name} = ${value}`);
     try {
-      await ask(client, begin + limit);
+      await ask(client, begin + set.join(''));
       const result = await work({
         async query(text, values) {
           // A statement nobody awaited would run in whatever the connection does next.
