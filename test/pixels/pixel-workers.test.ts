@@ -58,6 +58,30 @@ describe('the pixel workers', () => {
     expect(await workers.decode(right, await jpeg(16, 8))).toHaveLength(128);
   });
 
+  it('keep frames apart that lie where the one before lay, small and large, grey and colour', async () => {
+    // One thread: the others wait while one is decoded. The largest does not fit the memory that is shared.
+    const sides = [
+      [4, 4],
+      [700, 700],
+      [1024, 512],
+      [1024, 513],
+      [3, 5],
+    ] as const;
+    const grey = sides.map(async ([rows, columns], n) => {
+      const frame = Buffer.alloc(rows * columns * 2, n + 1);
+      const samples = await workers.decode(pixelOf({ rows, columns }), frame);
+      expect(Buffer.compare(samples, frame), `${rows} by ${columns}`).toBe(0);
+    });
+    const colour = sides.map(async ([rows, columns], n) => {
+      const rgb = { bitsAllocated: 8, samplesPerPixel: 3, photometricInterpretation: 'RGB' };
+      const pixel = pixelOf({ rows, columns, ...rgb });
+      const frame = Buffer.alloc(rows * columns * 3, n + 101);
+      const png = await workers.render(pixel, frame, plain, { type: 'image/png', quality: 90 });
+      expect((await sharp(png).raw().toBuffer()).equals(frame), `${rows} by ${columns}`).toBe(true);
+    });
+    await Promise.all([...grey, ...colour]);
+  });
+
   it('refuse a frame cut short', async () => {
     const pixel = pixelOf({ rows: 64, columns: 64 });
     await expect(
