@@ -78,7 +78,7 @@ function interleaved(
   bytes: Uint8Array,
   { rows, columns, samplesPerPixel, planarConfiguration }: ImagePixel,
 ): Buffer {
-  // A copy: overlays are drawn upon it, and sharp takes no memory that is shared.
+  // A copy: overlays are drawn upon it, and sharp does not promise to take memory that threads share.
   if (planarConfiguration === 0) return Buffer.from(bytes);
   const plane = rows * columns;
   const result = Buffer.allocUnsafe(plane * samplesPerPixel);
