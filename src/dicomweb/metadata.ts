@@ -84,13 +84,25 @@ async function* gzipped(
   base: string,
 ): AsyncGenerator<Uint8Array> {
   const out = new GzipStream();
+  const blocks = batches(described, base, out);
+  // While it is gathered, the disclosure is written down.
+  const first = await blocks.next();
   yield out.header;
-  yield* batches(described, base, out);
+  if (!first.done) yield first.value;
+  yield* blocks;
   yield out.end();
 }
 
 async function* plain(described: AsyncIterable<DescribedInstance>, base: string): AsyncGenerator<Uint8Array> {
-  for await (const blocks of batches(described, base, new GzipStream())) yield await inflateBlocks(blocks);
+  let before: Promise<Buffer> | undefined;
+  for await (const blocks of batches(described, base, new GzipStream())) {
+    const text = inflateBlocks(blocks);
+    // Whoever awaits it sees the failure; until then it must not count as unhandled.
+    text.catch(() => undefined);
+    if (before) yield await before;
+    before = text;
+  }
+  if (before) yield await before;
 }
 
 /** The whole list as deflate blocks, a batch at a time. */
