@@ -85,12 +85,16 @@ async function* gzipped(
 ): AsyncGenerator<Uint8Array> {
   const out = new GzipStream();
   const blocks = batches(described, base, out);
-  // While it is gathered, the disclosure is written down.
-  const first = await blocks.next();
-  yield out.header;
-  if (!first.done) yield first.value;
-  yield* blocks;
-  yield out.end();
+  try {
+    // While it is gathered, the disclosure is written down.
+    const first = await blocks.next();
+    yield out.header;
+    if (!first.done) yield first.value;
+    yield* blocks;
+    yield out.end();
+  } finally {
+    await blocks.return(undefined);
+  }
 }
 
 async function* plain(described: AsyncIterable<DescribedInstance>, base: string): AsyncGenerator<Uint8Array> {
