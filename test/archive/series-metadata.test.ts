@@ -98,6 +98,42 @@ describe('the metadata of placed objects', () => {
     });
   });
 
+  it('are told of when they are written with the index', async () => {
+    const told: { id: number; bytes: string }[] = [];
+    const own = await openRig({
+      packed: (packs) =>
+        told.push(...packs.map(({ id, bytes }) => ({ id, bytes: Buffer.from(bytes).toString('hex') }))),
+    });
+    try {
+      own.settle();
+      const reception = own.journal().open();
+      for (const object of aSeries(10)) store(reception, object);
+      await reception.indexed(20_000);
+      const { rows } = await own.db.database.query(
+        "select id, encode(bytes, 'hex') as bytes from header_pack order by id",
+      );
+      expect(rows).not.toEqual([]);
+      expect(told).toEqual(rows);
+    } finally {
+      await own.close();
+    }
+  });
+
+  it('that were written last are in memory from the start, and those that are told of as they are written', async () => {
+    const series = aSeries(20);
+    await placed(series);
+    const written = (await packRows()).at(-1)!;
+    const packs = createPackReader(r.db.database, 1024 * 1024);
+    await packs.keepLast();
+    packs.keep(written.id + 1000, Buffer.from('told'));
+    await r.db.database.query('delete from header_pack');
+    const found = await packs.read([written.id, written.id + 1000, written.id + 1001]);
+    expect([...found]).toEqual([
+      [written.id, written.bytes],
+      [written.id + 1000, Buffer.from('told')],
+    ]);
+  });
+
   it('come from what was kept, no object being read, each series with packs of its own', async () => {
     const [one, other] = [aSeries(30), aSeries(20)];
     await placed(one.flatMap((object, n) => [object, ...(other[n] ? [other[n]] : [])]));

@@ -45,7 +45,7 @@ export interface BatchParts {
   conflictPolicy?: ConflictPolicy;
   patience: Patience;
   /** Told the packs of what /metadata says that were written with a batch; their bytes are no longer needed here. */
-  packed?: (packs: readonly NewPack[]) => void;
+  packed?: ((packs: readonly NewPack[]) => void) | undefined;
   log: Log;
   /** Nothing more is to be done for it: set aside, or settled before a crash. */
   done(work: Work): void;

@@ -41,7 +41,7 @@ export interface SettlerParts {
   segmentBytes: number;
   ackAfter: 'journal' | 'store';
   conflictPolicy?: ConflictPolicy;
-  packed?: BatchParts['packed'];
+  packed?: BatchParts['packed'] | undefined;
   /** Uploads to S3 at once. */
   uploads?: number;
   log: Log;

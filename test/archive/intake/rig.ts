@@ -11,7 +11,7 @@ import type { ConflictPolicy } from '../../../src/archive/decide-indexing.ts';
 import { createBudget, type JournalBudget } from '../../../src/archive/intake/budget.ts';
 import { createIntake, type Intake, type Reception } from '../../../src/archive/intake/reception.ts';
 import type { Provenance } from '../../../src/archive/intake/record.ts';
-import { createSettler, type Settler } from '../../../src/archive/intake/settler.ts';
+import { createSettler, type Settler, type SettlerParts } from '../../../src/archive/intake/settler.ts';
 import { createFileStore } from '../../../src/archive/object-store/file-store.ts';
 import type { ObjectStore } from '../../../src/archive/object-store/object-store.ts';
 import { createObjectReader, type ObjectReader } from '../../../src/archive/read-object.ts';
@@ -29,6 +29,7 @@ export interface RigOptions {
   ackAfter?: 'journal' | 'store';
   conflictPolicy?: ConflictPolicy;
   storeLimitMs?: number;
+  packed?: SettlerParts['packed'];
   /** Instead of the file store. */
   wrapStore?(store: ObjectStore): ObjectStore;
 }
@@ -170,6 +171,7 @@ export async function openRig(options: RigOptions = {}): Promise<Rig> {
         quarantine: { folder: quarantineFolder, database: db.database },
         ackAfter,
         conflictPolicy,
+        packed: options.packed,
         log,
       });
       current = settler;
