@@ -66,8 +66,13 @@ export function retrieveMetadata(parts: RetrieveParts & { readonly packs: PackRe
 export async function warmMetadata(parts: MetadataParts, limitMs: number): Promise<void> {
   const until = performance.now() + limitMs;
   const nobody = { studyUid: '0', seriesUid: '0', sopUid: '0' };
-  await Promise.all([countInstances(parts.database, nobody), findStudy(parts.database, nobody.studyUid)]);
-  for await (const _ of describeInstances(parts, nobody));
+  // On each of some connections: what one of them has looked up in Postgres' catalogs, the others have not.
+  const ask = async (): Promise<void> => {
+    await countInstances(parts.database, nobody);
+    await findStudy(parts.database, nobody.studyUid);
+    for await (const _ of describeInstances(parts, nobody));
+  };
+  for (let n = 0; n < 2; n++) await Promise.all([ask(), ask(), ask()]);
   await parts.packs.keepLast();
   const pieces = await warmUp(limitMs);
   async function* instances() {

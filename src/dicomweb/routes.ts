@@ -110,6 +110,7 @@ export function createDicomwebRoutes({ archive, publicUrl, allowDelete, log }: D
     router,
     async warmUp() {
       try {
+        router.match('/dicom-web/studies/0/series/0/metadata', 'GET');
         await warmMetadata({ ...parts, packs }, WARM_UP_MS);
       } catch (err) {
         // Only a head start is lost.
