@@ -50,22 +50,22 @@ function unpack(
   number: number,
 ): void {
   let at = 0;
-  let done = 0;
-  while (done < count) {
+  let to = start;
+  const end = start + count * stride;
+  while (to < end) {
     const control = segment[at++];
-    if (control === undefined) throw short(number, done, count);
+    if (control === undefined) throw short(number, (to - start) / stride, count);
     if (control < 128) {
-      const run = Math.min(control + 1, count - done);
-      if (at + run > segment.length) throw short(number, done, count);
-      for (let i = 0; i < run; i++) into[start + (done + i) * stride] = segment[at + i]!;
-      at += control + 1;
-      done += run;
+      const stop = Math.min(to + (control + 1) * stride, end);
+      const next = at + control + 1;
+      if (at + (stop - to) / stride > segment.length) throw short(number, (to - start) / stride, count);
+      for (; to < stop; to += stride) into[to] = segment[at++]!;
+      at = next;
     } else if (control > 128) {
       const value = segment[at++];
-      if (value === undefined) throw short(number, done, count);
-      const run = Math.min(257 - control, count - done);
-      for (let i = 0; i < run; i++) into[start + (done + i) * stride] = value;
-      done += run;
+      if (value === undefined) throw short(number, (to - start) / stride, count);
+      const stop = Math.min(to + (257 - control) * stride, end);
+      for (; to < stop; to += stride) into[to] = value;
     }
   }
 }
