@@ -328,13 +328,20 @@ function defineMetrics(metrics: Metrics, { archive, scp, routing, forwarding }: 
     async () =>
       (await scp.commitment.table.counts()).map(({ state, count }) => ({ labels: { state }, value: count })),
   );
-  metrics.gauge('isocenter_deliveries', 'Deliveries by destination and state', async () => {
-    const { deliveries } = await routing.numbers();
-    return deliveries.map(({ destination, state, count }) => ({
-      labels: { destination, state },
-      value: count,
-    }));
-  });
+  metrics.gauge(
+    'isocenter_deliveries',
+    'Deliveries that are not at their end, by destination and state',
+    async () =>
+      (await routing.deliveries.openCounts()).map(({ destination, state, count }) => ({
+        labels: { destination, state },
+        value: count,
+      })),
+  );
+  metrics.counter(
+    'isocenter_delivery_attempts_total',
+    'Attempts of this process at deliveries, by destination and the state they left',
+    () => forwarding.attempts().map(({ count, ...labels }) => ({ labels, value: count })),
+  );
   metrics.gauge(
     'isocenter_destination_up',
     'Whether a destination is tried (1) or rests after faults (0)',

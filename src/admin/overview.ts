@@ -60,7 +60,11 @@ export async function overview(db: Queryable): Promise<Overview> {
       unstableStudies,
       objectsInJournal,
       openReceptions,
-      deliveries: await byName(db, 'select state as name, count(*) from delivery group by state'),
+      deliveries: await byName(
+        db,
+        `select * from (select s.name, n.count from unnest(array['owed', 'sending', 'delivered', 'parked', 'cancelled']) as s (name)
+           cross join lateral ${bounded('delivery where state = s.name')} as n) as states where count > 0`,
+      ),
       links: await byName(db, 'select state as name, count(*) from fhir_link group by state'),
       followers: await byName(
         db,

@@ -14,7 +14,7 @@ import type { ClockParts } from './clock/clock.ts';
 import { createPostgresTimer } from './clock/postgres-timer.ts';
 import { createTokenSource } from './oauth-token.ts';
 import { createForwardingRoutes } from './routes.ts';
-import { createSender } from './send-delivery.ts';
+import { type AttemptCount, createSender } from './send-delivery.ts';
 import { testDestination } from './test-destination.ts';
 
 export interface ForwardingParts {
@@ -40,6 +40,8 @@ export interface Forwarding {
   readonly routes: Router;
   /** Deliveries under way in this process, for /metrics. */
   readonly active: number;
+  /** Attempts of this process since its start, for /metrics. */
+  attempts(): AttemptCount[];
   start(): Promise<void>;
   /** Ends what is under way within the limit; leases are given back. */
   stop(limitMs: number): Promise<void>;
@@ -104,6 +106,7 @@ export function createForwarding(parts: ForwardingParts): Forwarding {
     get active() {
       return sender.active;
     },
+    attempts: () => sender.attempts(),
     async start() {
       const returned = await ledger.returnOwn();
       if (returned > 0)

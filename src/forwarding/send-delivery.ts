@@ -7,7 +7,7 @@ import type { Database, Queryable } from '../archive/database/database.ts';
 import type { ObjectReader } from '../archive/read-object.ts';
 import { asFailure } from '../failure.ts';
 import type { Log } from '../log.ts';
-import type { AttemptEnd } from '../routing/attempt-end.ts';
+import type { AttemptEnd, DeliveryState } from '../routing/attempt-end.ts';
 import type { CommitmentLedger } from '../routing/commitment.ts';
 import type { DimseSettings } from '../routing/dimse-destination.ts';
 import type { ClaimedDelivery, Ledger } from '../routing/ledger.ts';
@@ -34,15 +34,25 @@ export interface SenderParts {
   log: Log;
 }
 
+export interface AttemptCount {
+  destination: string;
+  state: DeliveryState;
+  count: number;
+}
+
 export interface Sender {
   /** Works the most urgent due delivery of this one's destination, if it has room. */
   work(delivery: number): Promise<void>;
   /** Deliveries under way. */
   readonly active: number;
+  /** Since the start, by destination and the state that was left. */
+  attempts(): AttemptCount[];
   /** Ends what is under way after its current instance, at the limit at once; leases are given back. */
   stop(limitMs: number): Promise<void>;
 }
 
+/** Destinations are 1000 at most at a time, and states few. */
+const MOST_COUNTS = 10_000;
 /** After everything was told to end at once. */
 const LAST_PATIENCE_MS = 2000;
 
@@ -51,6 +61,16 @@ export function createSender(parts: SenderParts): Sender {
   const closing = new AbortController();
   const ending = new AbortController();
   const underWay = new Set<Promise<void>>();
+  const ended = new Map<string, AttemptCount>();
+
+  function count(destination: string, state: DeliveryState): void {
+    const key = `${destination} ${state}`;
+    const known = ended.get(key);
+    if (known) known.count++;
+    // Names that came and went: a counter may begin anew.
+    else ended.set(key, { destination, state, count: 1 });
+    if (ended.size > MOST_COUNTS) ended.clear();
+  }
 
   async function deliver(claimed: ClaimedDelivery): Promise<void> {
     const { lease } = claimed;
@@ -80,6 +100,7 @@ export function createSender(parts: SenderParts): Sender {
       const end = await sent(attempt);
       await flushed(outcomes, lost.signal);
       const state = await ledger.finish(lease, end);
+      count(name, state);
       log.info({ ...about, state, end: end.kind }, 'an attempt at a delivery ended');
     } catch (thrown) {
       const failure = asFailure(thrown);
@@ -136,6 +157,7 @@ export function createSender(parts: SenderParts): Sender {
     get active() {
       return underWay.size;
     },
+    attempts: () => [...ended.values()],
     async stop(limitMs) {
       closing.abort();
       const timer = setTimeout(() => ending.abort(), limitMs);

@@ -55,11 +55,21 @@ export interface DeliveryList {
   find(id: number): Promise<DeliveryView>;
   /** In the order they were owed. */
   instances(id: number, limit: number, offset: number): Promise<DeliveryInstanceView[]>;
-  /** Deliveries by destination and state, for /metrics. */
-  counts(): Promise<{ destination: string; state: DeliveryView['state']; count: number }[]>;
+  /** Deliveries that are not at their end, by destination and state, for /metrics. */
+  openCounts(): Promise<{ destination: string; state: DeliveryView['state']; count: number }[]>;
 }
 
 const STATE = `case when d.state = 'owed' and d.committing then 'committing' else d.state end`;
+
+/** In words that an index knows. */
+const STATE_IS: Readonly<Record<DeliveryView['state'], string>> = {
+  owed: `d.state = 'owed' and not d.committing`,
+  committing: `d.state = 'owed' and d.committing`,
+  sending: `d.state = 'sending'`,
+  delivered: `d.state = 'delivered'`,
+  parked: `d.state = 'parked'`,
+  cancelled: `d.state = 'cancelled'`,
+};
 
 const VIEW = `select d.id, d.study_uid as study, d.destination, d.via, array_to_string(d.rules, ', ') as rule,
     ${STATE} as state, n.total, n.delivered, n.committed, n.failed, d.attempts, d.last_error as "lastError",
@@ -81,11 +91,20 @@ export function createDeliveryList({ database }: { database: Database }): Delive
 
   return {
     async list({ study, destination, state, limit, offset }) {
+      const values: unknown[] = [limit, offset];
+      const holds = (column: string, value: string): string => `d.${column} = $${values.push(value)}`;
+      const conditions = [
+        ...(study === undefined ? [] : [holds('study_uid', study)]),
+        ...(destination === undefined ? [] : [holds('destination', destination)]),
+        ...(state === undefined ? [] : [STATE_IS[state]]),
+      ];
+      // The page first: what is passed over is not counted instance by instance.
       const { rows } = await database.query<DeliveryView>(
-        `${VIEW} where ($1::text is null or d.study_uid = $1) and ($2::text is null or d.destination = $2)
-           and ($3::text is null or d.state = case $3 when 'committing' then 'owed' else $3 end
-             and (d.state <> 'owed' or d.committing = ($3 = 'committing'))) order by d.id desc limit $4 offset $5`,
-        [study ?? null, destination ?? null, state ?? null, limit, offset],
+        `with page as materialized (
+           select d.id from delivery d ${conditions.length > 0 ? `where ${conditions.join(' and ')}` : ''}
+           order by d.id desc limit $1 offset $2)
+         ${VIEW} where d.id = any(array(select id from page)) order by d.id desc`,
+        values,
       );
       return rows;
     },
@@ -101,14 +120,14 @@ export function createDeliveryList({ database }: { database: Database }): Delive
       return rows;
     },
 
-    async counts() {
+    async openCounts() {
       const { rows } = await database.query<{
         destination: string;
         state: DeliveryView['state'];
         count: number;
       }>(
-        `select d.destination, ${STATE} as state, count(*) as count from delivery d group by 1, 2 order by 1, 2
-         limit 10000`,
+        `select d.destination, ${STATE} as state, count(*) as count from delivery d
+         where d.state in ('owed', 'sending', 'parked') group by 1, 2 order by 1, 2 limit 10000`,
       );
       return rows;
     },

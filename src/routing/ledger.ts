@@ -72,7 +72,7 @@ export interface Ledger {
   claim(delivery?: number): Promise<ClaimedDelivery | undefined>;
   /** @throws Failure 'conflict' when the lease is lost */
   extend(lease: Lease): Promise<void>;
-  /** Distinct SOP classes and transfer syntaxes of what is owed, for the presentation contexts. */
+  /** Distinct SOP classes and transfer syntaxes of what is owed next, for the presentation contexts. */
   owedKinds(lease: Lease): Promise<{ sopClassUid: string; transferSyntaxUid: string }[]>;
   /** The next owed instances after `after` (an OwedInstance.id), in the order they were owed; none while the study is held. */
   owedInstances(lease: Lease, after: number, limit: number): Promise<OwedInstance[]>;
@@ -92,6 +92,8 @@ export interface Ledger {
 
 const LEASE_S = 30;
 const MAX_KINDS = 2000;
+/** A peer that is only asked whether it is back must not cost a look at a million instances; the rest has its turn later. */
+const KINDS_AHEAD = 10_000;
 
 export function createLedger(parts: LedgerParts): Ledger {
   const { database, nodeName, leaseS = LEASE_S, backoff = DEFAULT_BACKOFF, random = Math.random } = parts;
@@ -113,8 +115,9 @@ export function createLedger(parts: LedgerParts): Ledger {
     async owedKinds(lease) {
       const { rows } = await database.query<{ sopClassUid: string; transferSyntaxUid: string }>(
         `select o.sop_class as "sopClassUid", o.transfer_syntax as "transferSyntaxUid"
-         from delivery_instance di join object o on o.id = di.object
-         where di.delivery = $1 and di.state = 'owed' group by 1, 2 order by min(di.id) limit ${MAX_KINDS}`,
+         from (select id, object from delivery_instance where delivery = $1 and state = 'owed'
+           order by id limit ${KINDS_AHEAD}) di join object o on o.id = di.object
+         group by 1, 2 order by min(di.id) limit ${MAX_KINDS}`,
         [lease.delivery],
       );
       return rows;

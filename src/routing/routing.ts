@@ -48,7 +48,6 @@ export interface Routing {
 }
 
 export interface RoutingNumbers {
-  deliveries: { destination: string; state: string; count: number }[];
   /** Of those that are sent to themselves. */
   destinations: { destination: string; up: boolean; breaker: Breaker; faults: number }[];
   groups: { group: string; member: string; current: boolean }[];
@@ -85,11 +84,10 @@ export function createRouting(parts: RoutingParts): Routing {
       await Promise.all([follower.stop(), quietSeries.stop()]);
     },
     async numbers() {
-      const [counts, destinations] = await Promise.all([deliveries.counts(), table.destinations()]);
+      const destinations = await table.destinations();
       const byName = new Map(destinations.map((one) => [one.name, one]));
       const now = new Date();
       return {
-        deliveries: counts,
         destinations: destinations
           .filter(({ settings }) => settings.kind !== 'group')
           .map((record) => ({
