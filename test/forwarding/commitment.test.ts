@@ -113,8 +113,8 @@ describe('a report', () => {
     await given({ instances: 2 });
     expect(await inState('committing')).toMatchObject({ delivered: 2, committed: 0, lastError: null });
     expect(await commitments()).toEqual(['asked', 'asked']);
-    const { counts } = door.routing.deliveries;
-    expect(await counts()).toEqual([{ destination: 'pacs', state: 'committing', count: 1 }]);
+    const { openCounts } = door.routing.deliveries;
+    expect(await openCounts()).toEqual([{ destination: 'pacs', state: 'committing', count: 1 }]);
     expect(await peer.report(allOf(0))).toEqual({ status: 0 });
     expect(await inState('delivered')).toMatchObject({ committed: 2, attempts: 1 });
   });
