@@ -14,14 +14,13 @@ import {
 } from './command-set.ts';
 import type { InboundStore, StoreOutcome, StoreRequest } from './inbound-store.ts';
 import {
-  encodeOperation,
   IncomingOperation,
   type OperationHandler,
   type OperationOutcome,
   type OutgoingOperation,
   operationKind,
-  outcomeOf,
 } from './operation.ts';
+import { OwnRequests } from './own-requests.ts';
 import { abortReason, encodeCommandMessage, pdvIsCommand, pdvIsLast } from './pdu.ts';
 import type { Hold } from './pdu-reader.ts';
 import type { ObjectRefusalCode } from './refusal-code.ts';
@@ -72,21 +71,13 @@ interface Following {
   answer: CommandSet | IncomingOperation | 'store' | 'none';
 }
 
-/** Our own request, until its response. */
-interface Waiter {
-  resolve(outcome: OperationOutcome): void;
-  reject(failure: Failure): void;
-}
-
 export class InboundMessages {
   readonly #parts: InboundMessagesParts;
   readonly #commandParts: Buffer[] = [];
   #commandLength = 0;
   #commandContextId = 0;
   #following: Following | undefined;
-  /** By the message IDs of our own requests; one whose wait has ended stays, so that its late response is no fault. */
-  readonly #asked = new Map<number, Waiter>();
-  #messageId = 0;
+  readonly #own = new OwnRequests();
 
   constructor(parts: InboundMessagesParts) {
     this.#parts = parts;
@@ -170,12 +161,9 @@ export class InboundMessages {
     }
     const hasDataSet = command.CommandDataSetType !== noDataSet;
     if ((field & commandField.responseBit) !== 0) {
-      const asked = this.#asked.get(command.MessageIDBeingRespondedTo ?? -1);
-      if (asked) {
-        this.#asked.delete(command.MessageIDBeingRespondedTo ?? -1);
+      if (this.#own.answered(command)) {
         // What it says beside its status is of no use to us.
         if (hasDataSet) this.#following = { context, command, answer: 'none' };
-        asked.resolve(outcomeOf(command));
         return undefined;
       }
       return this.#fault(
@@ -303,22 +291,9 @@ export class InboundMessages {
       ({ abstractSyntax }) => abstractSyntax === operation.sopClassUid,
     );
     if (!context) throw new Failure('peer-refused', 'The association has no presentation context for it');
-    this.#messageId = (this.#messageId % 0xffff) + 1;
-    const messageId = this.#messageId;
-    const message = encodeOperation(
-      operation,
-      messageId,
-      {
-        id: context.id,
-        transferSyntaxUid: context.transferSyntaxUid,
-      },
-      this.#parts.valueLimit,
-    );
-    const answered = new Promise<OperationOutcome>((resolve, reject) =>
-      this.#asked.set(messageId, { resolve, reject }),
-    );
-    void this.#parts.send(message);
-    return answered;
+    return this.#own.send(operation, context, this.#parts.valueLimit, (message) => {
+      void this.#parts.send(message);
+    });
   }
 
   /** The C-STORE-RSP; an object that is not kept is told of first. */
@@ -343,8 +318,7 @@ export class InboundMessages {
   cut(reason: string): void {
     this.#following = undefined;
     this.#parts.store.cut(reason);
-    for (const { reject } of this.#asked.values()) reject(new Failure('peer-unreachable', reason));
-    this.#asked.clear();
+    this.#own.cut(reason);
   }
 
   #send(context: AcceptedContext, answer: CommandSet): Hold {

@@ -4,6 +4,7 @@
  */
 import type { Queryable } from '../archive/database/database.ts';
 import { type BackoffSettings, backoffMs, backoffOf, isGivenUp, type RetrySettings } from './backoff.ts';
+import { UNCOMMITTED } from './uncommitted.ts';
 
 /** How an attempt ended. */
 export type AttemptEnd =
@@ -62,16 +63,12 @@ interface Counts {
 
 async function countInstances(tx: Queryable, worked: Worked): Promise<Counts> {
   const { rows } = await tx.query<Counts>(
-    `select count(*) filter (where state = 'owed') as owed, count(*) filter (where state = 'failed') as failed,
-       count(*) as total,
-       count(*) filter (where state in ('delivered', 'warning') and commitment is distinct from 'committed'
-         and exists (select 1 from destination t where t.name = coalesce(i.via, $3)
-           and t.settings #>> '{commitment,enabled}' = 'true')
-         and exists (select 1 from object o where o.id = i.object)) as uncommitted,
-       count(*) filter (where state <> 'owed' and at >= $2) as progress,
+    `select count(*) filter (where i.state = 'owed') as owed, count(*) filter (where i.state = 'failed') as failed,
+       count(*) as total, count(*) filter (where ${UNCOMMITTED}) as uncommitted,
+       count(*) filter (where i.state <> 'owed' and i.at >= $2) as progress,
        (select comment from delivery_instance where delivery = $1 and state = 'failed' order by id limit 1) as "firstFailure"
-     from delivery_instance i where delivery = $1`,
-    [worked.id, worked.claimedAt, worked.destination],
+     from delivery d join delivery_instance i on i.delivery = d.id where d.id = $1`,
+    [worked.id, worked.claimedAt],
   );
   return rows[0]!;
 }

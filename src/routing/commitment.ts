@@ -15,6 +15,7 @@ import { Failure } from '../failure.ts';
 import type { CommitmentSettings } from './dimse-destination.ts';
 import { notifyDue } from './due.ts';
 import type { Lease } from './ledger.ts';
+import { UNCOMMITTED } from './uncommitted.ts';
 
 export interface UncommittedInstance {
   /** Of the debt. */
@@ -232,11 +233,10 @@ async function settle(tx: Queryable, { delivery, state, waitS }: Transaction, re
     total: number;
     first: string | null;
   }>(
-    `select count(*) filter (where state = 'owed') as owed, count(*) filter (where state = 'failed') as failed,
-       count(*) filter (where state in ('delivered', 'warning') and commitment is distinct from 'committed') as uncommitted,
-       count(*) as total,
+    `select count(*) filter (where i.state = 'owed') as owed, count(*) filter (where i.state = 'failed') as failed,
+       count(*) filter (where ${UNCOMMITTED}) as uncommitted, count(*) as total,
        (select comment from delivery_instance where delivery = $1 and state = 'failed' order by id limit 1) as first
-     from delivery_instance where delivery = $1`,
+     from delivery d join delivery_instance i on i.delivery = d.id where d.id = $1`,
     [delivery],
   );
   const counts = rows[0]!;

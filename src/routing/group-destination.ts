@@ -30,24 +30,13 @@ export type GroupSettings = z.infer<typeof groupSettings>;
  * In the transaction that puts it: members are there, locked against removal, and none of them is a group.
  * @throws Failure 'invalid'
  */
-export async function refuseBadGroup(
-  tx: Queryable,
-  name: string,
-  settings: DestinationSettings,
-): Promise<void> {
-  if (settings.kind === 'group') return refuseBadMembers(tx, settings);
-  if (settings.kind !== 'dimse' || settings.commitment?.enabled !== true) return;
-  const [group] = await groupsOf(tx, name);
-  if (group !== undefined)
-    throw invalid('The destination', [
-      `commitment: ${name} is a member of the group ${group}, and a group follows no storage commitment`,
-    ]);
+export async function refuseBadGroup(tx: Queryable, settings: DestinationSettings): Promise<void> {
+  if (settings.kind === 'group') await refuseBadMembers(tx, settings);
 }
 
 async function refuseBadMembers(tx: Queryable, { members }: GroupSettings): Promise<void> {
-  const { rows } = await tx.query<{ name: string; kind: string; commits: boolean }>(
-    `select name, kind, coalesce(settings #>> '{commitment,enabled}' = 'true', false) as commits
-     from destination where name = any($1) order by name for key share`,
+  const { rows } = await tx.query<{ name: string; kind: string }>(
+    'select name, kind from destination where name = any($1) order by name for key share',
     [members],
   );
   const faults = members.flatMap((member, index) => {
@@ -55,7 +44,6 @@ async function refuseBadMembers(tx: Queryable, { members }: GroupSettings): Prom
     const at = `members.${index}: ${member}`;
     if (!found) return [`${at} is no destination`];
     if (found.kind === 'group') return [`${at} is a group; groups are not nested`];
-    if (found.commits) return [`${at} asks for storage commitment, which a group does not follow`];
     return [];
   });
   if (faults.length > 0) throw invalid('The destination', faults);

@@ -138,7 +138,7 @@ export function createRoutingTable({
         const settings: DestinationSettings = parseDestination(json, known?.settings);
         if (ourselves) refuseOurselves(settings, ourselves());
         if (settings.kind === 'folder') folderPath(folderRoot, settings);
-        await refuseBadGroup(tx, name, settings);
+        await refuseBadGroup(tx, settings);
         if (settings.kind === 'group' && known && known.settings.kind !== 'group')
           await refuseMember(tx, name);
         if (known && isDeepStrictEqual(known.settings, settings)) return false;

@@ -32,7 +32,7 @@ import { vouchFor } from './vouch.ts';
 export type Tell = (report: CommitmentReport) => Promise<OperationOutcome>;
 
 export interface CommitmentParts {
-  archive: Pick<Archive, 'database' | 'store' | 'nodeName' | 'journal'>;
+  archive: Pick<Archive, 'database' | 'store' | 'nodeName' | 'journal' | 'replayed'>;
   /** A new association to the AE. @throws Failure 'not-found' while its address is not known */
   call(to: Asker, report: CommitmentReport): Promise<OperationOutcome>;
   log: Log;
@@ -83,6 +83,9 @@ export function createCommitment(parts: CommitmentParts): Commitment {
   let looking: Promise<void> | undefined;
   let asked = false;
   const stopping = new AbortController();
+  let startedAt = performance.now();
+  /** What an earlier run left in the journals is in the index. */
+  let replayed = false;
 
   function look(): void {
     asked = true;
@@ -133,11 +136,13 @@ export function createCommitment(parts: CommitmentParts): Commitment {
   /** @returns undefined while something is waited for */
   async function decide(claimed: ClaimedRequest): Promise<ClaimedRequest['failed'] | undefined> {
     const { id, instances, ageMs, aeTitle, transactionUid } = claimed;
-    const notOver = ageMs < patience.placingMs;
+    // After an outage nothing is given up for the time that nobody could have placed it in.
+    const waitedMs = Math.min(ageMs, performance.now() - startedAt);
+    const notOver = waitedMs < patience.placingMs;
     const verdict = await vouchFor(
       { database: archive.database, store: archive.store },
       instances,
-      { missing: notOver && (ageMs < patience.missingMs || receivedBefore(ageMs)), placing: notOver },
+      { missing: notOver && (waitedMs < patience.missingMs || receivedBefore(ageMs)), placing: notOver },
       async () => {
         if (!(await table.extend(claimed)))
           throw new Failure('conflict', 'The lease on a storage commitment is lost');
@@ -146,7 +151,7 @@ export function createCommitment(parts: CommitmentParts): Commitment {
     for (const { sopInstanceUid } of verdict.lost)
       log.error({ sopUid: sopInstanceUid }, 'the bytes of an instance are not where the index says they are');
     if (verdict.waiting > 0) {
-      await table.wait(claimed, ageMs < patience.missingMs ? LOOK_AGAIN_MS : LOOK_SELDOM_MS);
+      await table.wait(claimed, waitedMs < patience.missingMs ? LOOK_AGAIN_MS : LOOK_SELDOM_MS);
       return undefined;
     }
     await table.decide(claimed, verdict.failed);
@@ -159,7 +164,8 @@ export function createCommitment(parts: CommitmentParts): Commitment {
   }
 
   /** Something that this node received before the request is not in the index yet. */
-  const receivedBefore = (ageMs: number): boolean => archive.journal().oldestUnindexedS * 1000 > ageMs;
+  const receivedBefore = (ageMs: number): boolean =>
+    !replayed || archive.journal().oldestUnindexedS * 1000 > ageMs;
 
   async function report(claimed: ClaimedRequest): Promise<void> {
     const { id, aeTitle, transactionUid } = claimed;
@@ -240,6 +246,13 @@ export function createCommitment(parts: CommitmentParts): Commitment {
       table.hurry().catch((err: unknown) => log.warn({ err }, 'reports that wait are tried in their time'));
     },
     async start() {
+      startedAt = performance.now();
+      archive.replayed().then(
+        () => {
+          replayed = true;
+        },
+        (err: unknown) => log.warn({ err }, 'what the last run left is not in the index yet'),
+      );
       sweeping = setInterval(() => {
         table.sweep().catch((err: unknown) => log.warn({ err }, 'old storage commitments stay for now'));
       }, SWEEP_MS);

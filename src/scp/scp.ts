@@ -29,7 +29,10 @@ import type { TlsMaterial } from './tls.ts';
 import { followTlsFiles, readTlsFiles } from './tls-files.ts';
 
 export interface ScpParts {
-  archive: Pick<Archive, 'seat' | 'seated' | 'database' | 'refusals' | 'store' | 'nodeName' | 'journal'>;
+  archive: Pick<
+    Archive,
+    'seat' | 'seated' | 'database' | 'refusals' | 'store' | 'nodeName' | 'journal' | 'replayed'
+  >;
   /** Where reports on what we asked others to commit to are written. */
   commitments: Pick<CommitmentLedger, 'report'>;
   dicom: Config['dicom'];

@@ -302,6 +302,30 @@ test('late images of a study that is committing are sent at once, and only they'
   expect(await inState('delivered')).toMatchObject({ committed: 4 });
 });
 
+test('of a group the member that took an instance is asked, also when the group goes on with another', async () => {
+  await scripted({ where: () => 'never' });
+  const two = await startScriptedPacs({ aeTitle: 'TWO' });
+  try {
+    await door.destination('two', { kind: 'dimse', host: '127.0.0.1', port: two.port, aeTitle: 'TWO' });
+    await door.destination('pair', { kind: 'group', members: ['pacs', 'two'] });
+    await door.rule('all', { when: {}, send: ['pair'] });
+    const { studyUid } = await given({ instances: 2 });
+    await inState('committing');
+    await pacs.stop();
+    await given({ studyUid, instances: [3, 3] });
+    await until(() => two.kept.size === 1, 'the late image at the other member');
+    expect(await inState('committing'), 'what the first took is not forgotten').toMatchObject({
+      delivered: 3,
+    });
+    expect(peer.requests).toHaveLength(1);
+    expect(peer.requests[0]!.instances).toHaveLength(2);
+    await peer.report(allOf(0));
+    expect(await inState('delivered')).toMatchObject({ delivered: 3, committed: 2 });
+  } finally {
+    await two.stop();
+  }
+});
+
 test('killed between any two steps, it ends committed to', async () => {
   await door.close();
   ear.close();

@@ -202,12 +202,6 @@ describe('a group', () => {
     expect(await put({ kind: 'group', members: ['bad'] })).toMatch(/bad is no destination/);
     expect(await put({ kind: 'group', members: ['one', 'one'] })).toMatch(/named twice/);
     expect(await put({ kind: 'group', members: [] })).toMatch(/members/);
-    const commitment = { enabled: true };
-    expect(
-      (await door.call('PUT', '/destinations/one', to(one, 'ONE', { commitment }))).json.message,
-    ).toMatch(/one is a member of the group pair, and a group follows no storage commitment/);
-    await door.destination('vouching', to(one, 'ONE', { commitment }));
-    expect(await put({ kind: 'group', members: ['vouching'] })).toMatch(/asks for storage commitment/);
     expect(await door.call('PUT', '/destinations/one', { kind: 'group', members: ['two'] })).toMatchObject({
       status: 409,
       json: { message: expect.stringContaining('one is a member of pair') },
