@@ -46,7 +46,9 @@ export function openApi(routers: readonly Router[], version: string): object {
       tags: [text?.tag ?? 'other'],
       summary: text?.summary ?? '',
       ...(parameters.length > 0 && { parameters }),
-      ...(text?.body && { requestBody: { required: true, content: content(text.body) } }),
+      ...(text?.body && {
+        requestBody: { required: !text.bodyIsOptional, content: content(text.body, text.schema) },
+      }),
       responses: {
         ...answers(text),
         default: {
@@ -83,8 +85,8 @@ function answers({
   return Object.fromEntries(descriptions.map(([code, description]) => [code, { description, ...of }]));
 }
 
-function content(types: string | readonly string[]): object {
-  return Object.fromEntries([types].flat().map((type) => [type, { schema: {} }]));
+function content(types: string | readonly string[], schema: object = {}): object {
+  return Object.fromEntries([types].flat().map((type) => [type, { schema }]));
 }
 
 function queryParameter(name: string, text: ParameterText): object {

@@ -2,6 +2,9 @@
  * What each HTTP route is for, in words, by method and path: the hand-kept part of /api/openapi.json.
  * A test holds it to the routes that are mounted, none missing and none left over.
  */
+import { z } from 'zod';
+import { resendOrder } from '../forwarding/routes.ts';
+import { destinationJsonSchema } from '../routing/destination.ts';
 
 export type ParameterText =
   | string
@@ -13,6 +16,9 @@ export interface RouteText {
   query?: Record<string, ParameterText>;
   /** Media types of the request's body. */
   body?: string | readonly string[];
+  bodyIsOptional?: boolean;
+  /** JSON Schema of the request's body, where a door has one. */
+  schema?: object;
   /** Default 200. */
   status?: number;
   answer?: string;
@@ -249,7 +255,10 @@ export const ROUTE_DESCRIPTIONS: Readonly<Record<string, RouteText>> = {
 
   'GET /api/destinations': routing('Destinations with their health'),
   'GET /api/destinations/{name}': routing('A destination'),
-  'PUT /api/destinations/{name}': routing('Creates or changes a destination', { body: JSON_BODY }),
+  'PUT /api/destinations/{name}': routing('Creates or changes a destination', {
+    body: JSON_BODY,
+    schema: destinationJsonSchema(),
+  }),
   'DELETE /api/destinations/{name}': routing('Deletes a destination', {
     query: {
       force: { description: 'Also when deliveries are owed to it: they are cancelled', type: 'boolean' },
@@ -267,7 +276,7 @@ export const ROUTE_DESCRIPTIONS: Readonly<Record<string, RouteText>> = {
   'POST /api/destinations/{name}/cancel': routing('Cancels everything it is still owed'),
   'POST /api/studies/{study}/resend': routing(
     'Owes the whole study again: to "destinations", or wherever it was owed before',
-    { body: JSON_BODY },
+    { body: JSON_BODY, bodyIsOptional: true, schema: z.toJSONSchema(resendOrder, { io: 'input' }) },
   ),
   'GET /api/deliveries': routing('What is owed, sent and delivered, newest first', {
     query: {

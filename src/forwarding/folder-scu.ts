@@ -14,7 +14,7 @@ import { type FolderSettings, folderPath } from '../routing/folder-destination.t
 import type { Outcome } from '../routing/ledger.ts';
 import { type Attempt, triedAll } from './attempt.ts';
 import { folderFailure } from './folder-failure.ts';
-import { NOT_CURRENT, owedObjects } from './owed-objects.ts';
+import { owedObjects } from './owed-objects.ts';
 import { unreadable } from './storage-scu.ts';
 
 const CHUNK_BYTES = 256 * 1024;
@@ -26,19 +26,17 @@ export async function sendToFolder(
   settings: FolderSettings,
   root: string | undefined,
 ): Promise<AttemptEnd> {
-  const { outcomes, claimed, pace, closing, lost } = attempt;
+  const { outcomes, pace, closing, lost } = attempt;
   try {
     const folder = await openFolder(root, settings);
     const delivery = new FolderDelivery(attempt, folder);
-    for await (const page of owedObjects(attempt, claimed.lease)) {
+    for await (const page of owedObjects(attempt)) {
       await disclose(attempt, settings, page.filter(({ object }) => object).length);
-      for (const { id, object } of page) {
+      for (const { id, object, why } of page) {
         await outcomes.room();
         await pace.wait(await pace.instances(1));
         if (closing.aborted || lost.aborted) return { kind: 'release' };
-        const verdict = object
-          ? await delivery.place(object)
-          : ({ state: 'failed', comment: NOT_CURRENT } as const);
+        const verdict = object ? await delivery.place(object) : ({ state: 'failed', comment: why } as const);
         outcomes.add({ id, ...verdict });
         if (verdict.state !== 'owed') await attempt.answered();
       }

@@ -4,23 +4,29 @@
  */
 import type { Database } from '../archive/database/database.ts';
 import { findStoredObjects, type StoredObject } from '../archive/stored-object.ts';
-import type { Lease, Ledger } from '../routing/ledger.ts';
+import { type SenderIdentity, senderIdentity } from '../routing/destination.ts';
+import type { ClaimedDelivery, Ledger } from '../routing/ledger.ts';
 
 export interface OwedObject {
   /** Of the debt, for its outcome. */
   readonly id: number;
   readonly sopUid: string;
-  /** Undefined when the archive's current version is another by now. */
+  /** Undefined when it is not sent. */
   readonly object: StoredObject | undefined;
+  /** Why not, then. */
+  readonly why: string;
 }
 
 /** Rows of multi-frame objects carry an offset per frame, so a page is short. */
 const PAGE = 32;
 
-export async function* owedObjects(
-  parts: { ledger: Ledger; database: Database },
-  lease: Lease,
-): AsyncGenerator<OwedObject[]> {
+export async function* owedObjects(parts: {
+  ledger: Ledger;
+  database: Database;
+  claimed: ClaimedDelivery;
+}): AsyncGenerator<OwedObject[]> {
+  const { lease, destination } = parts.claimed;
+  const peer = senderIdentity(destination.settings);
   for (let after = 0; ; ) {
     const owed = await parts.ledger.owedInstances(lease, after, PAGE);
     const last = owed.at(-1);
@@ -32,8 +38,20 @@ export async function* owedObjects(
       { limit: PAGE },
     );
     const byId = new Map(objects.map((object) => [object.id, object]));
-    yield owed.map(({ id, sopUid, object }) => ({ id, sopUid, object: byId.get(object) }));
+    yield owed.map(({ id, sopUid, object: objectId }) => {
+      const object = byId.get(objectId);
+      if (!object) return { id, sopUid, object, why: NOT_CURRENT };
+      if (cameFrom(object, peer)) return { id, sopUid, object: undefined, why: NOT_BACK };
+      return { id, sopUid, object, why: '' };
+    });
   }
 }
 
-export const NOT_CURRENT = 'the archive has another version of this instance by now; its own debt sends that';
+const NOT_CURRENT = 'the archive has another version of this instance by now; its own debt sends that';
+const NOT_BACK = 'it came from there, and is not sent back';
+
+/** It was not when it was owed; the destination's AE title or address is another by now. */
+function cameFrom(object: StoredObject, { aeTitle, address }: SenderIdentity): boolean {
+  if (object.sourceKind === 'dimse') return aeTitle !== null && object.sourceAe === aeTitle;
+  return object.sourceKind === 'stow' && address !== null && object.sourceAddress === address;
+}

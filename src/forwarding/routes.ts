@@ -34,7 +34,8 @@ const listQuery = z.strictObject({
   ...paging,
 });
 const instancesQuery = z.strictObject(paging);
-const resendOrder = z.strictObject({
+/** The body of a resend, also for the description of the API. */
+export const resendOrder = z.strictObject({
   destinations: z
     .array(nameSchema)
     .min(1)

@@ -16,7 +16,7 @@ import { tlsOptions } from '../routing/tls-settings.ts';
 import { type Attempt, MAX_TRANSIENT, type SendTimeouts, triedAll } from './attempt.ts';
 import { judge, peerWords } from './judge.ts';
 import { type OpenedObject, openObject } from './object-bytes.ts';
-import { NOT_CURRENT, owedObjects } from './owed-objects.ts';
+import { owedObjects } from './owed-objects.ts';
 import { kindOf, type PlannedAssociation, planAssociations, waysOut } from './ways-out.ts';
 
 export interface StorageScuOptions {
@@ -76,7 +76,7 @@ class Sending {
 
   /** Every owed instance that the association is for. @returns an end, when going on makes no sense */
   async send({ contexts, kinds }: PlannedAssociation): Promise<AttemptEnd | undefined> {
-    for await (const page of owedObjects(this.#attempt, this.#attempt.claimed.lease)) {
+    for await (const page of owedObjects(this.#attempt)) {
       const mine = page.flatMap(({ id, object }) =>
         object && kinds.has(kindOf(object.sopClass, object.transferSyntax)) ? [{ id, object }] : [],
       );
@@ -100,17 +100,17 @@ class Sending {
     return undefined;
   }
 
-  /** What no association was for: other bytes by now, or no way out that the destination's settings allow. */
+  /** What no association was for: not to be sent (any more), or no way out that the destination's settings allow. */
   async refuseRest(): Promise<void> {
     const { outcomes, claimed } = this.#attempt;
     const { transferSyntaxes } = this.#settings;
-    for await (const page of owedObjects(this.#attempt, claimed.lease)) {
-      for (const { id, object } of page) {
+    for await (const page of owedObjects(this.#attempt)) {
+      for (const { id, object, why } of page) {
         if (object && waysOut(object.transferSyntax, transferSyntaxes).length > 0) continue;
         await outcomes.room();
         const comment = object
           ? `it is stored in ${transferSyntax(object.transferSyntax).name}, which is not among the transferSyntaxes of ${claimed.destination.name} and is not converted to one of them`
-          : NOT_CURRENT;
+          : why;
         outcomes.add({ id, state: 'failed', comment });
       }
     }

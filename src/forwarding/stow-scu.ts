@@ -11,7 +11,7 @@ import { type Attempt, MAX_TRANSIENT, type SendTimeouts, triedAll } from './atte
 import type { Verdict } from './judge.ts';
 import type { TokenSource } from './oauth-token.ts';
 import { MAX_UNWRITTEN } from './outcome-log.ts';
-import { NOT_CURRENT, owedObjects } from './owed-objects.ts';
+import { owedObjects } from './owed-objects.ts';
 import { unreadable } from './storage-scu.ts';
 import { judgeStow } from './stow-answer.ts';
 import { createStowClient, type StowClient, type StowPart } from './stow-client.ts';
@@ -58,12 +58,12 @@ class Sending {
   }
 
   async send(): Promise<AttemptEnd> {
-    const { outcomes, claimed } = this.#attempt;
-    for await (const page of owedObjects(this.#attempt, claimed.lease)) {
+    const { outcomes } = this.#attempt;
+    for await (const page of owedObjects(this.#attempt)) {
       const sendable: Sendable[] = [];
-      for (const { id, object } of page) {
+      for (const { id, object, why } of page) {
         if (object) sendable.push({ id, object });
-        else outcomes.add({ id, state: 'failed', comment: NOT_CURRENT });
+        else outcomes.add({ id, state: 'failed', comment: why });
       }
       for (const batch of batches(sendable)) {
         const end = await this.#request(batch);

@@ -35,6 +35,11 @@ export interface Peer {
   readonly settings: PeerSettings;
 }
 
+/** JSON Schema (2020-12) of what PUT /api/destinations/NAME takes. */
+export function destinationJsonSchema(): object {
+  return z.toJSONSchema(destinationSchema, { io: 'input' });
+}
+
 /**
  * @param known the settings it has now, for secrets that are to stay
  * @throws Failure 'invalid' with every fault

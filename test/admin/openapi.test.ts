@@ -73,3 +73,13 @@ test('every parameter of a path is declared, every operation has its words and i
     responses: { 200: told, 202: told, 409: told, default: { content: { 'application/json': {} } } },
   });
 });
+
+test('says what a destination may be told, from the schema that checks it', () => {
+  const { paths } = openApi(routers(), '0') as {
+    paths: Record<string, Record<string, { requestBody: { content: Record<string, { schema: object }> } }>>;
+  };
+  const { schema } = paths['/api/destinations/{name}']!.put!.requestBody.content['application/json']!;
+  const kinds = (schema as { oneOf: { properties: { kind: { const: string } } }[] }).oneOf;
+  expect(kinds.map(({ properties }) => properties.kind.const)).toEqual(['dimse', 'stow', 'folder', 'group']);
+  expect(JSON.stringify(schema)).toContain('IANA time zone');
+});

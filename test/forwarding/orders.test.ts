@@ -119,6 +119,17 @@ test('all that is parked at a destination is retried by one order, and all is ca
   expect((await door.call('POST', '/destinations/nobody/cancel')).status).toBe(404);
 });
 
+test('what came from an AE is not sent to it either when the destination became that AE after it was owed', async () => {
+  await door.destination('pacs', dimse({ enabled: false }));
+  await door.rule('all', { send: ['pacs'] });
+  await given({ instances: 2, from: { kind: 'dimse', callingAe: 'OTHER' } });
+  await door.settled('owed');
+  await door.destination('pacs', dimse({ aeTitle: 'OTHER' }));
+  expect(await door.settled('parked')).toMatchObject([
+    { failed: 2, lastError: '2 of 2 instances were refused: it came from there, and is not sent back' },
+  ]);
+});
+
 describe('what is owed outlives', () => {
   const states = async (): Promise<DeliveryView['state'][]> =>
     (await door.deliveries()).map(({ state }) => state);
