@@ -56,3 +56,14 @@ export async function findSeries(db: Queryable, studyUid: string): Promise<Serie
   );
   return result.rows;
 }
+
+/** The one that came to the archive last; undefined when there is none. */
+export async function findLastSeries(
+  db: Queryable,
+): Promise<{ studyUid: string; seriesUid: string } | undefined> {
+  const { rows } = await db.query<{ studyUid: string; seriesUid: string }>(
+    `select s.study_uid as "studyUid", e.series_uid as "seriesUid"
+     from series e join study s on s.id = e.study order by e.id desc limit 1`,
+  );
+  return rows[0];
+}

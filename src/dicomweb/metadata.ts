@@ -7,7 +7,7 @@ import { countInstances } from '../archive/each-stored-object.ts';
 import type { PackReader } from '../archive/header-pack-rows.ts';
 import { eachFragment } from '../archive/header-piece.ts';
 import { type DescribedInstance, describeInstances, type MetadataParts } from '../archive/series-metadata.ts';
-import { findStudy } from '../archive/study.ts';
+import { findLastSeries, findStudy } from '../archive/study.ts';
 import { warmUp } from '../archive/warm-up.ts';
 import {
   acceptedBy,
@@ -66,14 +66,16 @@ export function retrieveMetadata(parts: RetrieveParts & { readonly packs: PackRe
 export async function warmMetadata(parts: MetadataParts, limitMs: number): Promise<void> {
   const until = performance.now() + limitMs;
   const nobody = { studyUid: '0', seriesUid: '0', sopUid: '0' };
+  // After a restart the series that came last is asked for first: its rows are in Postgres' memory then.
+  const series = (await findLastSeries(parts.database)) ?? nobody;
   // On each of some connections: what one of them has looked up in Postgres' catalogs, the others have not.
   const ask = async (): Promise<void> => {
-    await countInstances(parts.database, nobody);
-    await findStudy(parts.database, nobody.studyUid);
-    for await (const _ of describeInstances(parts, nobody));
+    await countInstances(parts.database, series);
+    await findStudy(parts.database, series.studyUid);
+    for await (const _ of describeInstances(parts, series)) if (performance.now() > until) return;
   };
-  for (let n = 0; n < 2; n++) await Promise.all([ask(), ask(), ask()]);
   await parts.packs.keepLast();
+  for (let n = 0; n < 2; n++) await Promise.all([ask(), ask(), ask()]);
   const pieces = await warmUp(limitMs);
   async function* instances() {
     for (const piece of pieces) yield { ...nobody, piece };
