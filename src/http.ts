@@ -96,6 +96,10 @@ export function createHttpDoor(parts: HttpParts): HttpDoor {
   });
 
   app.use(async (ctx, next) => {
+    if (await isItsTurn(ctx)) return next();
+    ctx.respond = false;
+  });
+  app.use(async (ctx, next) => {
     // A client that goes on asking on its open connection must not hold up a stop.
     if (!server.listening) ctx.set('Connection', 'close');
     try {
@@ -226,6 +230,20 @@ function checkHostAndOrigin(ctx: Koa.Context, hosts: ReadonlySet<string>): void 
 }
 
 const printable = (text: string): string => JSON.stringify(text.slice(0, 100));
+
+/**
+ * A request that came before its connection's last one was answered (RFC 9112 9.3.2) waits for that: its answer would
+ * wait in any case, with what it has open, and would not even hear that the client is gone.
+ * @returns false when the client went away before
+ */
+async function isItsTurn({ req, res }: Koa.Context): Promise<boolean> {
+  if (res.socket === null && !req.socket.destroyed)
+    await new Promise<void>((resolve) => {
+      res.once('socket', () => resolve());
+      req.once('close', () => resolve());
+    });
+  return !req.socket.destroyed;
+}
 
 /** What Koa and its middleware throw carries a status; 4xx are the client's. */
 function fromHttpError(thrown: unknown): Failure | undefined {
