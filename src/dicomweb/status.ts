@@ -49,7 +49,9 @@ export function answerFailure(
   status: number,
   failure: { kind: FailureKind; message: string; retryAfterS?: number | undefined },
 ): void {
-  for (const name of ['ETag', 'Content-Length', 'Content-Disposition', 'Warning']) ctx.remove(name);
+  // Of the answer that was to come.
+  for (const name of ['ETag', 'Content-Length', 'Content-Encoding', 'Content-Disposition', 'Warning'])
+    ctx.remove(name);
   ctx.status = status;
   if (status === 503) ctx.set('Retry-After', String(failure.retryAfterS ?? RETRY_AFTER_S));
   ctx.set('Cache-Control', 'no-store');
