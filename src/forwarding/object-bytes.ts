@@ -20,26 +20,35 @@ export interface OpenedObject {
   close(): Promise<void>;
 }
 
-const CONVERTIBLE = new Set([IMPLICIT_LE, EXPLICIT_BE, DEFLATED_LE]);
+/** Without a codec, value for value; the one that says more first. Every peer takes the last (PS3.5 10.1). */
+const CONVERSIONS: Readonly<Record<string, readonly string[]>> = {
+  [EXPLICIT_LE]: [IMPLICIT_LE],
+  [IMPLICIT_LE]: [EXPLICIT_LE],
+  [EXPLICIT_BE]: [EXPLICIT_LE, IMPLICIT_LE],
+  [DEFLATED_LE]: [EXPLICIT_LE, IMPLICIT_LE],
+};
 
-/** Stored syntaxes that become Explicit VR Little Endian value for value, without a codec. */
-export function isConvertible(transferSyntaxUid: string): boolean {
-  return CONVERTIBLE.has(transferSyntaxUid);
+/** In which other syntaxes an object stored in this one can leave, best first. */
+export function conversionsOf(stored: string): readonly string[] {
+  return CONVERSIONS[stored] ?? [];
 }
 
 /**
  * Reads the first chunk.
- * @param asExplicit the data set in Explicit VR Little Endian instead of as stored
+ * @param leavingAs the transfer syntax it is stored in, or one of its conversions
  * @throws what the reader throws, so far
  */
 export async function openObject(
   reader: ObjectReader,
   object: StoredObject,
-  asExplicit: boolean,
+  leavingAs: string,
 ): Promise<OpenedObject> {
   const length = object.length - object.dataSetOffset;
   const stored = reader.read(object, { offset: object.dataSetOffset, length });
-  const source = (asExplicit ? converted(stored, object.transferSyntax) : stored)[Symbol.asyncIterator]();
+  const asStored = leavingAs === object.transferSyntax;
+  const source = (asStored ? stored : converted(stored, object.transferSyntax, leavingAs))[
+    Symbol.asyncIterator
+  ]();
   const first = await source.next();
   let fault: Failure | undefined;
 
@@ -53,8 +62,8 @@ export async function openObject(
   }
 
   return {
-    transferSyntaxUid: asExplicit ? EXPLICIT_LE : object.transferSyntax,
-    length: asExplicit ? undefined : length,
+    transferSyntaxUid: leavingAs,
+    length: asStored ? length : undefined,
     bytes: bytes(),
     get fault() {
       return fault;
@@ -66,10 +75,15 @@ export async function openObject(
 }
 
 async function* converted(
-  stored: AsyncIterable<Uint8Array>,
-  transferSyntaxUid: string,
+  source: AsyncIterable<Uint8Array>,
+  from: string,
+  to: string,
 ): AsyncGenerator<Uint8Array> {
-  const conversion = new ExplicitLittleEndianConversion(transferSyntaxUid);
-  for await (const chunk of stored) yield* conversion.push(chunk);
+  const implicit = to === IMPLICIT_LE;
+  // Inflated, it is Explicit VR Little Endian.
+  const twice = implicit && from === DEFLATED_LE;
+  const conversion = new ExplicitLittleEndianConversion(twice ? EXPLICIT_LE : from, undefined, { implicit });
+  for await (const chunk of twice ? converted(source, from, EXPLICIT_LE) : source)
+    yield* conversion.push(chunk);
   yield* conversion.end();
 }

@@ -187,7 +187,7 @@ class Sending {
     }
     let opened: OpenedObject;
     try {
-      opened = await openObject(reader, object, way !== object.transferSyntax);
+      opened = await openObject(reader, object, way);
     } catch (thrown) {
       note(unreadable(asFailure(thrown)));
       return undefined;

@@ -2,16 +2,15 @@
  * In which transfer syntaxes a stored object can leave for a destination, best first, and which associations that takes.
  * Pure; storage-scu.ts proposes them and takes the first that the peer accepts.
  */
-import { EXPLICIT_LE } from '../dicom/transfer-syntax.ts';
 import { type ContextProposal, maxContexts } from '../dimse/plan-contexts.ts';
-import { isConvertible } from './object-bytes.ts';
+import { conversionsOf } from './object-bytes.ts';
 
 /**
  * As it is stored first: those are the bytes that came.
  * @param allowed the destination's transferSyntaxes, best first; undefined for any
  */
 export function waysOut(stored: string, allowed: readonly string[] | undefined): string[] {
-  const conversions = isConvertible(stored) ? [EXPLICIT_LE] : [];
+  const conversions = conversionsOf(stored);
   const targets = allowed ? allowed.filter((uid) => conversions.includes(uid)) : conversions;
   const asStored = allowed === undefined || allowed.includes(stored);
   return [...(asStored ? [stored] : []), ...targets];

@@ -1,6 +1,6 @@
 /**
- * Writes elements in Explicit VR Little Endian (PS3.5 A.2) as a list of chunks.
- * Called by explicit-little-endian, which hands the chunks on to WADO.
+ * Writes elements in Explicit VR Little Endian (PS3.5 A.2), or Implicit (A.1), as a list of chunks.
+ * Called by explicit-little-endian, which hands the chunks on to WADO and forwarding.
  */
 
 import { isLongForm } from '../dicom/element-header.ts';
@@ -9,13 +9,18 @@ const SMALL = 4096;
 
 /** Gathers headers and short values, so that a header part does not become thousands of little writes. */
 export class ElementWriter {
+  readonly #implicit: boolean;
   #parts: Uint8Array[] = [];
   #small = Buffer.allocUnsafe(SMALL);
   #used = 0;
   /** While it is, everything written is dropped: an element that is left out with all it holds. */
   muted = false;
 
-  /** An element's header in Explicit VR Little Endian; `vr` 0 for items and delimiters. */
+  constructor({ implicit = false } = {}) {
+    this.#implicit = implicit;
+  }
+
+  /** An element's header; `vr` 0 for items and delimiters. */
   header(tag: number, vr: number, length: number): void {
     if (this.muted) return;
     this.#reserve(12);
@@ -23,7 +28,7 @@ export class ElementWriter {
     small.writeUInt16LE(tag >>> 16, this.#used);
     small.writeUInt16LE(tag & 0xffff, this.#used + 2);
     this.#used += 4;
-    if (vr !== 0) {
+    if (vr !== 0 && !this.#implicit) {
       small.writeUInt16BE(vr, this.#used);
       this.#used += 2;
       if (!isLongForm(vr, 0)) {

@@ -4,6 +4,7 @@
  * everything else as it is stored. Sequences and items leave with undefined lengths, because their lengths change;
  * group lengths (retired) would be wrong and are left out, and so are zeros that pad the end.
  * The header of an object whose pixels are decoded (archive/decoded-object.ts) passes with edits of root elements.
+ * For a peer over DIMSE that takes the default transfer syntax alone (PS3.5 10.1) it leaves in Implicit VR instead.
  */
 
 import { attribute, label } from '../dicom/attributes.ts';
@@ -44,6 +45,11 @@ interface Container {
   readonly bigEndian: boolean;
 }
 
+/** In what it leaves; Explicit VR when not given. */
+export interface Leaving {
+  readonly implicit?: boolean;
+}
+
 /** Changes of root elements on the way; a replaced one is left out and inserted. */
 export interface RootEdits {
   readonly leaveOut: ReadonlySet<string>;
@@ -62,7 +68,7 @@ export class ExplicitLittleEndianConversion {
   readonly #deflated: Uint8Array[] | undefined;
   #held = 0;
   readonly #stack: Container[];
-  readonly #out = new ElementWriter();
+  readonly #out: ElementWriter;
   readonly #carry = new Uint8Array(12);
   #carried = 0;
   /** Source bytes whose header or value has been dealt with. */
@@ -80,13 +86,20 @@ export class ExplicitLittleEndianConversion {
   readonly #toInsert: RootEdits['insert'][number][];
 
   /** Failure 'unsupported' for encapsulated transfer syntaxes: to give those in Explicit VR LE is to decode them. */
-  constructor(transferSyntaxUid: string, edits: RootEdits = { leaveOut: new Set(), insert: [] }) {
+  constructor(
+    transferSyntaxUid: string,
+    edits: RootEdits = { leaveOut: new Set(), insert: [] },
+    { implicit: leavesImplicit = false }: Leaving = {},
+  ) {
+    this.#out = new ElementWriter({ implicit: leavesImplicit });
     this.#toLeaveOut = edits.leaveOut;
     this.#toInsert = [...edits.insert];
     const syntax = transferSyntax(transferSyntaxUid);
     if (syntax.encapsulated) {
       throw new Failure('unsupported', `${syntax.name} cannot be rewritten without decoding its pixels`);
     }
+    if (syntax.deflated && leavesImplicit)
+      throw new Failure('unsupported', `${syntax.name} becomes Explicit VR Little Endian first`);
     this.#deflated = syntax.deflated ? [] : undefined;
     const implicit = !syntax.explicit;
     this.#stack = [{ kind: 'elements', tag: 0, end: Infinity, implicit, bigEndian: syntax.bigEndian }];

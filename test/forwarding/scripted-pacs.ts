@@ -84,7 +84,9 @@ export async function startScriptedPacs(script: Script = {}): Promise<ScriptedPa
               return deed === 'hang' ? new Promise(() => undefined) : undefined;
             },
             finish() {
-              const outcome = typeof deed === 'number' ? { status: deed } : (deed as StoreOutcome);
+              // Broken off with the whole object in hand: this answer leaves no more.
+              if (typeof deed === 'string') return { status: 0x0110 };
+              const outcome = typeof deed === 'number' ? { status: deed } : deed;
               if (outcome.status === 0 || outcome.status >> 12 === 0xb)
                 kept.set(request.affectedSopInstanceUid, Buffer.concat(parts));
               return outcome;

@@ -65,6 +65,46 @@ describe('Implicit VR', () => {
   });
 });
 
+describe('leaving in Implicit VR', () => {
+  const toImplicit = (bytes: Uint8Array, from: string, size: number): Buffer => {
+    const conversion = new ExplicitLittleEndianConversion(from, undefined, { implicit: true });
+    const parts: Uint8Array[] = [];
+    for (let at = 0; at < bytes.length; at += size)
+      parts.push(...conversion.push(bytes.subarray(at, at + size)));
+    return Buffer.concat([...parts, ...conversion.end()]);
+  };
+  const elementsIn = (more: object, form: { implicit: boolean; undefinedLength?: boolean }) => [
+    element('00080018', form.implicit ? '' : 'UI', '1.2\0', { ...more, ...form }),
+    sequence('00081140', [element('00081150', form.implicit ? '' : 'UI', '1.3\0', { ...more, ...form })], {
+      ...more,
+      ...form,
+    }),
+    element('00280010', form.implicit ? '' : 'US', uint16(512, more), { ...more, ...form }),
+    element('00291010', form.implicit ? '' : 'UN', 'ab', { ...more, ...form }),
+    element('7FE00010', form.implicit ? '' : 'OW', uint16(513, more), { ...more, ...form }),
+  ];
+
+  test.each([
+    ['Explicit VR Little Endian', EXPLICIT_LE, {}],
+    ['Explicit VR Big Endian', EXPLICIT_BE, { bigEndian: true }],
+  ])('from %s, in any chunking', (_name, from, more) => {
+    const source = Buffer.concat(elementsIn(more, { implicit: false }));
+    const expected = Buffer.concat(elementsIn({}, { implicit: true, undefinedLength: true }));
+    for (const size of [1, 3, 1000]) expect(toImplicit(source, from, size)).toEqual(expected);
+  });
+
+  test('and back it is what it was', () => {
+    const source = Buffer.concat(elementsIn({}, { implicit: false, undefinedLength: true }));
+    expect(converted(toImplicit(source, EXPLICIT_LE, 1000), IMPLICIT_LE)).toEqual(source);
+  });
+
+  test('what is deflated is inflated first', () => {
+    expect(() => toImplicit(Buffer.alloc(2), DEFLATED_LE, 1)).toThrow(
+      /becomes Explicit VR Little Endian first/,
+    );
+  });
+});
+
 describe('Big Endian', () => {
   test('turns words by VR, in any chunking', () => {
     const bytes = Buffer.from([1, 2, 3, 4, 5, 6, 7, 8]);
