@@ -74,7 +74,10 @@ export interface Ledger {
   extend(lease: Lease): Promise<void>;
   /** Distinct SOP classes and transfer syntaxes of what is owed next, for the presentation contexts. */
   owedKinds(lease: Lease): Promise<{ sopClassUid: string; transferSyntaxUid: string }[]>;
-  /** The next owed instances after `after` (an OwedInstance.id), in the order they were owed; none while the study is held. */
+  /**
+   * The next owed instances after `after` (an OwedInstance.id), in the order they were owed; none while the study is held,
+   * and after the first page none while something more urgent waits for the same destination: the rest has its turn later.
+   */
   owedInstances(lease: Lease, after: number, limit: number): Promise<OwedInstance[]>;
   /** Writes outcomes and extends the lease. @throws Failure 'conflict' when the lease is lost: nothing is written */
   writeOutcomes(lease: Lease, outcomes: readonly Outcome[]): Promise<void>;
@@ -128,6 +131,8 @@ export function createLedger(parts: LedgerParts): Ledger {
         `select i.id, i.sop_uid as "sopUid", i.object from delivery_instance i join delivery d on d.id = i.delivery
          where i.delivery = $1 and i.state = 'owed' and i.id > $2
            and not exists (select 1 from study s where s.study_uid = d.study_uid and s.held is not null)
+           and ($2 = 0 or not exists (select 1 from delivery u where u.destination = d.destination and u.state = 'owed'
+             and not u.held and u.next_attempt_at <= now() and u.priority > d.priority))
          order by i.id limit $3`,
         [lease.delivery, after, limit],
       );

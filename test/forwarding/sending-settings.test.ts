@@ -71,6 +71,19 @@ describe('a send rate', () => {
   });
 });
 
+test('what is urgent does not wait for the end of a long delivery', async () => {
+  await door.destination('pacs', dimse({ rate: { instancesPerMinute: 1500 } }));
+  await door.rule('all', { when: { Modality: 'CT' }, send: ['pacs'] });
+  await door.rule('stat', { when: { Modality: 'MR' }, send: ['pacs'], priority: 10 });
+  const long = await given({ instances: 250 });
+  await expect.poll(() => pacs.asked.length, { timeout: 20_000, interval: 10 }).toBeGreaterThan(0);
+  const urgent = await given({ instances: 2, modality: 'MR' });
+  expect(await door.settled('delivered')).toMatchObject([{ attempts: 1 }, { attempts: 2, lastError: null }]);
+  const order = pacs.asked.map((one) => one.affectedSopInstanceUid);
+  expect(order.indexOf(urgent.sopUids[1]!)).toBeLessThan(order.indexOf(long.sopUids[249]!));
+  expect(order, 'and nothing is sent twice').toHaveLength(252);
+});
+
 describe('windows', () => {
   const DAYS = ['sun', 'mon', 'tue', 'wed', 'thu', 'fri', 'sat'];
   /** Of the weekday so many days from now. */

@@ -30,7 +30,11 @@ beforeAll(
   async () => {
     pacs = await startScriptedPacs();
     door = await openBackDoor({ idle: true, backoff: { firstMs: 300, capMs: 300, horizonMs: 1e9 } });
-    database = openDatabase(door.db.connection, { log: createLog('silent', 'test'), max: 1 });
+    database = openDatabase(door.db.connection, {
+      log: createLog('silent', 'test'),
+      max: 1,
+      statementTimeoutMs: 120_000,
+    });
     ledger = createLedger({ database, nodeName: 'counted' });
     list = createDeliveryList({ database });
     const port = await freePort();
@@ -54,11 +58,11 @@ afterAll(async () => {
   await pacs.stop();
 });
 
-/** Debts as owe.ts writes them, all of one object. */
+/** Debts as owe.ts writes them, all of one object. On the counted connection: another would tell what it read much later. */
 async function owe(destination: string, prefix: string, deliveries: number, each: number): Promise<void> {
   for (let from = 1; from <= deliveries; from += 50_000) {
     const to = Math.min(deliveries, from + 50_000 - 1);
-    await door.database.query(
+    await database.query(
       `with d as (insert into delivery (study_uid, destination) select $1 || '.' || n, $2 from generate_series($3::int, $4::int) n
          returning id)
        insert into delivery_instance (delivery, sop_uid, content_hash, object)
@@ -138,8 +142,8 @@ describe(`with ${OWED} instances owed to a dead PACS`, () => {
   test.each(asked)('%s reads no more than without', async (name, ask) => {
     await ask();
     const read = await rowsRead(ask);
-    // A few rows of the other destination itself, and deeper indexes.
-    expect(read, `${without.get(name)} without`).toBeLessThanOrEqual(without.get(name)! + 150);
+    // A few rows of the other destination itself, and what routing reads beside us: nothing like the backlog.
+    expect(read, `${without.get(name)} without`).toBeLessThanOrEqual(without.get(name)! + 1000);
   });
 
   test('also when it is the turn of one delivery to ask whether it is back', async () => {
