@@ -99,6 +99,8 @@ export class Requestor implements OutboundAssociation {
   readonly #operate: OperationHandler | undefined;
   /** The peer's request whose data set is on its way. */
   #incoming: { contextId: number; command: CommandSet; operation: IncomingOperation } | undefined;
+  /** Until the peer's request is answered: a release waits for that. */
+  #answering: Promise<void> | undefined;
 
   constructor(socket: Socket, { peer, maxPduLength, contexts, timeouts, operate }: RequestorParts) {
     this.#socket = socket;
@@ -223,6 +225,7 @@ export class Requestor implements OutboundAssociation {
   }
 
   async release(): Promise<void> {
+    await this.#answering;
     if (this.#phase !== 'open' || this.#busy) {
       this.abort();
       return;
@@ -356,7 +359,12 @@ export class Requestor implements OutboundAssociation {
   }
 
   /** The peer's request is whole. */
-  async #answer(hasDataSet: boolean): Promise<void> {
+  #answer(hasDataSet: boolean): Promise<void> {
+    this.#answering = this.#answerNow(hasDataSet);
+    return this.#answering;
+  }
+
+  async #answerNow(hasDataSet: boolean): Promise<void> {
     const { contextId, command, operation } = this.#incoming!;
     this.#incoming = undefined;
     const outcome = await operation.answer(this.#operate!, hasDataSet);

@@ -14,9 +14,9 @@ import { commitmentRequest, failureReasonWord } from '../dimse/storage-commitmen
 import { asFailure } from '../failure.ts';
 import type { AttemptEnd } from '../routing/attempt-end.ts';
 import type { CommitmentLedger, UncommittedInstance } from '../routing/commitment.ts';
-import type { CommitmentSettings, DimseSettings } from '../routing/dimse-destination.ts';
+import { type CommitmentSettings, committerOf, type DimseSettings } from '../routing/dimse-destination.ts';
 import { hearReport } from '../routing/hear-report.ts';
-import { type TlsSettings, tlsOptions } from '../routing/tls-settings.ts';
+import { tlsOptions } from '../routing/tls-settings.ts';
 import type { Attempt } from './attempt.ts';
 import { peerWords } from './judge.ts';
 import type { StorageScuOptions } from './storage-scu.ts';
@@ -32,7 +32,7 @@ const MAX_INSTANCES = 500;
  * that was asked before and stayed silent may know no other way, and gets longer.
  */
 const STAY_MS = 3000;
-const LONGER_STAY_MS = 30_000;
+const LONGER_STAY_MS = 10_000;
 const LOOK_MS = 200;
 
 /** @returns how the attempt ends: 'await' while reports are missing */
@@ -64,9 +64,8 @@ class Asking {
   readonly #attempt: Attempt;
   readonly #commitment: CommitmentSettings;
   readonly #options: CommitmentScuOptions;
-  readonly #to: { host: string; port: number; aeTitle: string };
+  readonly #to: ReturnType<typeof committerOf>;
   readonly #callingAeTitle: string;
-  readonly #tls: TlsSettings | undefined;
   /** It is the system that takes the objects: its troubles are the destination's. */
   readonly #isSame: boolean;
   #association: OutboundAssociation | undefined;
@@ -81,17 +80,9 @@ class Asking {
     this.#attempt = attempt;
     this.#commitment = commitment;
     this.#options = options;
-    const { host, port, aeTitle, callingAeTitle = options.callingAeTitle } = settings;
-    this.#to = {
-      host: commitment.host ?? host,
-      port: commitment.port ?? port,
-      aeTitle: commitment.aeTitle ?? aeTitle,
-    };
-    this.#callingAeTitle = callingAeTitle;
-    // Another system has another name, and the same authorities and the same certificate of ours.
-    this.#tls =
-      settings.tls && (this.#to.host === host ? settings.tls : { ...settings.tls, serverName: undefined });
-    this.#isSame = this.#to.host === host && this.#to.port === port;
+    this.#to = committerOf(settings);
+    this.#callingAeTitle = settings.callingAeTitle ?? options.callingAeTitle;
+    this.#isSame = this.#to.host === settings.host && this.#to.port === settings.port;
     attempt.lost.addEventListener('abort', () => this.#association?.abort(), { once: true });
   }
 
@@ -155,7 +146,7 @@ class Asking {
         contexts: [{ abstractSyntax: STORAGE_COMMITMENT, transferSyntaxes: [EXPLICIT_LE, IMPLICIT_LE] }],
         timeouts: { connectMs, associateMs: answerMs, responseMs: answerMs },
         operate: this.#hear,
-        ...(this.#tls && { tls: tlsOptions(this.#tls) }),
+        ...(this.#to.tls && { tls: tlsOptions(this.#to.tls) }),
       });
     } catch (thrown) {
       return this.#fault(thrown);

@@ -6,13 +6,13 @@
 import { randomUUID } from 'node:crypto';
 import { open, rm } from 'node:fs/promises';
 import path from 'node:path';
-import { VERIFICATION } from '../dicom/sop-class.ts';
+import { STORAGE_COMMITMENT, VERIFICATION } from '../dicom/sop-class.ts';
 import { EXPLICIT_LE, IMPLICIT_LE } from '../dicom/transfer-syntax.ts';
 import { openAssociation } from '../dimse/outbound-association.ts';
 import { statusWord } from '../dimse/status.ts';
 import { asFailure } from '../failure.ts';
 import type { PeerSettings } from '../routing/destination.ts';
-import type { DimseSettings } from '../routing/dimse-destination.ts';
+import { committerOf, type DimseSettings } from '../routing/dimse-destination.ts';
 import type { FolderSettings } from '../routing/folder-destination.ts';
 import type { StowSettings } from '../routing/stow-destination.ts';
 import { tlsOptions } from '../routing/tls-settings.ts';
@@ -69,7 +69,8 @@ async function ask(settings: PeerSettings, options: TestOptions): Promise<Answer
   }
 }
 
-async function echo(settings: DimseSettings, { callingAeTitle, timeouts }: TestOptions): Promise<Answer> {
+async function echo(settings: DimseSettings, options: TestOptions): Promise<Answer> {
+  const { callingAeTitle, timeouts } = options;
   const association = await openAssociation({
     host: settings.host,
     port: settings.port,
@@ -86,10 +87,34 @@ async function echo(settings: DimseSettings, { callingAeTitle, timeouts }: TestO
   try {
     const status = await association.echo();
     if (status !== 0) return { ok: false, message: `C-ECHO was answered with ${statusWord(status)}` };
-    return { ok: true, message: `C-ECHO was answered with Success${settings.tls ? ', over TLS' : ''}` };
   } finally {
     await association.release();
   }
+  const answered = `C-ECHO was answered with Success${settings.tls ? ', over TLS' : ''}`;
+  if (!settings.commitment?.enabled) return { ok: true, message: answered };
+  const fault = await commitmentFault(settings, options);
+  return { ok: fault === undefined, message: `${answered}; ${fault ?? 'storage commitment is offered'}` };
+}
+
+/** Whether it would take a request; that it can report to us is seen with the first delivery. */
+async function commitmentFault(
+  settings: DimseSettings,
+  { callingAeTitle, timeouts: { connectMs } }: TestOptions,
+): Promise<string | undefined> {
+  const { host, port, aeTitle, tls } = committerOf(settings);
+  const association = await openAssociation({
+    host,
+    port,
+    callingAeTitle: settings.callingAeTitle ?? callingAeTitle,
+    calledAeTitle: aeTitle,
+    contexts: [{ abstractSyntax: STORAGE_COMMITMENT, transferSyntaxes: [EXPLICIT_LE, IMPLICIT_LE] }],
+    timeouts: { connectMs, associateMs: connectMs, responseMs: connectMs },
+    ...(tls && { tls: tlsOptions(tls) }),
+  });
+  const taken = [EXPLICIT_LE, IMPLICIT_LE].some((uid) => association.accepted(STORAGE_COMMITMENT, uid));
+  const why = association.refusal(STORAGE_COMMITMENT, EXPLICIT_LE);
+  await association.release();
+  return taken ? undefined : `${aeTitle} does not take ${why}`;
 }
 
 const HTTP_REMEDIES: Readonly<Record<number, string>> = {

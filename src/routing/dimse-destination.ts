@@ -55,3 +55,14 @@ export const dimseSettings = z.strictObject({
 });
 
 export type DimseSettings = z.infer<typeof dimseSettings>;
+
+/** The system that commits to what the destination took: itself, unless another is named. */
+export function committerOf(
+  settings: DimseSettings,
+): Pick<DimseSettings, 'host' | 'port' | 'aeTitle' | 'tls'> {
+  const { host, port, aeTitle, tls, commitment: named } = settings;
+  const to = { host: named?.host ?? host, port: named?.port ?? port, aeTitle: named?.aeTitle ?? aeTitle };
+  // Another system has another name, and the same authorities and the same certificate of ours.
+  const towards = tls && to.host !== host ? { ...tls, serverName: undefined } : tls;
+  return { ...to, ...(towards && { tls: towards }) };
+}

@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { STORAGE_COMMITMENT } from '../../src/dicom/sop-class.ts';
 import { createHttpDoor, type HttpDoor } from '../../src/http.ts';
 import { createLog } from '../../src/log.ts';
 import { createMetrics } from '../../src/metrics.ts';
@@ -12,6 +13,7 @@ let door: BackDoor;
 let http: HttpDoor;
 let pacs: ScriptedPacs;
 let refusing = true;
+let committing = true;
 
 beforeAll(async () => {
   door = await openBackDoor();
@@ -27,7 +29,11 @@ beforeAll(async () => {
     log: createLog('silent', 'test'),
   });
   await http.start();
-  pacs = await startScriptedPacs({ answer: () => (refusing ? 0xc000 : 0) });
+  pacs = await startScriptedPacs({
+    answer: () => (refusing ? 0xc000 : 0),
+    negotiate: ({ abstractSyntax, transferSyntaxes }) =>
+      abstractSyntax === STORAGE_COMMITMENT && !committing ? 'refuse-abstract-syntax' : transferSyntaxes[0]!,
+  });
 });
 afterAll(async () => {
   await http.stop(1000);
@@ -128,6 +134,18 @@ describe('destinations', () => {
     expect(await call('POST', '/destinations/echo/test')).toMatchObject({
       status: 200,
       json: { ok: true, message: expect.stringContaining('Success') },
+    });
+    await call('PUT', '/destinations/echo', { ...dimse(), commitment: {} });
+    expect((await call('POST', '/destinations/echo/test')).json).toMatchObject({
+      ok: true,
+      message: 'C-ECHO was answered with Success; storage commitment is offered',
+    });
+    committing = false;
+    expect((await call('POST', '/destinations/echo/test')).json).toMatchObject({
+      ok: false,
+      message: expect.stringMatching(
+        /Success; PACS does not take Storage Commitment Push Model in .*: abstract syntax not supported/,
+      ),
     });
     await call('PUT', '/destinations/echo', { ...dimse(), aeTitle: 'WRONG' });
     const wrong = await call('POST', '/destinations/echo/test');

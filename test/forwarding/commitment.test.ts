@@ -105,6 +105,7 @@ describe('a report', () => {
     expect(peer.requests[0]!.instances).toEqual(
       sopUids.map((sopInstanceUid) => ({ sopClassUid: CT_IMAGE, sopInstanceUid })),
     );
+    await until(() => peer.answers.length === 1, 'our answer, before we release');
     expect(peer.answers).toEqual([{ status: 0 }]);
   });
 

@@ -100,7 +100,10 @@ describe.skipIf(!peer('orthanc'))('storage commitment with Orthanc (needs orthan
       Success: [{ SOPClassUID: CT, SOPInstanceUID: object.sop }],
       Failures: [{ SOPInstanceUID: unknown, FailureReason: 0x0112 }],
     });
-    const [request] = await json<object[]>('/api/commitments?ae=ORTHANC');
-    expect(request).toMatchObject({ state: 'reported', instances: 2, committed: 1 });
+    const request = await eventually(
+      async () => (await json<object[]>('/api/commitments?ae=ORTHANC&state=reported'))[0],
+      'our note of its answer',
+    );
+    expect(request).toMatchObject({ instances: 2, committed: 1 });
   });
 });
