@@ -2,6 +2,7 @@
  * Walks the stored objects of a study, series or instance, page by page, so that no list is held whole.
  * Called by WADO retrieval.
  */
+import { CODECS } from '../pixels/decodable.ts';
 import type { Queryable } from './database/database.ts';
 import { findStoredObjects, type ObjectQuery, type StoredObject } from './stored-object.ts';
 
@@ -54,7 +55,7 @@ export async function countByTransferSyntax(
   return new Map(rows.map((row) => [row.syntax, row.count]));
 }
 
-/** The image that stands for a study or series in a list: the middle one of those that have pixels. */
+/** The image that stands for a study or series in a list: the middle one of those that can be rendered. */
 export async function findRepresentative(
   db: Queryable,
   where: Pick<ObjectQuery, 'studyUid' | 'seriesUid'>,
@@ -64,9 +65,9 @@ export async function findRepresentative(
        select o.id, row_number() over (order by e.number, e.id, i.number, i.id) as place, count(*) over () as total
        from instance i join object o on o.id = i.object join series e on e.id = i.series join study s on s.id = e.study
        where ($1::text is null or s.study_uid = $1) and ($2::text is null or e.series_uid = $2)
-         and o.pixel is not null)
+         and o.pixel is not null and o.transfer_syntax = any($3))
      select id from images where place = (total + 1) / 2`,
-    [where.studyUid ?? null, where.seriesUid ?? null],
+    [where.studyUid ?? null, where.seriesUid ?? null, Object.keys(CODECS)],
   );
   if (!rows[0]) return undefined;
   const [object] = await findStoredObjects(db, { objectIds: [rows[0].id] }, { limit: 1 });

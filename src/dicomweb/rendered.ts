@@ -4,7 +4,7 @@
  * Pictures are made by picture.ts, pages by report-html.ts.
  */
 import type { Context } from 'koa';
-import { eachStoredObject, findRepresentative } from '../archive/each-stored-object.ts';
+import { countInstances, eachStoredObject, findRepresentative } from '../archive/each-stored-object.ts';
 import { checkHasFrame } from '../archive/object-frames.ts';
 import { readHeader } from '../archive/read-header.ts';
 import type { StoredObject } from '../archive/stored-object.ts';
@@ -57,7 +57,7 @@ export function retrieveThumbnail(parts: FrameParts) {
       target.sopUid === undefined
         ? await findRepresentative(parts.database, target)
         : await findOne(parts, target);
-    if (!object) throw notFound(target);
+    if (!object) throw await noPicture(parts, target);
     await answerPictures(ctx, parts, object, { numbers, query, form: { type, multipart: false } });
   };
 }
@@ -218,11 +218,7 @@ async function answerAll(
     studyVersion(parts, target),
     findRepresentative(parts.database, target),
   ]);
-  if (!representative) {
-    for await (const _ of eachStoredObject(parts.database, target))
-      throw new Failure('not-acceptable', 'Nothing of what is asked for is an image that can be rendered');
-    throw notFound(target);
-  }
+  if (!representative) throw await noPicture(parts, target);
   const key = JSON.stringify([target, query, form]);
   if (isUnchanged(ctx, 'equivalent', 'rendered', version, base, key)) return;
   await parts.reader.hasAll(target);
@@ -236,6 +232,17 @@ async function answerAll(
     }
   }
   await sendParts(ctx, parts, type, each(), disclosed);
+}
+
+/** Why there is no picture of a study or series: it is not here, or holds reports, documents and video alone. */
+async function noPicture(parts: FrameParts, target: Target): Promise<Failure> {
+  const { instances } = await countInstances(parts.database, target);
+  if (instances === 0) return notFound(target);
+  return new Failure(
+    'not-acceptable',
+    `None of the ${instances} instances of ${target.seriesUid ? 'this series' : 'this study'} is an image that can be ` +
+      'rendered; reports and documents are rendered one by one, at …/instances/{uid}/rendered',
+  );
 }
 
 async function pictureOfInstance(

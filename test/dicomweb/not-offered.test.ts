@@ -89,6 +89,30 @@ describe('video', () => {
     ]);
     await response.arrayBuffer();
   });
+
+  it('does not stand for a study that has images, and a series of video alone says that it has none', async () => {
+    const one = (instance: string) => ({
+      instance,
+      transferSyntax: VIDEO,
+      fragments: [Buffer.alloc(0), Buffer.from('video!')],
+    });
+    const { status } = await stow(house.url, [
+      // The middle one of three is the one that would stand for them all.
+      madeObject({ study: '8.10', series: '8.10.1', instance: '8.10.9.1' }),
+      madeObject({ study: '8.10', series: '8.10.2', ...one('8.10.9.2') }),
+      madeObject({ study: '8.10', series: '8.10.2', ...one('8.10.9.3') }),
+    ]);
+    expect(status).toBe(200);
+    const study = `${house.url}/dicom-web/studies/8.10`;
+    const thumbnail = await fetch(`${study}/thumbnail`);
+    expect([thumbnail.status, thumbnail.headers.get('content-type')]).toEqual([200, 'image/jpeg']);
+    await thumbnail.arrayBuffer();
+    for (const what of ['rendered', 'thumbnail'])
+      expect(await refusal(`${study}/series/8.10.2/${what}`)).toMatchObject({
+        status: 406,
+        message: expect.stringContaining('None of the 2 instances of this series is an image'),
+      });
+  });
 });
 
 describe('STOW', () => {

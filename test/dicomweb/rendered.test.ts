@@ -63,9 +63,11 @@ describe('a study and a series', () => {
   });
 
   it('are 406 where there is no image, and 404 where there is nothing', async () => {
-    expect(await refusal(`${study()}/series/8.4.2/rendered`)).toMatchObject({ status: 406 });
-    expect(await refusal(`${study()}/series/9.9/rendered`)).toMatchObject({ status: 404 });
-    expect(await refusal(`${house.url}/dicom-web/studies/9.9/rendered`)).toMatchObject({ status: 404 });
+    for (const what of ['rendered', 'thumbnail']) {
+      expect(await refusal(`${study()}/series/8.4.2/${what}`)).toMatchObject({ status: 406 });
+      expect(await refusal(`${study()}/series/9.9/${what}`)).toMatchObject({ status: 404 });
+      expect(await refusal(`${house.url}/dicom-web/studies/9.9/${what}`)).toMatchObject({ status: 404 });
+    }
   });
 
   it('are not sent again to who has them', async () => {
