@@ -76,6 +76,8 @@ describe('a stack', () => {
     const volume = series('volume', 'CT', 28);
     expect(firstToRead([report, scout, volume])?.seriesInstanceUid).toBe('volume');
     expect(firstToRead([report, scout])?.seriesInstanceUid).toBe('scout');
+    const segmentation = { ...volume, modality: 'SEG', seriesInstanceUid: 'seg' };
+    expect(firstToRead([segmentation, scout])?.seriesInstanceUid).toBe('scout');
     expect(firstToRead([report])?.seriesInstanceUid).toBe('sr');
     expect(firstToRead([])).toBeUndefined();
   });

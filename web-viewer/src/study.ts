@@ -67,7 +67,7 @@ export function inSeriesOrder(series: readonly Series[]): Series[] {
   return [...series].sort((a, b) => (a.number ?? Number.MAX_VALUE) - (b.number ?? Number.MAX_VALUE));
 }
 
-/** Modalities whose objects hold no picture of their own (PS3.3 C.7.3.1.1.1). */
+/** Modalities whose objects hold no picture of their own (PS3.3 C.7.3.1.1.1), or, of SEG, none that is shown. */
 const WORDS_ONLY: Readonly<Record<string, string>> = {
   SR: 'Structured report',
   DOC: 'Document',
@@ -76,6 +76,7 @@ const WORDS_ONLY: Readonly<Record<string, string>> = {
   RTSTRUCT: 'Radiotherapy structure set',
   RTPLAN: 'Radiotherapy plan',
   RTRECORD: 'Radiotherapy record',
+  SEG: 'Segmentation',
   REG: 'Registration',
   FID: 'Fiducials',
   AU: 'Audio',
