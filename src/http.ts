@@ -162,8 +162,12 @@ export function createHttpDoor(parts: HttpParts): HttpDoor {
     if (ctx.status !== 404 || ctx.body != null) return next();
     // Known under other methods: the routers' allowedMethods() answers OPTIONS, and 405 with what there is.
     if (isResource(ctx)) return;
-    if (/^\/(api|dicom-web|wado|fhir|health)(\/|$)/.test(ctx.path))
-      throw new Failure('not-found', `There is nothing at ${ctx.method} ${ctx.path}`);
+    if (/^\/dicom-web\/?$/.test(ctx.path))
+      throw new Failure(
+        'not-found',
+        'This is the base of the DICOMweb service: GET /dicom-web/studies lists studies, OPTIONS tells what there is',
+      );
+    if (/^\/(api|dicom-web|wado|fhir|health)(\/|$)/.test(ctx.path)) throw nothingAt(ctx);
     return next();
   });
   mountViewer(app, parts.viewerFolder);
@@ -222,7 +226,11 @@ function checkHostAndOrigin(ctx: Koa.Context, hosts: ReadonlySet<string>): void 
     );
   const origin = ctx.get('Origin').toLowerCase();
   if (origin !== '' && (!URL.canParse(origin) || new URL(origin).host !== new URL(`http://${host}`).host))
-    throw new Failure('forbidden', `Pages of ${printable(origin)} may not call this archive`);
+    throw new Failure(
+      'forbidden',
+      `Pages of ${printable(origin)} may not call this archive: let one proxy serve both under one address (README, ` +
+        '"For viewers and other programs")',
+    );
   // Images and scripts of foreign pages send no Origin; browsers say so in another header. A link may lead here.
   const isLink = ctx.get('Sec-Fetch-Mode') === 'navigate' && (ctx.method === 'GET' || ctx.method === 'HEAD');
   if (ctx.get('Sec-Fetch-Site') === 'cross-site' && !isLink)
@@ -261,6 +269,9 @@ function fromHttpError(thrown: unknown): Failure | undefined {
   return undefined;
 }
 
+const nothingAt = (ctx: Koa.Context): Failure =>
+  new Failure('not-found', `There is nothing at ${ctx.method} ${ctx.path}`);
+
 function mountViewer(app: Koa, folder: string): void {
   const files = serve(folder, {
     index: false,
@@ -274,13 +285,20 @@ function mountViewer(app: Koa, folder: string): void {
     // A Study UID ends as if it had a file extension.
     const isPath = path.extname(ctx.path) === '' || /^\/studies\/[\d.]+\/?$/.test(ctx.path);
     const isPage = (ctx.method === 'GET' || ctx.method === 'HEAD') && isPath;
+    // A program that mistypes a path must not take the page for an answer; browsers ask for pages by name.
+    if (
+      isPage &&
+      !/^\/(viewer\/?|studies\/[\d.]+\/?)?$/.test(ctx.path) &&
+      !ctx.get('Accept').includes('text/html')
+    )
+      throw nothingAt(ctx);
     if (isPage) ctx.path = '/index.html';
     await files(ctx, next);
-    if (isPage && ctx.status === 404) {
-      ctx.status = 503;
-      ctx.type = 'text/plain';
-      ctx.body = 'The viewer is not built yet: run "npm run viewer", then load this page again.\n';
-    }
+    if (ctx.status !== 404) return;
+    if (!isPage) throw nothingAt(ctx);
+    ctx.status = 503;
+    ctx.type = 'text/plain';
+    ctx.body = 'The viewer is not built yet: run "npm run viewer", then load this page again.\n';
   });
 }
 

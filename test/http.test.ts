@@ -193,6 +193,24 @@ describe('faults', () => {
       message: `There is nothing at GET ${path}`,
     });
   });
+  it('a program that mistypes a path is told so, a browser gets the page', async () => {
+    for (const path of ['/dicomweb/studies', '/studies', '/studies/1.2.3/series', '/wado-rs']) {
+      const answer = await ask(path, { Accept: 'application/dicom+json' });
+      expect(JSON.parse(answer.text)).toMatchObject({ message: `There is nothing at GET ${path}` });
+      expect((await ask(path)).status).toBe(404);
+      expect((await ask(path, { Accept: 'text/html,*/*;q=0.8' })).text).toContain('<title>viewer');
+    }
+    expect(JSON.parse((await ask('/dicomweb/studies', {}, 'POST')).text)).toMatchObject({
+      error: 'not-found',
+    });
+  });
+  it('the base of DICOMweb says where to go from it', async () => {
+    for (const path of ['/dicom-web', '/dicom-web/'])
+      expect(JSON.parse((await ask(path)).text)).toMatchObject({
+        error: 'not-found',
+        message: expect.stringContaining('/dicom-web/studies'),
+      });
+  });
   it('a method a call does not have is no page either', async () => {
     const answer = await ask('/api/only-post');
     expect(answer.status).toBe(405);
