@@ -50,7 +50,8 @@ export function targetOf(ctx: Context & { params: Record<string, string | undefi
 /** The `accept` parameter of the query goes before the header (PS3.18 8.3.3.1): browsers cannot set the header. */
 export function acceptedBy(ctx: Context): AcceptedType[] {
   const parameter = new URLSearchParams(ctx.querystring).get('accept');
-  return parseAccept(parameter ?? ctx.get('Accept'));
+  // RFC 3986 lets a "+" stand in a query string as it is, and reading it as a form makes a space of it.
+  return parseAccept(parameter?.replace(/(?<=\w) (?=\w)/g, '+') ?? ctx.get('Accept'));
 }
 
 /** The base of the URLs in answers. */

@@ -50,7 +50,7 @@ export function parseAccept(header: string | undefined): AcceptedType[] {
     ranges.push({ ...range, q: Number.isFinite(weight) ? Math.min(1, Math.max(0, weight)) : 1 });
   }
   if (ranges.length === 0)
-    throw new Failure('invalid', 'The Accept header holds no media type that can be read');
+    throw new Failure('invalid', 'Accept, the header or the parameter, holds no media type that can be read');
   return ranges.filter((range) => range.q > 0).sort((a, b) => b.q - a.q);
 }
 

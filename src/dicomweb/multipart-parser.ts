@@ -78,6 +78,7 @@ class DelimitedReader {
   /** A line end before the body lets a boundary at its very first byte be found like any other. */
   #held: Buffer = CRLF;
   #started = false;
+  #delimited = false;
   inPart = false;
   closed = false;
 
@@ -118,6 +119,7 @@ class DelimitedReader {
       }
       const ready = this.#held.subarray(0, at);
       this.inPart = false;
+      this.#delimited = true;
       this.closed = end === 'close';
       this.#held = end === 'close' ? this.#held.subarray(behind) : this.#held.subarray(end);
       if (ready.length > 0) yield ready;
@@ -154,16 +156,22 @@ class DelimitedReader {
     await this.#source.return?.();
   }
 
+  #endedEarly(): Failure {
+    if (!this.#started) return new Failure('invalid', 'The body is empty');
+    if (!this.#delimited)
+      return new Failure(
+        'invalid',
+        'The body has no line of "--" and the boundary that its Content-Type names (RFC 2046 5.1.1)',
+      );
+    return new Failure(
+      'invalid',
+      'The body ends before its closing boundary: what came of the last part was not kept',
+    );
+  }
+
   async #more(): Promise<void> {
     const next = await this.#source.next();
-    if (next.done) {
-      throw new Failure(
-        'invalid',
-        this.#started
-          ? 'The body ends before its closing boundary: what came of the last part was not kept'
-          : 'The body is empty',
-      );
-    }
+    if (next.done) throw this.#endedEarly();
     this.#started = true;
     const chunk = Buffer.from(next.value.buffer, next.value.byteOffset, next.value.byteLength);
     this.#held = this.#held.length === 0 ? chunk : Buffer.concat([this.#held, chunk]);

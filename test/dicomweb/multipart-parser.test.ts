@@ -108,7 +108,8 @@ describe('parseMultipart', () => {
 
   it.each([
     ['an empty body', '', 'The body is empty'],
-    ['a body without boundary', 'nothing here', 'ends before its closing boundary'],
+    ['a body without boundary', 'nothing here', 'no line of "--" and the boundary'],
+    ['a body with another boundary', '--other\r\n\r\na\r\n--other--\r\n', 'no line of "--" and the boundary'],
     ['a body cut inside a part', '--bound\r\n\r\nhalf a part', 'ends before its closing boundary'],
     [
       'a body cut before the closing dashes',
@@ -175,7 +176,7 @@ describe('at every split point', () => {
     for (let end = 0; end <= body.length; end++) {
       const cut = partsOf(split(body.subarray(0, end)), 'bound');
       if (end >= closed) expect(await cut, `${end}`).toEqual(expected);
-      else await expect(cut, `${end}`).rejects.toThrow(/empty|closing boundary/);
+      else await expect(cut, `${end}`).rejects.toThrow(/empty|no line|closing boundary/);
     }
   });
 

@@ -230,6 +230,11 @@ describe('a client', () => {
       headers: { Accept: 'text/html' },
     });
     expect(parameter.headers.get('content-type')).toContain('application/json');
+    // A "+" may stand in a query string as it is.
+    for (const accept of ['application/dicom+json', 'application/dicom%2Bjson'])
+      expect((await fetch(`${base}/studies?accept=${accept}`)).headers.get('content-type')).toBe(
+        'application/dicom+json',
+      );
     expect(await refusal(`${base}/studies`, { headers: { Accept: 'application/dicom+xml' } })).toMatchObject({
       status: 406,
       message: expect.stringContaining('application/dicom+json'),

@@ -216,7 +216,7 @@ describe('a request that is refused', () => {
       'multipart/related; type="application/dicom"; boundary=other',
       body,
       400,
-      'closing boundary',
+      'the boundary that its Content-Type names',
     ],
     ['is empty', MULTIPART, Buffer.alloc(0), 400, 'empty'],
     ['holds no part', MULTIPART, Buffer.from('--b--\r\n'), 400, 'no part'],
