@@ -133,7 +133,7 @@ function mediaRefusal(header: string, encoding: string): string | undefined {
   const media = parseMediaType(header);
   if (media?.type === DICOM) return undefined;
   if (media?.type !== 'multipart/related')
-    return `STOW-RS takes multipart/related; type="${DICOM}" or type="${DICOM_JSON}" (PS3.18 10.5.2)`;
+    return `STOW-RS takes multipart/related; type="${DICOM}" or type="${DICOM_JSON}", or one object as ${DICOM} (PS3.18 10.5.2)`;
   const type = (media.parameters.get('type') ?? DICOM).toLowerCase();
   if (type === DICOM || type === DICOM_JSON) return undefined;
   return `This server stores parts of ${DICOM}, and ${DICOM_JSON} with bulk data; metadata in XML is not taken`;
