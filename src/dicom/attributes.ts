@@ -99,6 +99,11 @@ export function attribute(keywordOrTag: string): Attribute | undefined {
   return byTag.get(tag) ?? structural(tag) ?? repeating(tag);
 }
 
+/** Every keyword of the dictionary. */
+export function keywords(): IterableIterator<string> {
+  return known().byKeyword.keys();
+}
+
 /** "(0020,000D) StudyInstanceUID" for messages; the bare tag where it has no keyword. */
 export function label(tag: string): string {
   const upper = tag.toUpperCase();

@@ -1,31 +1,42 @@
 /**
  * The condition of a rule: its JSON form, checked against the data dictionary and compiled once per rule version.
- * rule.ts parses with it, match-rule.ts walks the compiled tree. Declarative throughout: patterns are RE2 (linear
- * time), nothing is ever evaluated as code.
+ * rule.ts parses with it, match-rule.ts walks the compiled tree. Declarative throughout: nothing is ever evaluated as
+ * code. What a key means stands in subject.ts, how a value is tested in value-test.ts.
  */
-import { RE2JS } from 're2js';
 import { z } from 'zod';
-import { attribute, attributePath } from '../dicom/attributes.ts';
-import { compileRange, isNumericVr, type RangeTest, rangeVrs } from './range.ts';
+import { ASSOCIATION_KEYS, meaningOf, RESERVED_KEYS, STUDY_DATE, type Subject } from './subject.ts';
+import { type TimeWindow, timeWindowSchema } from './time-window.ts';
+import { type CompiledTest, compileClock, compileTest } from './value-test.ts';
 
-const scalar = z.union([z.string(), z.number()]);
-const testSchema = z.union([
-  scalar.describe('Equals; in text * and ? are wildcards'),
-  z.array(scalar).min(1).max(1000).describe('Equals one of them'),
-  z
-    .strictObject({ pattern: z.string().min(1).max(1000) })
-    .describe('An RE2 pattern, found anywhere in the value'),
-  z
-    .strictObject({ from: scalar.optional(), to: scalar.optional() })
-    .describe('A range of numbers, dates (YYYYMMDD or YYYY-MM-DD), times or ages, both ends included'),
-]);
+const scalar = z.union([z.string(), z.number()], { error: 'expected a text or a number' });
+const testSchema = z.union(
+  [
+    scalar.describe('Equals; in text * and ? are wildcards'),
+    z.array(scalar).min(1).max(1000).describe('Equals one of them'),
+    z
+      .strictObject({ pattern: z.string().min(1).max(1000) })
+      .describe('An RE2 pattern, found anywhere in the value'),
+    z
+      .strictObject({ from: scalar.optional(), to: scalar.optional() })
+      .describe(
+        'A range of numbers, dates (YYYYMMDD or YYYY-MM-DD), times (HH:MM) or ages (018Y), both ends included',
+      ),
+  ],
+  {
+    error:
+      'expected a value, a list of values, {"pattern": "..."} or {"from": ..., "to": ...}; ' +
+      'conditions stand only in all, any and not',
+  },
+);
 
-export type Test = z.infer<typeof testSchema>;
+type TestJson = z.infer<typeof testSchema>;
 export interface Condition {
-  [key: string]: Test | Condition | Condition[] | undefined;
+  [key: string]: TestJson | TimeWindow | TimeWindow[] | Condition | Condition[] | undefined;
 }
 
-/** The form alone; parseCondition checks what a schema cannot say. */
+const keyword = z.string().min(1).max(500);
+
+/** The form alone; compileCondition checks what a schema cannot say. */
 export const conditionSchema: z.ZodType<Condition> = z.lazy(() =>
   z
     .object({
@@ -37,37 +48,32 @@ export const conditionSchema: z.ZodType<Condition> = z.lazy(() =>
         ),
       any: z.array(conditionSchema).min(1).optional().describe('At least one of them holds'),
       not: conditionSchema.optional().describe('It does not hold'),
-      present: z.string().optional().describe('The attribute of this keyword has a value'),
-      absent: z.string().optional().describe('The attribute of this keyword is missing or empty'),
+      present: keyword.optional().describe('The attribute of this keyword has a value'),
+      absent: keyword.optional().describe('The attribute of this keyword is missing or empty'),
+      Clock: z
+        .union([timeWindowSchema, z.array(timeWindowSchema).min(1).max(20)])
+        .optional()
+        .describe('The moment at which the rule is asked lies in the window, or in one of them'),
     })
     .catchall(testSchema)
     .meta({
       id: 'Condition',
       description:
-        'Keywords of PS3.6 (or paths such as RequestAttributesSequence.ScheduledProcedureStepID), ' +
-        `${SPECIAL_KEYS.join(', ')}. All entries of one object must hold for the same instance.`,
+        'Keywords of PS3.6 or paths such as RequestAttributesSequence.ScheduledProcedureStepID (any item); ' +
+        `${ASSOCIATION_KEYS.join(', ')} (the user of a STOW-RS request); StudyAge (a range of ages such as 007D or ` +
+        '002Y, counted in days from StudyDate); Clock. Of the study: ModalitiesInStudy, NumberOfStudyRelatedInstances, ' +
+        'NumberOfStudyRelatedSeries; of the series: NumberOfSeriesRelatedInstances. ' +
+        'All entries of one object must hold for the same instance.',
     }),
 );
 
-/** What is known of the association, beside the data set. */
-export const SPECIAL_KEYS = ['CallingAETitle', 'CalledAETitle', 'SourceAddress'] as const;
-export type SpecialKey = (typeof SPECIAL_KEYS)[number];
-
-/** Where a leaf looks: a path of tags in the data set, or a fact of the association. */
-export type Subject =
-  | { readonly kind: 'attribute'; readonly keyword: string; readonly tags: readonly string[] }
-  | { readonly kind: 'association'; readonly keyword: SpecialKey };
-
-export interface Leaf {
+export interface Leaf extends CompiledTest {
   readonly kind: 'leaf';
   readonly subject: Subject;
-  /** Whether one value of the subject satisfies the leaf. */
-  readonly accepts: (value: string) => boolean;
+  /** Where it stands in the rule: when.any[0].Modality */
+  readonly path: string;
   /** present and absent look at whether there is a value at all. */
   readonly presence: 'present' | 'absent' | undefined;
-  /** "is "CT"" and "is not "CT"", without identifying values. */
-  readonly holds: string;
-  readonly fails: string;
 }
 
 export type ConditionNode =
@@ -86,16 +92,18 @@ export interface CompiledCondition {
 
 const MAX_DEPTH = 16;
 const MAX_LEAVES = 200;
-const RESERVED = new Set(['all', 'any', 'not', 'present', 'absent']);
+const RESERVED: ReadonlySet<string> = new Set(RESERVED_KEYS);
 
 /**
  * Their values identify nobody (they do not stand in PS3.15 Table E.1-1), so reasons may quote what a rule asks of them.
  * Of all others a reason names the keyword alone.
  */
-const QUOTABLE = new Set([
+const QUOTABLE: ReadonlySet<string> = new Set([
   'CallingAETitle',
   'CalledAETitle',
   'SourceAddress',
+  'StowUser',
+  'StudyAge',
   'Modality',
   'ModalitiesInStudy',
   'SOPClassUID',
@@ -118,44 +126,46 @@ export function compileCondition(condition: Condition): CompiledCondition | { fa
   const tags = new Set<string>();
   let leaves = 0;
 
-  function subjectOf(key: string, at: string): { subject: Subject; vr: string } | undefined {
-    const special = SPECIAL_KEYS.find((name) => name === key);
-    if (special) return { subject: { kind: 'association', keyword: special }, vr: 'LO' };
-    const path = attributePath(key);
-    const found = attribute(key.split('.').at(-1) ?? '');
-    if (!path || !found) {
-      faults.push(
-        `${at}: ${key} is no attribute keyword of the data dictionary (PS3.6) and none of ${SPECIAL_KEYS.join(', ')}, all, any, not, present, absent`,
-      );
+  function meaning(key: string, path: string): { subject: Subject; vr: string } | undefined {
+    leaves++;
+    const found = meaningOf(key);
+    if (typeof found === 'string') {
+      faults.push(`${path}: ${found}`);
       return undefined;
     }
-    tags.add(path[0]!);
-    return { subject: { kind: 'attribute', keyword: key, tags: path }, vr: found.vr };
+    if (found.subject.kind === 'attribute') tags.add(found.subject.tags[0]!);
+    if (found.subject.kind === 'study-age') tags.add(STUDY_DATE);
+    return found;
   }
 
-  function presenceLeaf(key: unknown, presence: 'present' | 'absent', at: string): ConditionNode[] {
-    if (typeof key !== 'string') return [];
-    const found = subjectOf(key, at);
-    leaves++;
+  function presenceLeaf(key: unknown, presence: 'present' | 'absent', path: string): ConditionNode[] {
+    const found = typeof key === 'string' ? meaning(key, path) : undefined;
     if (!found) return [];
     const [holds, fails] = presence === 'present' ? ['is present', 'is absent'] : ['is absent', 'is present'];
-    return [{ kind: 'leaf', subject: found.subject, accepts: () => true, presence, holds, fails }];
+    return [{ kind: 'leaf', subject: found.subject, path, accepts: () => true, presence, holds, fails }];
   }
 
-  function testLeaf(key: string, test: Test, at: string): ConditionNode[] {
-    const found = subjectOf(key, at);
-    leaves++;
+  function testLeaf(key: string, test: TestJson | TimeWindow | TimeWindow[], path: string): ConditionNode[] {
+    const found = meaning(key, path);
     if (!found) return [];
-    const compiled = compileTest(test, found.vr, QUOTABLE.has(key));
-    if ('fault' in compiled) {
-      faults.push(`${at}: ${compiled.fault}`);
+    const { subject, vr } = found;
+    if (subject.kind === 'study-age' && (typeof test !== 'object' || !('from' in test || 'to' in test))) {
+      faults.push(`${path}: the age of a study is asked by a range, such as {"to": "007D"}`);
       return [];
     }
-    return [{ kind: 'leaf', subject: found.subject, presence: undefined, ...compiled }];
+    const compiled =
+      subject.kind === 'clock'
+        ? compileClock([test].flat() as TimeWindow[])
+        : compileTest(test as TestJson, vr, QUOTABLE.has(subject.keyword));
+    if ('fault' in compiled) {
+      faults.push(`${path}: ${compiled.fault}`);
+      return [];
+    }
+    return [{ kind: 'leaf', subject, path, presence: undefined, ...compiled }];
   }
 
-  function list(conditions: Condition[], at: string, depth: number): ConditionNode[] {
-    return conditions.map((inner, index) => node(inner, `${at}[${index}]`, depth + 1));
+  function list(conditions: Condition[], path: string, depth: number): ConditionNode[] {
+    return conditions.map((inner, index) => node(inner, `${path}[${index}]`, depth + 1));
   }
 
   function node(from: Condition, at: string, depth: number): ConditionNode {
@@ -167,7 +177,7 @@ export function compileCondition(condition: Condition): CompiledCondition | { fa
     for (const [key, value] of Object.entries(from)) {
       const here = `${at}.${key}`;
       if (value === undefined) continue;
-      if (!RESERVED.has(key)) parts.push(...testLeaf(key, value as Test, here));
+      if (!RESERVED.has(key)) parts.push(...testLeaf(key, value as TestJson | TimeWindow, here));
       else if (key === 'present' || key === 'absent') parts.push(...presenceLeaf(value, key, here));
       else if (key === 'not') parts.push({ kind: 'not', of: node(value as Condition, here, depth + 1) });
       else if (Array.isArray(value))
@@ -186,83 +196,4 @@ export function compileCondition(condition: Condition): CompiledCondition | { fa
       : undefined;
   if (leaves > MAX_LEAVES) faults.push(`when: ${leaves} conditions are more than ${MAX_LEAVES}`);
   return faults.length > 0 ? { faults } : { some, every, tags };
-}
-
-type CompiledTest = Pick<Leaf, 'accepts' | 'holds' | 'fails'>;
-
-function compileTest(test: Test, vr: string, quotable: boolean): CompiledTest | { fault: string } {
-  if (vr === 'SQ')
-    return {
-      fault: 'a sequence has no value to test; name an attribute within it, or use present or absent',
-    };
-  if (Array.isArray(test)) {
-    const each = test.map((value) => equals(value, vr));
-    const fault = each.find((one) => typeof one === 'string');
-    if (typeof fault === 'string') return { fault };
-    const accepts = (value: string): boolean => each.some((one) => typeof one !== 'string' && one(value));
-    const asked = quotable ? `one of ${quote(test)}` : 'one of the values asked for';
-    return { accepts, holds: `is ${asked}`, fails: `is not ${asked}` };
-  }
-  if (typeof test !== 'object') {
-    const accepts = equals(test, vr);
-    if (typeof accepts === 'string') return { fault: accepts };
-    const asked = quotable ? quote([test]) : 'the value asked for';
-    return { accepts, holds: `is ${asked}`, fails: `is not ${asked}` };
-  }
-  if ('pattern' in test) {
-    const compiled = compilePattern(test.pattern);
-    if ('fault' in compiled) return compiled;
-    const asked = quotable ? `the pattern ${JSON.stringify(test.pattern)}` : 'the pattern asked for';
-    return {
-      accepts: (value) => compiled.pattern.test(value),
-      holds: `matches ${asked}`,
-      fails: `does not match ${asked}`,
-    };
-  }
-  return range(test, vr, quotable);
-}
-
-function range(test: RangeTest, vr: string, quotable: boolean): CompiledTest | { fault: string } {
-  if (test.from === undefined && test.to === undefined) return { fault: 'a range needs from, to or both' };
-  if (!rangeVrs.has(vr))
-    return { fault: `a range needs a number, date, time or age; this attribute is ${vr}` };
-  const compiled = compileRange(test, vr);
-  if (typeof compiled === 'string') return { fault: compiled };
-  const bounds = [
-    ...(test.from === undefined ? [] : [`from ${test.from}`]),
-    ...(test.to === undefined ? [] : [`to ${test.to}`]),
-  ].join(' ');
-  const asked = quotable ? `the range ${bounds}` : 'the range asked for';
-  return { accepts: compiled, holds: `lies in ${asked}`, fails: `lies outside ${asked}` };
-}
-
-/** @returns a test of one value, or the fault */
-function equals(asked: string | number, vr: string): ((value: string) => boolean) | string {
-  if (isNumericVr(vr)) {
-    const number = typeof asked === 'number' ? asked : Number(asked.trim() || Number.NaN);
-    if (!Number.isFinite(number)) return `this attribute is a number (${vr}), "${asked}" is none`;
-    return (value) => Number(value) === number;
-  }
-  const text = String(asked).trim();
-  if (!/[*?]/.test(text)) return (value) => value === text;
-  const parts = text
-    .split(/([*?])/)
-    .map((part) => (part === '*' ? '.*' : part === '?' ? '.' : RE2JS.quote(part)));
-  const pattern = RE2JS.compile(`^(?:${parts.join('')})$`, RE2JS.DOTALL);
-  return (value) => pattern.test(value);
-}
-
-function compilePattern(pattern: string): { pattern: RE2JS } | { fault: string } {
-  try {
-    return { pattern: RE2JS.compile(pattern) };
-  } catch (thrown) {
-    // re2js throws its own syntax errors; their message quotes the pattern, which the author knows.
-    const why = thrown instanceof Error ? thrown.message : 'it does not compile';
-    return { fault: `the pattern is no RE2 expression (${why})` };
-  }
-}
-
-function quote(values: readonly (string | number)[]): string {
-  const shown = values.slice(0, 5).map((value) => JSON.stringify(value));
-  return `${shown.join(', ')}${values.length > 5 ? `, ... (${values.length} in all)` : ''}`;
 }

@@ -20,50 +20,54 @@ export interface Evaluation {
   /** Rules and destinations as they are in this transaction, read once for all its units. */
   readonly rules: readonly Rule[];
   readonly destinations: ReadonlyMap<string, Destination>;
+  /** The moment at which they are asked, by Postgres' clock. */
+  readonly at: Date;
 }
 
 /** Destinations stay locked against removal until the transaction ends, so that nothing is owed to one that is gone. */
 export async function beginEvaluation({ table }: EvaluateParts, tx: Queryable): Promise<Evaluation> {
   const rules = await table.compiledRules(tx);
-  if (rules.length === 0) return { rules, destinations: new Map() };
+  const { rows } = await tx.query<{ at: Date }>('select now() as at');
+  const { at } = rows[0]!;
+  if (rules.length === 0) return { rules, destinations: new Map(), at };
   await tx.query('select 1 from destination order by name for key share');
   const destinations = await table.destinations(tx);
-  return { rules, destinations: new Map(destinations.map((one) => [one.name, one])) };
+  return { rules, destinations: new Map(destinations.map((one) => [one.name, one])), at };
 }
 
 export async function evaluateUnit(
   parts: EvaluateParts,
   tx: Queryable,
-  { rules, destinations }: Evaluation,
+  evaluation: Evaluation,
   at: RuleUnit,
   study: StudyRecord,
   scope: UnitScope,
 ): Promise<void> {
-  const asked = rules.filter((rule) => rule.body.at === at);
+  const asked = evaluation.rules.filter((rule) => rule.body.at === at);
   if (asked.length === 0) return;
   if (study.held !== null) {
     const reason =
       'the study is held until a person decides on its conflict; it is looked at again when released';
-    for (const rule of asked)
-      await writeDecision(tx, study, scope, rule, { matched: false, reason, seen: 0 }, 0);
+    const decision: Decision = { matched: false, reason, decided: [], seen: 0 };
+    for (const rule of asked) await writeDecision(tx, study, scope, rule, decision, 0);
     return;
   }
   const withHeader = unindexedTags(asked.flatMap((rule) => [...rule.condition.tags])).length > 0;
-  if (at === 'instance') await evaluateInstances(parts, tx, asked, destinations, study, scope, withHeader);
-  else await evaluateWhole(parts, tx, asked, destinations, study, scope, withHeader);
+  if (at === 'instance') await evaluateInstances(parts, tx, asked, evaluation, study, scope, withHeader);
+  else await evaluateWhole(parts, tx, asked, evaluation, study, scope, withHeader);
 }
 
 async function evaluateWhole(
   parts: EvaluateParts,
   tx: Queryable,
   rules: readonly Rule[],
-  destinations: Evaluation['destinations'],
+  { destinations, at }: Evaluation,
   study: StudyRecord,
   scope: UnitScope,
   withHeader: boolean,
 ): Promise<void> {
   const matchings = rules.map((rule) => ({ rule, matching: beginMatch(rule.condition) }));
-  for await (const page of unitFacts(parts, tx, study, scope, withHeader)) {
+  for await (const page of unitFacts(parts, tx, study, scope, at, withHeader)) {
     for (const { facts } of page)
       for (const { matching } of matchings) if (!matching.settled) matching.see(facts);
     if (matchings.every(({ matching }) => matching.settled)) break;
@@ -75,29 +79,31 @@ async function evaluateWhole(
   }
 }
 
-/** Each instance is a unit of its own; the decision counts them. */
+/** Each instance is a unit of its own; one decision counts those that met the rule, another those that did not. */
 async function evaluateInstances(
   parts: EvaluateParts,
   tx: Queryable,
   rules: readonly Rule[],
-  destinations: Evaluation['destinations'],
+  { destinations, at }: Evaluation,
   study: StudyRecord,
   scope: UnitScope,
   withHeader: boolean,
 ): Promise<void> {
-  for await (const page of unitFacts(parts, tx, study, scope, withHeader)) {
+  for await (const page of unitFacts(parts, tx, study, scope, at, withHeader)) {
     for (const rule of rules) {
-      const whole = beginMatch(rule.condition);
+      const [met, unmet] = [beginMatch(rule.condition), beginMatch(rule.condition)];
       const sopUids: string[] = [];
       for (const { sopUid, facts } of page) {
-        const one = beginMatch(rule.condition);
-        one.see(facts);
-        if (one.decide().matched) sopUids.push(sopUid);
-        whole.see(facts);
+        const meets = beginMatch(rule.condition).see(facts);
+        (meets ? met : unmet).see(facts);
+        if (meets) sopUids.push(sopUid);
       }
-      const owed = sopUids.length > 0 ? await oweAll(tx, rule, destinations, study, { sopUids }) : '';
-      const decision = { ...whole.decide(), matched: sopUids.length > 0 };
-      await writeDecision(tx, study, {}, rule, told(decision, owed), sopUids.length);
+      if (sopUids.length > 0) {
+        const owed = await oweAll(tx, rule, destinations, study, { sopUids });
+        // Of those that follow the row tells the number alone.
+        await writeDecision(tx, study, {}, rule, told(met.decide(), `first: ${owed}`), sopUids.length);
+      }
+      if (sopUids.length < page.length) await writeDecision(tx, study, {}, rule, unmet.decide(), 0);
     }
   }
 }
@@ -128,7 +134,10 @@ function told(decision: Decision, owed: string): Decision {
   return owed === '' ? decision : { ...decision, reason: `${decision.reason}; ${owed}` };
 }
 
-/** One row per rule version, unit and study version; rules at 'instance' keep one row per study that counts. */
+/**
+ * One row per rule version, unit and study version, and one for what was put off while the study was held; rows of rules
+ * at 'instance' are one per study, and count. What was decided is never rewritten: the same again adds nothing.
+ */
 async function writeDecision(
   tx: Queryable,
   study: StudyRecord,
@@ -138,16 +147,15 @@ async function writeDecision(
   met: number,
 ): Promise<void> {
   const counting = rule.body.at === 'instance';
-  const target = counting
-    ? `(study_uid, rule, rule_version) where rule_at = 'instance' do update set
-         matched = d.matched or excluded.matched, seen = d.seen + excluded.seen, met = d.met + excluded.met,
-         reason = case when d.matched and not excluded.matched then d.reason else excluded.reason end,
-         study_version = excluded.study_version, at = now()`
-    : `(study_uid, rule, rule_version, unit, study_version) where rule_at <> 'instance' do update set
-         matched = excluded.matched, reason = excluded.reason, seen = excluded.seen, at = now()`;
+  const again = counting
+    ? `(study_uid, rule, rule_version, matched, held) where rule_at = 'instance' do update set
+         seen = d.seen + excluded.seen, met = d.met + excluded.met, study_version = excluded.study_version,
+         last_at = now()`
+    : `(study_uid, rule, rule_version, unit, study_version, held) where rule_at <> 'instance' do nothing`;
   await tx.query(
-    `insert into decision as d (study_uid, study_version, unit, rule, rule_version, rule_at, matched, reason, seen, met)
-     values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) on conflict ${target}`,
+    `insert into decision as d (study_uid, study_version, unit, rule, rule_version, rule_at, matched, reason, seen, met,
+       decided, held)
+     values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) on conflict ${again}`,
     [
       study.studyUid,
       study.version,
@@ -159,6 +167,8 @@ async function writeDecision(
       decision.reason,
       decision.seen,
       met,
+      JSON.stringify(decision.decided),
+      study.held !== null,
     ],
   );
 }

@@ -4,19 +4,32 @@
  * Reasons name keywords and counts, and quote values only of attributes that identify nobody.
  */
 import type { DicomJson } from '../dicom/dicom-json.ts';
-import type { CompiledCondition, ConditionNode, Leaf, SpecialKey, Subject } from './condition.ts';
+import type { CompiledCondition, ConditionNode, Leaf } from './condition.ts';
+import { type AssociationKey, STUDY_DATE, type Subject, studyAge } from './subject.ts';
 
 /** What is known of one instance of the unit. */
 export interface InstanceFacts {
   /** DICOM JSON (PS3.18 F.2) of the instance, its series and its study: the first that has an attribute gives it. */
   readonly dataSets: readonly DicomJson[];
-  readonly association: Readonly<Record<SpecialKey, string | undefined>>;
+  readonly association: Readonly<Record<AssociationKey, string | undefined>>;
+  /** The moment at which the rule is asked. */
+  readonly at: Date;
+}
+
+/** One condition of a rule that decided. */
+export interface Deciding {
+  /** Where it stands in the rule: when.any[0].Modality */
+  readonly path: string;
+  readonly attribute: string;
+  readonly held: boolean;
 }
 
 export interface Decision {
   readonly matched: boolean;
   /** The condition that decided, as a sentence without patient data. */
   readonly reason: string;
+  /** The same for programs; none where no condition was asked. */
+  readonly decided: readonly Deciding[];
   /** Instances looked at. */
   readonly seen: number;
 }
@@ -29,6 +42,7 @@ interface Verdict {
 /** Distinct reasons kept while looking at a unit; leaves are few, so this is rarely reached. */
 const KEPT_REASONS = 16;
 const TOLD_REASONS = 3;
+const TOLD_CONDITIONS = 16;
 const REASON_LENGTH = 600;
 
 export interface Matching {
@@ -42,38 +56,44 @@ export interface Matching {
 /** A condition holds when any instance of the unit meets it; what stands in "all" must be met by every instance. */
 export function beginMatch(condition: CompiledCondition): Matching {
   let seen = 0;
-  let some: string | undefined;
-  let broken: string | undefined;
-  const failures = new Map<string, number>();
+  let some: Verdict | undefined;
+  let broken: Verdict | undefined;
+  const failures = new Map<string, { verdict: Verdict; times: number }>();
 
   return {
     see(facts) {
       seen++;
       const verdict = walk(condition.some, facts);
-      if (verdict.held) some ??= words(verdict) || 'the rule has no condition';
-      else count(failures, words(verdict));
+      if (verdict.held) some ??= verdict;
+      else count(failures, verdict);
       if (condition.every === undefined) return verdict.held;
       const each = walk(condition.every, facts);
-      if (!each.held) broken ??= words(each);
+      if (!each.held) broken ??= each;
       return verdict.held && each.held;
     },
     get settled() {
       return broken !== undefined || (some !== undefined && condition.every === undefined);
     },
     decide() {
-      if (seen === 0) return { matched: false, reason: 'there is no instance to look at', seen };
-      if (broken !== undefined)
-        return { matched: false, reason: cut(`not every instance meets "all": ${broken}`), seen };
+      if (seen === 0) return { matched: false, reason: 'there is no instance to look at', decided: [], seen };
+      if (broken !== undefined) {
+        const reason = cut(`not every instance meets "all": ${words(broken)}`);
+        return { matched: false, reason, decided: deciding([broken]), seen };
+      }
       if (some !== undefined) {
         const every = condition.every === undefined ? '' : `, and every one of ${seen} instances meets "all"`;
-        return { matched: true, reason: cut(`${some}${every}`), seen };
+        const reason = cut(`${words(some) || 'the rule has no condition'}${every}`);
+        return { matched: true, reason, decided: deciding([some]), seen };
       }
-      const told = [...failures].sort((a, b) => b[1] - a[1]).slice(0, TOLD_REASONS);
-      const reason =
-        seen === 1
-          ? (told[0]?.[0] ?? '')
-          : `none of ${seen} instances meets it: ${told.map(([why, times]) => `${why} (${times})`).join('; ')}`;
-      return { matched: false, reason: cut(reason), seen };
+      const told = [...failures.values()].sort((a, b) => b.times - a.times).slice(0, TOLD_REASONS);
+      const each = told.map(({ verdict, times }) => `${words(verdict)} (${times})`).join('; ');
+      const reason = seen === 1 ? words(told[0]!.verdict) : `none of ${seen} instances meets it: ${each}`;
+      return {
+        matched: false,
+        reason: cut(reason),
+        decided: deciding(told.map(({ verdict }) => verdict)),
+        seen,
+      };
     },
   };
 }
@@ -122,13 +142,38 @@ function words(verdict: Verdict): string {
     .join(' and ');
 }
 
+/** Each condition once, in the order in which they were asked. */
+function deciding(verdicts: readonly Verdict[]): Deciding[] {
+  const byPath = new Map<string, Deciding>();
+  for (const { because } of verdicts)
+    for (const { leaf, held } of because) {
+      if (byPath.size >= TOLD_CONDITIONS) break;
+      byPath.set(leaf.path, { path: leaf.path, attribute: leaf.subject.keyword, held });
+    }
+  return [...byPath.values()];
+}
+
 function valuesOf(subject: Subject, facts: InstanceFacts): readonly string[] {
-  if (subject.kind === 'association') {
-    const value = facts.association[subject.keyword];
-    return value ? [value] : [];
+  switch (subject.kind) {
+    case 'association': {
+      const value = facts.association[subject.keyword];
+      return value ? [value] : [];
+    }
+    case 'clock':
+      return [facts.at.toISOString()];
+    case 'study-age': {
+      const [date] = attributeValues([STUDY_DATE], facts);
+      const age = date === undefined ? undefined : studyAge(date, facts.at);
+      return age === undefined ? [] : [age];
+    }
+    case 'attribute':
+      return attributeValues(subject.tags, facts);
   }
+}
+
+function attributeValues(tags: readonly string[], facts: InstanceFacts): readonly string[] {
   for (const dataSet of facts.dataSets) {
-    const values = inDataSet(dataSet, subject.tags);
+    const values = inDataSet(dataSet, tags);
     if (values.length > 0) return values;
   }
   return [];
@@ -165,8 +210,11 @@ function isRecord(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null;
 }
 
-function count(failures: Map<string, number>, why: string): void {
-  if (failures.has(why) || failures.size < KEPT_REASONS) failures.set(why, (failures.get(why) ?? 0) + 1);
+function count(failures: Map<string, { verdict: Verdict; times: number }>, verdict: Verdict): void {
+  const why = words(verdict);
+  const known = failures.get(why);
+  if (known) known.times++;
+  else if (failures.size < KEPT_REASONS) failures.set(why, { verdict, times: 1 });
 }
 
 function cut(text: string): string {

@@ -4,7 +4,8 @@
  * with the added instances alone. Called by evaluate.ts.
  */
 import type { Queryable } from '../archive/database/database.ts';
-import { type Destination, type PeerSettings, senderIdentity } from './destination.ts';
+import { cameFromSql, sendersOf } from './came-from.ts';
+import type { Destination, PeerSettings } from './destination.ts';
 import { notifyDue } from './due.ts';
 import type { UnitScope } from './unit-facts.ts';
 
@@ -55,18 +56,11 @@ export async function owe(tx: Queryable, debt: Debt): Promise<string> {
 /** $1 study, $2 series or null, $3 SOP UIDs or null, $4 and $5 who the destination, or its members, are as senders. */
 const UNIT = `from study s join series e on e.study = s.id join instance i on i.series = e.id join object o on o.id = i.object
   where s.study_uid = $1 and ($2::text is null or e.series_uid = $2) and ($3::text[] is null or i.sop_uid = any($3))`;
-const FROM_THERE = `((o.source_kind = 'dimse' and o.source_ae = any($4::text[]))
-  or (o.source_kind = 'stow' and o.source_address = any($5::text[]))) is true`;
+const FROM_THERE = cameFromSql('$4', '$5');
 
 async function unitValues(tx: Queryable, { studyUid, scope, destination }: Debt): Promise<unknown[]> {
-  const senders = (await peersOf(tx, destination)).map(senderIdentity);
-  return [
-    studyUid,
-    scope.seriesUid ?? null,
-    scope.sopUids ?? null,
-    senders.flatMap(({ aeTitle }) => aeTitle ?? []),
-    senders.flatMap(({ address }) => address ?? []),
-  ];
+  const { aeTitles, addresses } = sendersOf(await peersOf(tx, destination));
+  return [studyUid, scope.seriesUid ?? null, scope.sopUids ?? null, aeTitles, addresses];
 }
 
 /** What one member of a group has sent to us the group has. */

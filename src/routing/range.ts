@@ -1,6 +1,6 @@
 /**
  * Ranges in rules: a bound and a value as comparable numbers or texts, by the VR of the attribute (PS3.5 6.2).
- * Called by condition.ts.
+ * Called by value-test.ts.
  */
 
 export interface RangeTest {
@@ -31,7 +31,7 @@ export function compileRange(test: RangeTest, vr: string): ((value: string) => b
     if (asked !== undefined && bound === undefined)
       return `${name} is "${asked}", expected ${EXPECTED[vr] ?? 'a number'}`;
   if (from !== undefined && to !== undefined && from > to)
-    return `from ${test.from} comes after to ${test.to}`;
+    return `the ends are crossed: from ${test.from} comes after to ${test.to}`;
   return (value) => {
     const found = comparable(value, vr, 'low');
     if (found === undefined) return false;
@@ -39,7 +39,8 @@ export function compileRange(test: RangeTest, vr: string): ((value: string) => b
   };
 }
 
-const EXPECTED: Record<string, string> = {
+/** How a value of the VR is written, for faults. */
+export const EXPECTED: Readonly<Record<string, string>> = {
   DA: 'a date as YYYYMMDD or YYYY-MM-DD',
   TM: 'a time as HHMM[SS] or HH:MM[:SS]',
   DT: 'a date and time as YYYYMMDD[HHMMSS]',
@@ -55,11 +56,11 @@ function comparable(text: string, vr: string, side: 'low' | 'high'): Comparable 
   switch (vr) {
     case 'DA': {
       const digits = plain.replaceAll(/[-.]/g, '');
-      return /^\d{8}$/.test(digits) ? digits : undefined;
+      return isDate(digits) ? digits : undefined;
     }
     case 'TM': {
       const digits = plain.replaceAll(':', '');
-      if (!/^\d{2}(\d{2}(\d{2}(\.\d{1,6})?)?)?$/.test(digits)) return undefined;
+      if (!/^([01]\d|2[0-3])([0-5]\d([0-6]\d(\.\d{1,6})?)?)?$/.test(digits)) return undefined;
       return digits.replace('.', '').padEnd(12, pad);
     }
     case 'DT': {
@@ -69,7 +70,7 @@ function comparable(text: string, vr: string, side: 'low' | 'high'): Comparable 
       return digits.replace('.', '').padEnd(20, pad);
     }
     case 'AS': {
-      const [, number, unit] = /^(\d{1,3})([DWMY])$/.exec(plain) ?? [];
+      const [, number, unit] = /^(\d{1,6})([DWMY])$/.exec(plain) ?? [];
       if (number === undefined || unit === undefined) return undefined;
       return (Number(number) + (side === 'high' ? 0.999 : 0)) * (DAYS[unit] ?? 1);
     }
@@ -78,4 +79,11 @@ function comparable(text: string, vr: string, side: 'low' | 'high'): Comparable 
       return Number.isFinite(number) ? number : undefined;
     }
   }
+}
+
+function isDate(digits: string): boolean {
+  const [, year, month, day] = /^(\d{4})(\d{2})(\d{2})$/.exec(digits) ?? [];
+  if (day === undefined) return false;
+  const date = new Date(Date.UTC(Number(year), Number(month) - 1, Number(day)));
+  return date.getUTCMonth() + 1 === Number(month) && date.getUTCDate() === Number(day);
 }

@@ -12,6 +12,7 @@ import type { StudyRecord } from '../archive/study.ts';
 import { type DicomJson, toDicomJson } from '../dicom/dicom-json.ts';
 import { asFailure } from '../failure.ts';
 import type { Log } from '../log.ts';
+import type { Source } from './came-from.ts';
 import type { InstanceFacts } from './match-rule.ts';
 
 /** Which instances of the study are the unit; all of them without a bound. */
@@ -22,6 +23,8 @@ export interface UnitScope {
 
 export interface UnitInstance {
   readonly sopUid: string;
+  readonly seriesUid: string;
+  readonly source: Source;
   readonly facts: InstanceFacts;
 }
 
@@ -43,9 +46,11 @@ interface Row {
   seriesUid: string;
   seriesAttributes: DicomJson;
   seriesInstances: number;
+  kind: string;
   callingAe: string | null;
   calledAe: string | null;
   address: string | null;
+  stowUser: string | null;
 }
 
 /** Tags that the index does not keep: for these the objects' headers are read. */
@@ -57,12 +62,16 @@ export function unindexedTags(tags: Iterable<string>): string[] {
   );
 }
 
-/** Pages of facts in the order of the index. */
+/**
+ * Pages of facts in the order of the index.
+ * @param at the moment at which the rules are asked
+ */
 export async function* unitFacts(
   parts: UnitFactsParts,
   tx: Queryable,
   study: StudyRecord,
   scope: UnitScope,
+  at: Date,
   withHeader: boolean,
 ): AsyncGenerator<UnitInstance[]> {
   const counts = countsOf(study);
@@ -71,7 +80,8 @@ export async function* unitFacts(
       `select i.id, i.sop_uid as "sopUid", i.sop_class as "sopClass", i.object, i.attributes,
          o.transfer_syntax as "transferSyntax", e.series_uid as "seriesUid", e.attributes as "seriesAttributes",
          e.instance_count as "seriesInstances", o.source_ae as "callingAe", r.called_ae as "calledAe",
-         o.source_address as address
+         o.source_kind as kind, o.source_address as address,
+         case when o.source_kind = 'stow' then r.actor end as "stowUser"
        from study s join series e on e.study = s.id join instance i on i.series = e.id
        join object o on o.id = i.object left join reception r on r.id = o.reception
        where s.study_uid = $1 and ($2::text is null or e.series_uid = $2)
@@ -84,7 +94,9 @@ export async function* unitFacts(
     const headers = withHeader ? await readHeaders(parts, tx, rows) : undefined;
     yield rows.map((row) => ({
       sopUid: row.sopUid,
-      facts: factsOf(row, study, counts, headers?.get(row.object)),
+      seriesUid: row.seriesUid,
+      source: { kind: row.kind, aeTitle: row.callingAe, address: row.address },
+      facts: factsOf(row, study, counts, at, headers?.get(row.object)),
     }));
     if (rows.length < PAGE) return;
   }
@@ -94,6 +106,7 @@ function factsOf(
   row: Row,
   study: StudyRecord,
   counts: DicomJson,
+  at: Date,
   header: DicomJson | undefined,
 ): InstanceFacts {
   const own: DicomJson = {
@@ -111,7 +124,9 @@ function factsOf(
       CallingAETitle: row.callingAe ?? undefined,
       CalledAETitle: row.calledAe ?? undefined,
       SourceAddress: row.address ?? undefined,
+      StowUser: row.stowUser ?? undefined,
     },
+    at,
   };
 }
 

@@ -13,8 +13,11 @@ const facts = (
     CallingAETitle: undefined,
     CalledAETitle: undefined,
     SourceAddress: undefined,
+    StowUser: undefined,
     ...association,
   },
+  // A Wednesday: 11:00 in Berlin.
+  at: new Date('2024-02-07T10:00:00Z'),
 });
 
 const decide = (when: unknown, ...instances: InstanceFacts[]) =>
