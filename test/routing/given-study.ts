@@ -35,7 +35,7 @@ export interface GivenStudy {
   sopClassOf?: (index: number) => string;
   transferSyntax?: string;
   series?: number;
-  from?: { kind: 'dimse' | 'stow'; callingAe?: string; calledAe?: string; address?: string };
+  from?: { kind: 'dimse' | 'stow'; callingAe?: string; calledAe?: string; address?: string; actor?: string };
   patientId?: string;
   more?: Record<string, unknown>;
   /** Where the objects' bytes go; without it there are rows only. */

@@ -20,6 +20,8 @@ const facts = (
   at: new Date('2024-02-07T10:00:00Z'),
 });
 
+const window = (from: string, to: string, zone = 'Europe/Berlin') => ({ from, to, zone });
+
 const decide = (when: unknown, ...instances: InstanceFacts[]) =>
   matchRule(parseRule({ when, send: ['pacs'] }).condition, instances);
 
@@ -39,7 +41,7 @@ const ct = facts(
     AccessionNumber: '',
     RequestAttributesSequence: [dicom({ ScheduledProcedureStepID: 'SPS-9' })],
   },
-  { CallingAETitle: 'CT1', CalledAETitle: 'ISOCENTER', SourceAddress: '10.0.0.5' },
+  { CallingAETitle: 'CT1', CalledAETitle: 'ISOCENTER', SourceAddress: '10.0.0.5', StowUser: 'uploader' },
 );
 
 describe('matchRule, one instance', () => {
@@ -90,6 +92,23 @@ describe('matchRule, one instance', () => {
       { not: { any: [{ Modality: 'MR' }, { all: [{ Modality: 'CT' }, { absent: 'StudyDate' }] }] } },
       true,
     ],
+    ['a date however it is written', { StudyDate: '2024-01-31' }, true],
+    ['a date in a list', { StudyDate: ['2024-01-30', '2024-01-31'] }, true],
+    ['a minute is all of it', { StudyTime: '10:15' }, true],
+    ['another minute', { StudyTime: '10:16' }, false],
+    ['an age in its own unit', { PatientAge: '16Y' }, true],
+    ['STOW user', { StowUser: 'uploader' }, true],
+    ['a study no older than a week', { StudyAge: { to: '007D' } }, true],
+    ['a study younger than a week', { StudyAge: { to: '6D' } }, false],
+    ['a study older than a month', { StudyAge: { from: '1M' } }, false],
+    ['a study has an age', { present: 'StudyAge' }, true],
+    ['within a window', { Clock: window('08:00', '18:00') }, true],
+    ['outside a window', { Clock: window('18:00', '08:00') }, false],
+    ['within one of two', { Clock: [window('18:00', '08:00'), window('10:30', '11:30')] }, true],
+    ['on another day', { Clock: { ...window('08:00', '18:00'), days: ['sat', 'sun'] } }, false],
+    ['in another zone', { Clock: window('08:00', '18:00', 'Asia/Tokyo') }, false],
+    ['not within a window', { not: { Clock: window('18:00', '08:00') } }, true],
+    ['an attribute by its tag', { '00080060': 'CT' }, true],
     ['a missing attribute equals nothing', { BodyPartExamined: 'CHEST' }, false],
     ['a missing attribute is not anything, either', { not: { BodyPartExamined: 'CHEST' } }, true],
   ])('%s', (_name, when, expected) => {
@@ -130,6 +149,26 @@ describe('the reason', () => {
       'Modality is not "MR" and Rows is not 256',
     );
     expect(decide({ not: { Modality: 'CT' } }, ct).reason).toBe('Modality is "CT"');
+  });
+
+  test('tells where the condition stands in the rule, and the attribute by its keyword', () => {
+    const when = { Modality: 'CT', any: [{ Rows: 256 }, { not: { '00181030': 'x' } }] };
+    expect(decide(when, ct).decided).toEqual([
+      { path: 'when.Modality', attribute: 'Modality', held: true },
+      { path: 'when.any[1].not.00181030', attribute: 'ProtocolName', held: false },
+    ]);
+    expect(decide({ all: { Rows: { from: 600 } } }, ct).decided).toEqual([
+      { path: 'when.all.Rows', attribute: 'Rows', held: false },
+    ]);
+    expect(decide({}, ct)).toMatchObject({ matched: true, decided: [] });
+  });
+
+  test('of the clock and the age of a study quotes what is asked', () => {
+    expect(decide({ Clock: window('18:00', '08:00') }, ct).reason).toBe(
+      'Clock lies outside every day 18:00 to 08:00 Europe/Berlin',
+    );
+    expect(decide({ StudyAge: { from: '1M' } }, ct).reason).toBe('StudyAge lies outside the range from 1M');
+    expect(decide({ StudyAge: { from: '1M' } }, facts({})).reason).toBe('StudyAge is absent');
   });
 
   test('counts what failed in a unit of many', () => {
@@ -191,7 +230,7 @@ describe('a rule with faults is refused with every fault', () => {
     ['a number that is none', { when: { Rows: 'many' }, send: ['p'] }, /"many" is none/],
     ['a range of texts', { when: { Modality: { from: 'A' } }, send: ['p'] }, /a range needs a number/],
     ['a range without ends', { when: { Rows: {} }, send: ['p'] }, /from, to or both/],
-    ['a range upside down', { when: { Rows: { from: 2, to: 1 } }, send: ['p'] }, /comes after/],
+    ['a range upside down', { when: { Rows: { from: 2, to: 1 } }, send: ['p'] }, /the ends are crossed/],
     ['a date that is none', { when: { StudyDate: { from: 'May' } }, send: ['p'] }, /expected a date/],
     [
       'the value of a sequence',
@@ -202,6 +241,53 @@ describe('a rule with faults is refused with every fault', () => {
       '"all" of one condition below the top',
       { when: { not: { all: { Modality: 'CT' } } }, send: ['p'] },
       /only at the top/,
+    ],
+    [
+      'a keyword with a slip names the nearest',
+      { when: { PatientSx: 'F' }, send: ['p'] },
+      /did you mean PatientSex\?/,
+    ],
+    ['in any case of letters', { when: { modality: 'CT' }, send: ['p'] }, /did you mean Modality\?/],
+    ['also of ours', { when: { CallingAE: 'x' }, send: ['p'] }, /CallingAE is no attribute keyword/],
+    ['swapped letters of ours', { when: { StudyAeg: { to: '1D' } }, send: ['p'] }, /did you mean StudyAge\?/],
+    [
+      'within a sequence',
+      { when: { 'RequestAttributesSequence.ScheduledProcedureStepId': 'x' }, send: ['p'] },
+      /ScheduledProcedureStepId is no attribute .*did you mean ScheduledProcedureStepID\?/,
+    ],
+    [
+      'a path through what is no sequence',
+      { when: { 'Modality.Rows': 1 }, send: ['p'] },
+      /Modality is no sequence \(CS\)/,
+    ],
+    [
+      'a day that no month has',
+      { when: { StudyDate: { from: '20240230' } }, send: ['p'] },
+      /expected a date/,
+    ],
+    ['a date as words', { when: { StudyDate: 'today' }, send: ['p'] }, /"today" is not a date/],
+    ['an hour that no day has', { when: { StudyTime: { from: '25:00' } }, send: ['p'] }, /expected a time/],
+    ['an empty text', { when: { AccessionNumber: '' }, send: ['p'] }, /use "absent"/],
+    ['the age of a study as a value', { when: { StudyAge: '1D' }, send: ['p'] }, /asked by a range/],
+    [
+      'an age of a study that is none',
+      { when: { StudyAge: { to: 'week' } }, send: ['p'] },
+      /expected an age/,
+    ],
+    [
+      'a clock without a zone',
+      { when: { Clock: { from: '08:00', to: '18:00' } }, send: ['p'] },
+      /when\.Clock/,
+    ],
+    [
+      'a window of a zone that is none',
+      { when: { Clock: window('08:00', '18:00', 'Mars/Base') }, send: ['p'] },
+      /when\.Clock/,
+    ],
+    [
+      'a test of no known form',
+      { when: { Modality: { like: 'CT' } }, send: ['p'] },
+      /when\.Modality: expected a value, a list of values/,
     ],
     ['no destination', { when: {}, send: [] }, /send/],
     [

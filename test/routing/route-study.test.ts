@@ -80,7 +80,10 @@ const decisions = async () =>
       matched: boolean;
       reason: string;
       unit: string;
-    }>('select rule, rule_version, matched, reason, unit, seen, met, study_version from decision order by id')
+      held: boolean;
+    }>(
+      'select rule, rule_version, matched, reason, unit, seen, met, study_version, decided, held from decision order by id',
+    )
   ).rows;
 const debts = async () =>
   (
@@ -240,6 +243,15 @@ describe('a held study', () => {
       { destination: 'cloud', sops: all },
       { destination: 'pacs', sops: all },
     ]);
+    expect(
+      (await decisions()).map(({ rule, matched, held }) => ({ rule, matched, held })),
+      'what was decided while it was held still stands',
+    ).toEqual([
+      { rule: 'each', matched: false, held: true },
+      { rule: 'ct', matched: false, held: true },
+      { rule: 'each', matched: true, held: false },
+      { rule: 'ct', matched: true, held: false },
+    ]);
   });
 
   test('also stops what was owed before', async () => {
@@ -273,7 +285,24 @@ describe('a rule at instance', () => {
     await givenStudy(database, { studyUid, instances: [3, 4] });
     await followAll();
     expect(await debts()).toMatchObject([{ sops: ['1.owed', '2.owed', '3.owed'] }]);
-    expect(await decisions()).toMatchObject([{ rule: 'each', matched: true, seen: 4, met: 3 }]);
+    expect(await decisions(), 'one counts those that met it, one those that did not').toMatchObject([
+      {
+        rule: 'each',
+        matched: true,
+        seen: 3,
+        met: 3,
+        reason: 'InstanceNumber lies in the range to 3; first: 2 owed to pacs',
+        decided: [{ path: 'when.InstanceNumber', attribute: 'InstanceNumber', held: true }],
+      },
+      {
+        rule: 'each',
+        matched: false,
+        seen: 1,
+        met: 0,
+        reason: 'InstanceNumber lies outside the range to 3',
+        decided: [{ path: 'when.InstanceNumber', attribute: 'InstanceNumber', held: false }],
+      },
+    ]);
   });
 
   test('and one at study-stable owe the same instance once', async () => {
@@ -344,6 +373,24 @@ describe('conditions beyond the index', () => {
     await followAll();
     expect(await decisions()).toMatchObject([
       { matched: false, reason: 'none of 2 instances meets it: ExposureTime is absent (2)' },
+    ]);
+  });
+
+  test('of the user of a STOW-RS request, the clock and the age of the study', async () => {
+    const all = { from: '00:00', to: '24:00', zone: 'UTC' };
+    await rule('uploads', {
+      when: { StowUser: 'portal', Clock: all, StudyAge: { from: '1Y' } },
+      send: ['pacs'],
+    });
+    await rule('new', { when: { StudyAge: { to: '1Y' } }, send: ['pacs'] });
+    await givenStableStudy(database, { from: { kind: 'stow', actor: 'portal' } });
+    await givenStableStudy(database);
+    await followAll();
+    expect(await decisions()).toMatchObject([
+      { rule: 'new', matched: false },
+      { rule: 'uploads', matched: true },
+      { rule: 'new', matched: false },
+      { rule: 'uploads', matched: false, reason: 'none of 2 instances meets it: StowUser is absent (2)' },
     ]);
   });
 
