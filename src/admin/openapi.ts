@@ -47,7 +47,10 @@ export function openApi(routers: readonly Router[], version: string): object {
       summary: text?.summary ?? '',
       ...(parameters.length > 0 && { parameters }),
       ...(text?.body && {
-        requestBody: { required: !text.bodyIsOptional, content: content(text.body, text.schema) },
+        requestBody: {
+          required: !text.bodyIsOptional,
+          content: content(text.body, text.schema, text.examples),
+        },
       }),
       responses: {
         ...answers(text),
@@ -85,8 +88,12 @@ function answers({
   return Object.fromEntries(descriptions.map(([code, description]) => [code, { description, ...of }]));
 }
 
-function content(types: string | readonly string[], schema: object = {}): object {
-  return Object.fromEntries([types].flat().map((type) => [type, { schema }]));
+function content(
+  types: string | readonly string[],
+  schema: object = {},
+  examples?: RouteText['examples'],
+): object {
+  return Object.fromEntries([types].flat().map((type) => [type, { schema, ...(examples && { examples }) }]));
 }
 
 function queryParameter(name: string, text: ParameterText): object {

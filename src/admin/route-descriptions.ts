@@ -5,6 +5,9 @@
 import { z } from 'zod';
 import { resendOrder } from '../forwarding/routes.ts';
 import { destinationJsonSchema } from '../routing/destination.ts';
+import { restoreSchema } from '../routing/routes.ts';
+import { ruleJsonSchema } from '../routing/rule.ts';
+import { RULE_EXAMPLES } from '../routing/rule-examples.ts';
 
 export type ParameterText =
   | string
@@ -19,6 +22,8 @@ export interface RouteText {
   bodyIsOptional?: boolean;
   /** JSON Schema of the request's body, where a door has one. */
   schema?: object;
+  /** Bodies, for people. */
+  examples?: Readonly<Record<string, { summary: string; value: object }>>;
   /** Default 200. */
   status?: number;
   answer?: string;
@@ -267,8 +272,23 @@ export const ROUTE_DESCRIPTIONS: Readonly<Record<string, RouteText>> = {
   'GET /api/rules': routing('Rules'),
   'GET /api/rules/schema': routing('The JSON Schema of a rule', { type: 'application/schema+json' }),
   'GET /api/rules/{name}': routing('A rule'),
-  'GET /api/rules/{name}/versions': routing('Every version a rule had, and who made it'),
-  'PUT /api/rules/{name}': routing('Creates or changes a rule', { body: JSON_BODY }),
+  'GET /api/rules/{name}/versions': routing(
+    'Every version a rule had: who made it, when, and in lines what it changed; newest first',
+  ),
+  'PUT /api/rules/{name}': routing('Creates or changes a rule', {
+    body: JSON_BODY,
+    // Its references are its own, so it is a resource of its own (JSON Schema 2020-12, 8.2.1).
+    schema: { $id: '/api/rules/schema', ...ruleJsonSchema() },
+    examples: RULE_EXAMPLES,
+  }),
+  'POST /api/rules/{name}/restore': routing(
+    'Makes a rule what it was in an earlier version, also after it was deleted',
+    {
+      body: JSON_BODY,
+      schema: z.toJSONSchema(restoreSchema, { io: 'input' }),
+      examples: { version: { summary: 'Back to version 3, as a new version', value: { version: 3 } } },
+    },
+  ),
   'DELETE /api/rules/{name}': routing('Deletes a rule', { status: 204, answer: 'Deleted', type: null }),
 
   'POST /api/destinations/{name}/test': routing('Asks a destination whether it is there'),

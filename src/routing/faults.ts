@@ -22,6 +22,7 @@ export function sentences(error: z.ZodError): string[] {
           ? `${path} is missing`
           : `${path}: ${issue.message.replace('Invalid input: ', '')}`;
       case 'too_small':
+        if (!issue.message.startsWith('Too small')) return `${path}: ${issue.message}`;
         return `${path}: expected ${issue.minimum}${UNITS[issue.origin] ?? ''} or more`;
       case 'too_big':
         return `${path}: expected ${issue.maximum}${UNITS[issue.origin] ?? ''} or fewer`;

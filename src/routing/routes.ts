@@ -3,13 +3,21 @@
  * Mounted by http.ts under /api; what it throws is a Failure, answered there as {"error", "message"}.
  */
 import Router from '@koa/router';
+import { z } from 'zod';
 import { Failure } from '../failure.ts';
 import { shownSettings } from './destination.ts';
+import { invalid, sentences } from './faults.ts';
 import { breakerOf, currentMember } from './health.ts';
 import { actorOf, bodyOf, json, nameOf } from './named-json.ts';
 import type { DestinationRecord, RoutingTable, RuleRecord } from './routing-table.ts';
 import { ruleJsonSchema } from './rule.ts';
+import { ruleChanges } from './rule-changes.ts';
 import { standing } from './time-window.ts';
+
+/** Of POST /api/rules/NAME/restore. */
+export const restoreSchema = z
+  .strictObject({ version: z.number().int().min(1).describe('As GET .../versions counts them') })
+  .meta({ title: 'Which version' });
 
 export interface RoutingRoutesParts {
   table: RoutingTable;
@@ -71,7 +79,20 @@ export function createRoutingRoutes({ table }: RoutingRoutesParts): Router {
     const name = nameOf(ctx.params.name);
     const versions = await table.versions(name);
     if (versions.length === 0) throw new Failure('not-found', `There never was a rule ${name}`);
-    ctx.body = versions;
+    ctx.body = versions.map((one, place) => {
+      const before = versions[place + 1];
+      // The list is bounded: of its oldest the one before may not be in it.
+      const known = before !== undefined || one.version === 1;
+      return { ...one, ...(known && { changes: ruleChanges(before?.body, one.body) }) };
+    });
+  });
+
+  router.post('/rules/:name/restore', json, async (ctx) => {
+    const name = nameOf(ctx.params.name);
+    const parsed = restoreSchema.safeParse(bodyOf(ctx));
+    if (!parsed.success) throw invalid('The body', sentences(parsed.error));
+    await table.restoreRule(name, parsed.data.version, actorOf(ctx));
+    ctx.body = showRule(await ruleOf(table, name));
   });
 
   router.put('/rules/:name', json, async (ctx) => {

@@ -60,6 +60,11 @@ export interface RoutingTable {
   rules(): Promise<RuleRecord[]>;
   rule(name: string): Promise<RuleRecord | undefined>;
   versions(name: string): Promise<RuleVersion[]>;
+  /**
+   * The rule becomes what it was, as a new version.
+   * @throws Failure 'not-found' for a version that never was; 'invalid' for one that deleted it, or that no longer fits
+   */
+  restoreRule(name: string, version: number, by: string): Promise<{ version: number; changed: boolean }>;
   /** @returns the version it has now, and whether this call made it */
   putRule(name: string, json: unknown, by: string): Promise<{ version: number; changed: boolean }>;
   deleteRule(name: string, by: string): Promise<void>;
@@ -119,6 +124,25 @@ export function createRoutingTable({
       );
       return undefined;
     }
+  }
+
+  function putRule(name: string, json: unknown, by: string): Promise<{ version: number; changed: boolean }> {
+    const { body } = parseRule(json);
+    return database.transaction(async (tx) => {
+      await lockRule(tx, name);
+      const known = await rule(name, tx);
+      if (known && isDeepStrictEqual(known.body, body)) return { version: known.version, changed: false };
+      if (!known) await refuseOverflow(tx, 'rule');
+      await refuseUnknownDestinations(tx, body.send);
+      const version = await appendVersion(tx, name, body, by);
+      await tx.query(
+        `insert into rule (name, version, body, changed_by) values ($1, $2, $3, $4)
+         on conflict (name) do update set version = excluded.version, body = excluded.body,
+           changed_by = excluded.changed_by, changed_at = now()`,
+        [name, version, JSON.stringify(body), by],
+      );
+      return { version, changed: true };
+    });
   }
 
   return {
@@ -201,23 +225,18 @@ export function createRoutingTable({
       return rows;
     },
 
-    putRule(name, json, by) {
-      const { body } = parseRule(json);
-      return database.transaction(async (tx) => {
-        await lockRule(tx, name);
-        const known = await rule(name, tx);
-        if (known && isDeepStrictEqual(known.body, body)) return { version: known.version, changed: false };
-        if (!known) await refuseOverflow(tx, 'rule');
-        await refuseUnknownDestinations(tx, body.send);
-        const version = await appendVersion(tx, name, body, by);
-        await tx.query(
-          `insert into rule (name, version, body, changed_by) values ($1, $2, $3, $4)
-           on conflict (name) do update set version = excluded.version, body = excluded.body,
-             changed_by = excluded.changed_by, changed_at = now()`,
-          [name, version, JSON.stringify(body), by],
-        );
-        return { version, changed: true };
-      });
+    putRule,
+
+    async restoreRule(name, version, by) {
+      const { rows } = await database.query<{ body: RuleBody | null }>(
+        'select body from rule_version where rule = $1 and version = $2',
+        [name, version],
+      );
+      if (!rows[0]) throw new Failure('not-found', `The rule ${name} never had a version ${version}`);
+      const { body } = rows[0];
+      if (body === null)
+        throw new Failure('invalid', `Version ${version} of the rule ${name} deleted it: delete it instead`);
+      return putRule(name, body, by);
     },
 
     deleteRule: (name, by) =>

@@ -28,7 +28,11 @@ const ruleSchema = z
         'The unit that is looked at and sent: each instance as it is stored, a series or a study once it is quiet. ' +
           'The condition holds when any instance of the unit meets it',
       ),
-    send: z.array(nameSchema).min(1).max(50).describe('Names of destinations'),
+    send: z
+      .array(nameSchema)
+      .min(1, 'a rule names at least one destination')
+      .max(50)
+      .describe('Names of destinations'),
     priority: z.number().int().min(-100).max(100).default(0).describe('Higher goes first'),
     enabled: z.boolean().default(true),
     description: z.string().max(500).default(''),

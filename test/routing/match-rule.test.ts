@@ -154,8 +154,8 @@ describe('the reason', () => {
   test('tells where the condition stands in the rule, and the attribute by its keyword', () => {
     const when = { Modality: 'CT', any: [{ Rows: 256 }, { not: { '00181030': 'x' } }] };
     expect(decide(when, ct).decided).toEqual([
-      { path: 'when.Modality', attribute: 'Modality', held: true },
       { path: 'when.any[1].not.00181030', attribute: 'ProtocolName', held: false },
+      { path: 'when.Modality', attribute: 'Modality', held: true },
     ]);
     expect(decide({ all: { Rows: { from: 600 } } }, ct).decided).toEqual([
       { path: 'when.all.Rows', attribute: 'Rows', held: false },
@@ -286,10 +286,11 @@ describe('a rule with faults is refused with every fault', () => {
     ],
     [
       'a test of no known form',
-      { when: { Modality: { like: 'CT' } }, send: ['p'] },
+      { when: { Modality: true }, send: ['p'] },
       /when\.Modality: expected a value, a list of values/,
     ],
-    ['no destination', { when: {}, send: [] }, /send/],
+    ['no destination', { when: {}, send: [] }, /send: a rule names at least one destination/],
+    ['no word of destinations', { when: {} }, /send is missing/],
     [
       'an unknown unit',
       { when: {}, at: 'study', send: ['p'] },

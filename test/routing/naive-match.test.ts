@@ -91,7 +91,7 @@ function conditionOf(next: () => number, depth: number): Condition {
   return { ...leafOf(next), not: inner() };
 }
 
-/** As the README says it, one instance at a time. */
+/** As the schema says it, one instance at a time. */
 function reads(condition: Condition, one: Instance): boolean {
   return Object.entries(condition).every(([key, asked]) => {
     if (key === 'not') return !reads(asked as Condition, one);
