@@ -122,11 +122,13 @@ async function retryOne(tx: Queryable, id: number): Promise<void> {
   await notifyDue(tx);
 }
 
-/** A person says now: the wait of a destination that was down ends as well. @returns whether there is one */
+/** A person says now: the wait of a destination that was down, or of a group's members, ends as well. @returns whether there is one */
 async function endWait(tx: Queryable, destination: string): Promise<boolean> {
-  const { rowCount } = await tx.query('update destination set down_until = null where name = $1', [
-    destination,
-  ]);
+  const { rowCount } = await tx.query(
+    `update destination set down_until = null where name = $1 or name in (
+       select jsonb_array_elements_text(g.settings -> 'members') from destination g where g.name = $1 and g.kind = 'group')`,
+    [destination],
+  );
   return rowCount > 0;
 }
 

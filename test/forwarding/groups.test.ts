@@ -147,6 +147,26 @@ describe('a delivery to a group', () => {
     expect(await door.settled('delivered')).toMatchObject([{ via: 'two' }]);
   });
 
+  test('is tried at once when a person says so, however long its members rest', async () => {
+    const port = await freePort();
+    await group({ port: await freePort() }, { port });
+    await given({ instances: 1 });
+    await expect
+      .poll(async () => (await shown('pair')).health, { timeout: 20_000 })
+      .toMatchObject({
+        current: null,
+      });
+    const back = await startScriptedPacs({ aeTitle: 'TWO', port });
+    try {
+      expect((await door.call('POST', '/destinations/pair/retry')).json).toMatchObject({
+        destination: 'pair',
+      });
+      expect(await door.settled('delivered')).toMatchObject([{ via: 'two' }]);
+    } finally {
+      await back.stop();
+    }
+  });
+
   test('passes a member that is switched off, or outside its windows', async () => {
     const days = ['sun', 'mon', 'tue', 'wed', 'thu', 'fri', 'sat'];
     const closed = {
