@@ -7,6 +7,7 @@ import type { Archive } from '../archive/archive.ts';
 import { createDisclosureLog } from '../archive/disclosure-log.ts';
 import { createObjectFinder } from '../archive/find-object.ts';
 import { createPieceBuffers } from '../archive/object-store/piece-buffers.ts';
+import { inTurns } from '../archive/search-turns.ts';
 import type { Log } from '../log.ts';
 import { createPixelWorkers, type PixelWorkers } from '../pixels/pixel-workers.ts';
 import { retrieveBulkData } from './bulk-data.ts';
@@ -71,7 +72,7 @@ export function createDicomwebRoutes({ archive, publicUrl, allowDelete, log }: D
     finder: createObjectFinder(database),
     disclosures: createDisclosureLog(database),
   };
-  const searchParts = { ...parts, pages: createSearchPages() };
+  const searchParts = { ...parts, database: inTurns(database), pages: createSearchPages() };
   const { openReception, spool, refusals, removeDropped } = archive;
   const metadataBudget = createByteBudget(HELD_METADATA_BYTES, 'metadata of other requests');
   const stowParts = { publicUrl, log, openReception, spool, metadataBudget, refusals };
