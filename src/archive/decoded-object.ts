@@ -169,7 +169,7 @@ async function* decodedFrames(
   // Room is given in the order of the frames: a later one must not hold what an earlier one waits for.
   let turn: Promise<unknown> = Promise.resolve();
   const decode = async (which: number): Promise<{ samples: Uint8Array; release: () => void }> => {
-    const cost = lengthOf(image.frames[which - 1]!) + decodedLength(image.pixel);
+    const cost = lengthOf(image.frames.at(which - 1)!) + decodedLength(image.pixel);
     const taking = turn.then(() => patiently(() => parts.budget.take(cost)));
     turn = taking.catch(() => undefined);
     const release = await taking;

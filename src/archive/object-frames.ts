@@ -7,6 +7,7 @@ import type { DataSet } from '../dicom/data-set.ts';
 import {
   beginsFrame,
   FRAME_START_BYTES,
+  type FramePlaces,
   type FrameRange,
   type FramesOf,
   frameLocations,
@@ -33,7 +34,7 @@ const READS_AT_ONCE = 64;
 export interface LocatedFrames {
   readonly pixel: ImagePixel;
   /** Fewer than the object says it has where its pixels end early. */
-  readonly frames: readonly FrameRange[][];
+  readonly frames: FramePlaces;
 }
 
 /** @throws Failure 'not-found' for a frame the object does not have, counted from 1 */
@@ -138,7 +139,7 @@ export async function heldFrame(
   number: number,
   buffers?: PieceBuffers,
 ): Promise<Buffer> {
-  const ranges = image.frames[number - 1]!;
+  const ranges = image.frames.at(number - 1)!;
   const length = lengthOf(ranges);
   if (length > MAX_FRAME_BYTES)
     throw new Failure(

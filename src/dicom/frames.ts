@@ -14,6 +14,12 @@ export interface FrameRange {
   readonly bitOffset?: number;
 }
 
+/** The byte ranges of each frame, by its index: of native frames they are reckoned when they are asked for. */
+export interface FramePlaces {
+  readonly length: number;
+  at(index: number): readonly FrameRange[] | undefined;
+}
+
 export interface FramesOf {
   pixel: PixelLocation;
   numberOfFrames: number;
@@ -38,7 +44,7 @@ const ITEM_HEADER = 8;
  * make a frame: no table, and no frameStarts that fit.
  * Sources: PS3.5 8.1.1 and A.4, PS3.3 C.7.6.3.1.8 for the Extended Offset Table.
  */
-export function frameLocations(of: FramesOf): FrameRange[][] {
+export function frameLocations(of: FramesOf): FramePlaces {
   if (!Number.isSafeInteger(of.numberOfFrames) || of.numberOfFrames < 1) {
     throw new Failure('invalid', `${NUMBER_OF_FRAMES} is no positive whole number`, {
       attribute: NUMBER_OF_FRAMES,
@@ -77,7 +83,8 @@ export function beginsFrame(bytes: Uint8Array): boolean {
   return /^(ffd8ff|ff4fff51|0000000c6a502020|0[1-f]00000040000000)/.test(head);
 }
 
-function nativeFrames(of: FramesOf): FrameRange[][] {
+/** Not a list: a frame may be one bit, and a small object then has more of them than memory holds places. */
+function nativeFrames(of: FramesOf): FramePlaces {
   const { pixel, numberOfFrames } = of;
   const present = pixel.length ?? 0;
   const pixels = positive(of.rows, '(0028,0010) Rows') * positive(of.columns, '(0028,0011) Columns');
@@ -97,14 +104,18 @@ function nativeFrames(of: FramesOf): FrameRange[][] {
       },
     );
   }
-  return Array.from({ length: numberOfFrames }, (_, frame) => {
-    const firstBit = frame * frameBits;
-    const firstByte = Math.floor(firstBit / 8);
-    const length = Math.ceil((firstBit + frameBits) / 8) - firstByte;
-    const range = { offset: pixel.offset + firstByte, length };
-    const bitOffset = firstBit % 8;
-    return [bitOffset === 0 ? range : { ...range, bitOffset }];
-  });
+  return {
+    length: numberOfFrames,
+    at(frame) {
+      if (frame < 0 || frame >= numberOfFrames) return undefined;
+      const firstBit = frame * frameBits;
+      const firstByte = Math.floor(firstBit / 8);
+      const length = Math.ceil((firstBit + frameBits) / 8) - firstByte;
+      const range = { offset: pixel.offset + firstByte, length };
+      const bitOffset = firstBit % 8;
+      return [bitOffset === 0 ? range : { ...range, bitOffset }];
+    },
+  };
 }
 
 function encapsulatedFrames(of: FramesOf): FrameRange[][] {

@@ -42,7 +42,7 @@ export function retrieveBulkData(parts: FrameParts) {
       const { length } = (await locateFrames(parts, object)).frames;
       const form = chooseFrames(object.transferSyntax, accepted, length === 1);
       const image = await imageFor(parts, object, form);
-      const numbers = image.frames.map((_, index) => index + 1);
+      const numbers = Array.from({ length: image.frames.length }, (_, index) => index + 1);
       await answerFrames(ctx, parts, { object, image, numbers, form, detail: DETAIL });
       return;
     }

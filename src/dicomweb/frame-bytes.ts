@@ -62,7 +62,7 @@ export async function ofObject<T>(work: () => T | Promise<T>): Promise<T> {
 
 /** How many bytes a stored frame is given in: as many as it lies in, but for single bits, which are shifted. */
 export function storedLength({ pixel, frames }: LocatedFrames, number: number): number {
-  const ranges = frames[number - 1]!;
+  const ranges = frames.at(number - 1)!;
   const encapsulated = transferSyntax(pixel.transferSyntaxUid).encapsulated;
   return encapsulated || pixel.bitsAllocated % 8 === 0 ? lengthOf(ranges) : decodedLength(pixel);
 }
@@ -76,7 +76,7 @@ export async function* frameBytes(
   form: FrameForm,
   part?: ByteRange,
 ): AsyncGenerator<Uint8Array> {
-  const ranges = image.frames[number - 1]!;
+  const ranges = image.frames.at(number - 1)!;
   const { bigEndian, encapsulated } = transferSyntax(object.transferSyntax);
   const asTheyLie = !bigEndian && (encapsulated || image.pixel.bitsAllocated % 8 === 0);
   if (form.bytes === 'stored' && asTheyLie) {
@@ -97,5 +97,5 @@ export async function* frameBytes(
 
 /** About what a picture of the frame costs in memory while it is made: samples, numbers of 32 bits, grey or colour. */
 export function renderingCost(image: LocatedFrames, number: number): number {
-  return lengthOf(image.frames[number - 1]!) + 4 * Math.min(decodedLength(image.pixel), MAX_DECODED_BYTES);
+  return lengthOf(image.frames.at(number - 1)!) + 4 * Math.min(decodedLength(image.pixel), MAX_DECODED_BYTES);
 }

@@ -5,7 +5,7 @@
  */
 import type { Context } from 'koa';
 import { countInstances, eachStoredObject, findRepresentative } from '../archive/each-stored-object.ts';
-import { checkHasFrame } from '../archive/object-frames.ts';
+import { checkHasFrame, type LocatedFrames } from '../archive/object-frames.ts';
 import { readHeader } from '../archive/read-header.ts';
 import type { StoredObject } from '../archive/stored-object.ts';
 import { Failure } from '../failure.ts';
@@ -29,6 +29,8 @@ export const PICTURES: readonly PictureType[] = ['image/jpeg', 'image/png', 'ima
 export const HTML = 'text/html';
 /** Longest side of a thumbnail unless a viewport is asked for. */
 const THUMBNAIL = 200;
+/** Of one instance in one answer: an object of bits can say that it has a thousand million. */
+const MAX_FRAMES = 100_000;
 
 /** GET of …/rendered of a study, series or instance, and of …/frames/{list}/rendered. */
 export function retrieveRendered(parts: FrameParts) {
@@ -178,7 +180,7 @@ export async function answerPictures(
   if (isUnchanged(ctx, form.multipart ? 'equivalent' : 'same', 'rendered', object.contentHash, key)) return;
   const image = await readImage(parts, object);
   const wantsAll = type === 'image/gif' || form.multipart;
-  const numbers = asked ?? (wantsAll ? image.frames.map((_, index) => index + 1) : [1]);
+  const numbers = asked ?? (wantsAll ? allOf(image) : [1]);
   for (const number of numbers) checkHasFrame(image, number);
   const disclosure = { ...disclosureOf(object), detail: { frames: numbers.length } };
   const disclosed = disclose(ctx, parts.disclosures, disclosure);
@@ -202,6 +204,16 @@ export async function answerPictures(
     }
   }
   await sendParts(ctx, parts, type, each(), disclosed);
+}
+
+/** The numbers of all frames. @throws Failure 'too-large' for more than are made at once */
+function allOf({ frames: { length } }: LocatedFrames): number[] {
+  if (length > MAX_FRAMES)
+    throw new Failure(
+      'too-large',
+      `Pictures of more than ${MAX_FRAMES} frames are not made at once: ask for some by their numbers`,
+    );
+  return Array.from({ length }, (_, index) => index + 1);
 }
 
 /** All images of a study or series, in parts: of each its first frame, or as GIF the whole of it. */
@@ -253,8 +265,7 @@ async function pictureOfInstance(
 ): Promise<Uint8Array> {
   const image = await readImage(parts, object);
   if (type === 'image/gif' && image.frames.length > 1) {
-    const numbers = image.frames.map((_, index) => index + 1);
-    return movingPicture(parts, object, image, { numbers, query });
+    return movingPicture(parts, object, image, { numbers: allOf(image), query });
   }
   return picture(parts, object, image, 1, { type, query });
 }

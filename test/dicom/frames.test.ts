@@ -1,10 +1,21 @@
 import { describe, expect, test } from 'vitest';
-import { beginsFrame, type FramesOf, frameLocations, hasToLookInside } from '../../src/dicom/frames.ts';
+import {
+  beginsFrame,
+  type FramesOf,
+  hasToLookInside,
+  frameLocations as placesOf,
+} from '../../src/dicom/frames.ts';
 import { HeaderScan } from '../../src/dicom/header-scan.ts';
 import { EXPLICIT_LE, JPEG_BASELINE } from '../../src/dicom/transfer-syntax.ts';
 import { element, encapsulated, uint32 } from './elements.ts';
 
 const image = { numberOfFrames: 1, rows: 2, columns: 3, samplesPerPixel: 1, bitsAllocated: 8 };
+
+function frameLocations(of: FramesOf) {
+  const places = placesOf(of);
+  expect(places.at(places.length)).toBeUndefined();
+  return Array.from({ length: places.length }, (_, frame) => places.at(frame)!);
+}
 
 function located(bytes: Buffer, syntax = EXPLICIT_LE) {
   const scan = new HeaderScan(syntax);
@@ -194,4 +205,19 @@ describe('encapsulated pixels', () => {
   ])('%s', (_name, fragments, numberOfFrames, kind) => {
     expect(() => frames(fragments, { numberOfFrames })).toThrow(expect.objectContaining({ kind }));
   });
+});
+
+test('as many frames as an object can claim of single bits cost nothing until they are asked for', () => {
+  const places = placesOf({
+    ...image,
+    pixel: { ...located(element('7FE00010', 'OW', none)), length: 2 ** 31 - 2 },
+    rows: 1,
+    columns: 1,
+    bitsAllocated: 1,
+    numberOfFrames: 2 ** 31 - 1,
+  });
+  expect(places.length).toBe(2 ** 31 - 1);
+  const { offset } = places.at(0)![0]!;
+  expect(places.at(2 ** 31 - 2)).toEqual([{ offset: offset + 2 ** 28 - 1, length: 1, bitOffset: 6 }]);
+  expect(places.at(2 ** 31 - 1)).toBeUndefined();
 });
