@@ -57,7 +57,10 @@ export function elementAt(dataSet: DataSet, path: string): { element: Element; w
 }
 
 /** The texts of an element, split at backslashes where its VR has several, each without its padding. */
-export function textValues(dataSet: DataSet, element: Element): string[] {
+export function textValues(
+  dataSet: Pick<DataSet, 'characterSet'>,
+  element: Pick<Element, 'value' | 'vr'>,
+): string[] {
   if (element.value.length === 0) return [];
   const whole = decodeText(element.value, dataSet.characterSet, element.vr);
   if (SINGLE_TEXTS.has(element.vr)) return [whole];

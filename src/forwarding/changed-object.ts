@@ -1,0 +1,100 @@
+/**
+ * A stored object as a rule changes it on the way out: the header is read within a bound, edited and written anew, the
+ * pixels pass as they come. Called by object-bytes.ts; what is stored stays as it is.
+ */
+import { HeaderScan } from '../dicom/header-scan.ts';
+import { transferSyntax } from '../dicom/transfer-syntax.ts';
+import { isUid } from '../dicom/uid.ts';
+import { asFailure, Failure } from '../failure.ts';
+import { editable } from '../transform/editable-data-set.ts';
+import { PixelsOnly } from '../transform/pixels-only.ts';
+import type { CompiledTransform } from '../transform/transform.ts';
+
+/** Held whole, with what it becomes; an object without pixels (a report, a document) is all header. */
+const MAX_HEADER_BYTES = 32 * 1024 * 1024;
+
+export interface ChangedObject {
+  readonly studyUid: string;
+  readonly seriesUid: string;
+  readonly sopUid: string;
+  /** Header and pixels. */
+  readonly bytes: AsyncIterable<Uint8Array>;
+}
+
+/** The object itself stands against what the rule asks; trying again changes nothing. */
+export class NotChanged extends Failure {}
+
+/**
+ * Reads up to the pixels.
+ * @param source a data set in Little Endian, not deflated
+ * @throws NotChanged when it cannot be sent as the rule asks; what the source throws
+ */
+export async function changeObject(
+  source: AsyncIterator<Uint8Array>,
+  transferSyntaxUid: string,
+  transform: CompiledTransform,
+): Promise<ChangedObject> {
+  const { header, rest } = await readHeader(source, transferSyntaxUid);
+  const implicit = !transferSyntax(transferSyntaxUid).explicit;
+  try {
+    const dataSet = editable(header, transferSyntaxUid);
+    transform.edit(dataSet);
+    const head = dataSet.bytes(implicit);
+    const [studyUid, seriesUid, sopUid] = ['0020000D', '0020000E', '00080018'].map((tag) => dataSet.text(tag));
+    if (!isUid(studyUid!) || !isUid(seriesUid!) || !isUid(sopUid!))
+      throw new Failure('invalid', 'it has no valid UIDs of study, series and instance');
+    const pixels = transform.endsAtPixels ? new PixelsOnly(implicit) : undefined;
+    return {
+      studyUid: studyUid!,
+      seriesUid: seriesUid!,
+      sopUid: sopUid!,
+      bytes: changed(head, rest, source, pixels),
+    };
+  } catch (thrown) {
+    const failure = asFailure(thrown);
+    throw new NotChanged(failure.kind, `it is not sent as the rule asks: ${failure.message}`, { cause: thrown });
+  }
+}
+
+async function readHeader(
+  source: AsyncIterator<Uint8Array>,
+  transferSyntaxUid: string,
+): Promise<{ header: Buffer; rest: Buffer }> {
+  const scan = new HeaderScan(transferSyntaxUid, { keep: new Set() });
+  const read: Buffer[] = [];
+  let length = 0;
+  while (scan.headerEnd === undefined) {
+    const next = await source.next();
+    if (next.done) break;
+    // Copied, because the reader may use its buffer again.
+    read.push(Buffer.from(next.value));
+    length += next.value.length;
+    scan.push(next.value);
+    if (length > MAX_HEADER_BYTES && (scan.headerEnd ?? Number.POSITIVE_INFINITY) > MAX_HEADER_BYTES)
+      throw new NotChanged(
+        'too-large',
+        `it is not sent as the rule asks: its header is longer than ${MAX_HEADER_BYTES} bytes, and no longer one is changed`,
+      );
+  }
+  const whole = Buffer.concat(read);
+  const end = scan.headerEnd ?? whole.length;
+  return { header: whole.subarray(0, end), rest: whole.subarray(end) };
+}
+
+async function* changed(
+  head: Buffer,
+  rest: Buffer,
+  source: AsyncIterator<Uint8Array>,
+  pixels: PixelsOnly | undefined,
+): AsyncGenerator<Uint8Array> {
+  yield head;
+  for (let chunk: Uint8Array = rest; ; ) {
+    const out = pixels ? pixels.push(chunk) : chunk;
+    if (out.length > 0) yield out;
+    if (pixels?.ended) return;
+    const next = await source.next();
+    if (next.done) break;
+    chunk = next.value;
+  }
+  if (pixels && rest.length > 0 && !pixels.ended) throw new Failure('invalid', 'the pixels are cut short');
+}

@@ -1,0 +1,78 @@
+/**
+ * What a rule changes on the way out, as a list of actions done in their order, compiled to one edit of a header.
+ * The rule's schema (routing/rule-transform.ts) gives the actions; forwarding/changed-object.ts does the edit.
+ */
+import { Failure } from '../failure.ts';
+import {
+  coercePatient,
+  type Edit,
+  mapAttribute,
+  type PatientSettings,
+  prefixAttribute,
+  removeAttribute,
+  setAttribute,
+  type Values,
+} from './edit-attributes.ts';
+import type { EditableDataSet, Value } from './editable-data-set.ts';
+
+export type TransformAction =
+  | { readonly set: Readonly<Record<string, Values>> }
+  | { readonly remove: readonly string[] }
+  | { readonly prefix: Readonly<Record<string, string>> }
+  | {
+      readonly map: {
+        readonly attribute: string;
+        readonly table: Readonly<Record<string, Value>>;
+        readonly otherwise: 'keep' | 'empty';
+      };
+    }
+  | { readonly patient: PatientSettings };
+
+export type Transform = readonly TransformAction[];
+
+export interface CompiledTransform {
+  /** In place. @throws Failure when the object cannot be sent so, with why */
+  edit(dataSet: EditableDataSet): void;
+  /** Nothing behind the pixels leaves: signatures, private elements, padding. */
+  readonly endsAtPixels: boolean;
+}
+
+/** @returns the edit, or every fault as a sentence that begins with the path */
+export function compileTransform(transform: Transform): CompiledTransform | { faults: string[] } {
+  const faults: string[] = [];
+  const edits: Edit[] = [];
+  const take = (path: string, make: () => Edit): void => {
+    try {
+      edits.push(make());
+    } catch (thrown) {
+      if (!(thrown instanceof Failure)) throw thrown;
+      faults.push(`${path}: ${thrown.message}`);
+    }
+  };
+  for (const [index, action] of transform.entries()) {
+    const at = `transform.${index}`;
+    if ('set' in action)
+      // By name, because the order of a JSON object is not kept by the database.
+      for (const [text, values] of sorted(action.set)) take(`${at}.set`, () => setAttribute(text, values));
+    else if ('remove' in action)
+      for (const text of action.remove) take(`${at}.remove`, () => removeAttribute(text));
+    else if ('prefix' in action)
+      for (const [text, prefix] of sorted(action.prefix))
+        take(`${at}.prefix`, () => prefixAttribute(text, prefix));
+    else if ('map' in action) {
+      const { attribute, table, otherwise } = action.map;
+      take(`${at}.map`, () => mapAttribute(attribute, table, otherwise));
+    } else take(`${at}.patient`, () => coercePatient(action.patient));
+  }
+  if (faults.length > 0) return { faults };
+  return {
+    endsAtPixels: false,
+    edit(dataSet) {
+      for (const edit of edits) edit(dataSet);
+    },
+  };
+}
+
+function sorted<T>(record: Readonly<Record<string, T>>): [string, T][] {
+  return Object.entries(record).sort(([a], [b]) => (a < b ? -1 : 1));
+}
