@@ -7,11 +7,14 @@ import type { ObjectReader } from '../archive/read-object.ts';
 import type { Log } from '../log.ts';
 import type { AttemptEnd } from '../routing/attempt-end.ts';
 import type { ClaimedDelivery, Ledger } from '../routing/ledger.ts';
+import type { CompiledTransform } from '../transform/transform.ts';
 import type { OutcomeLog } from './outcome-log.ts';
 import type { Pace } from './pace.ts';
 
 export interface Attempt {
   readonly claimed: ClaimedDelivery;
+  /** What the rule changes on the way; undefined for the bytes as stored. */
+  readonly transform: CompiledTransform | undefined;
   readonly outcomes: OutcomeLog;
   /** The destination's send rate. */
   readonly pace: Pace;

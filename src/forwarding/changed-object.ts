@@ -40,7 +40,9 @@ export async function changeObject(
     const dataSet = editable(header, transferSyntaxUid);
     transform.edit(dataSet);
     const head = dataSet.bytes(implicit);
-    const [studyUid, seriesUid, sopUid] = ['0020000D', '0020000E', '00080018'].map((tag) => dataSet.text(tag));
+    const [studyUid, seriesUid, sopUid] = ['0020000D', '0020000E', '00080018'].map((tag) =>
+      dataSet.text(tag),
+    );
     if (!isUid(studyUid!) || !isUid(seriesUid!) || !isUid(sopUid!))
       throw new Failure('invalid', 'it has no valid UIDs of study, series and instance');
     const pixels = transform.endsAtPixels ? new PixelsOnly(implicit) : undefined;
@@ -52,7 +54,9 @@ export async function changeObject(
     };
   } catch (thrown) {
     const failure = asFailure(thrown);
-    throw new NotChanged(failure.kind, `it is not sent as the rule asks: ${failure.message}`, { cause: thrown });
+    throw new NotChanged(failure.kind, `it is not sent as the rule asks: ${failure.message}`, {
+      cause: thrown,
+    });
   }
 }
 

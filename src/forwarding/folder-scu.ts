@@ -1,5 +1,5 @@
 /**
- * Delivers into a folder: each stored Part 10 file as StudyUID/SeriesUID/SOPUID.dcm, written beside, synced, renamed,
+ * Delivers into a folder: each Part 10 file as StudyUID/SeriesUID/SOPUID.dcm, written beside, synced, renamed,
  * the folder synced, and only then delivered. The same again changes nothing; other bytes under a name are a refusal.
  * Called by send-delivery.ts; outcomes go to the ledger through the attempt's outcome log.
  */
@@ -14,8 +14,9 @@ import { type FolderSettings, folderPath } from '../routing/folder-destination.t
 import type { Outcome } from '../routing/ledger.ts';
 import { type Attempt, triedAll } from './attempt.ts';
 import { folderFailure } from './folder-failure.ts';
+import { openFile, type SentFile } from './object-bytes.ts';
 import { owedObjects } from './owed-objects.ts';
-import { unreadable } from './storage-scu.ts';
+import { sentUnder, unreadable } from './storage-scu.ts';
 
 const CHUNK_BYTES = 256 * 1024;
 /** What a UID may be made of to name a file; a stored one need not be valid (PS3.5 9.1). */
@@ -85,28 +86,36 @@ class FolderDelivery {
 
   /** @throws what the file system throws: that is the folder's fault, not the object's */
   async place(object: StoredObject): Promise<Omit<Outcome, 'id'>> {
-    const { studyUid, seriesUid, sopUid } = object;
+    const { reader, transform } = this.#attempt;
+    let sent: SentFile;
+    try {
+      sent = await openFile(reader, object, transform);
+    } catch (thrown) {
+      return unreadable(asFailure(thrown));
+    }
+    const { studyUid, seriesUid, sopUid } = sent;
+    const delivered = { state: 'delivered', ...sentUnder(object, sent) } as const;
     if (![studyUid, seriesUid, sopUid].every((uid) => NAME.test(uid)))
       return { state: 'failed', comment: 'one of its UIDs cannot name a file' };
     const folder = await makeFolders(this.#folder, [studyUid, seriesUid]);
     await this.#sweep(folder);
     const file = path.join(folder, `${sopUid}.dcm`);
-    const there = await this.#compare(file, object);
-    if (there === 'same') return { state: 'delivered' };
+    const there = await this.#compare(file, sent);
+    if (there === 'same') return delivered;
     if (there !== 'nothing') return there;
-    const unread = await this.#write(object, path.join(folder, `.${sopUid}${this.#mark}`), file);
+    const unread = await this.#write(sent, path.join(folder, `.${sopUid}${this.#mark}`), file);
     if (unread) return unread;
     await syncFolder(folder);
-    return { state: 'delivered' };
+    return delivered;
   }
 
   /** @returns why the object could not be read, if so */
-  async #write(object: StoredObject, beside: string, file: string): Promise<Omit<Outcome, 'id'> | undefined> {
-    const { reader, pace, lost } = this.#attempt;
+  async #write(sent: SentFile, beside: string, file: string): Promise<Omit<Outcome, 'id'> | undefined> {
+    const { pace, lost } = this.#attempt;
     const handle = await open(beside, 'w', 0o640);
     let whole = false;
     try {
-      for await (const chunk of pace.bytes(readable(reader.read(object)))) {
+      for await (const chunk of pace.bytes(readable(sent.open()))) {
         await writeWhole(handle, chunk);
         if (lost.aborted) throw new Failure('conflict', 'the lease on the delivery is lost');
       }
@@ -123,7 +132,7 @@ class FolderDelivery {
     return undefined;
   }
 
-  async #compare(file: string, object: StoredObject): Promise<'nothing' | 'same' | Omit<Outcome, 'id'>> {
+  async #compare(file: string, sent: SentFile): Promise<'nothing' | 'same' | Omit<Outcome, 'id'>> {
     const found = await lstat(file).catch((thrown: NodeJS.ErrnoException) => {
       if (thrown.code === 'ENOENT') return undefined;
       throw thrown;
@@ -133,12 +142,12 @@ class FolderDelivery {
       state: 'failed',
       comment: `other bytes lie under ${path.relative(this.#folder, file)} already; they are left as they are`,
     } as const;
-    if (!found.isFile() || found.size !== object.length) return other;
+    if (!found.isFile() || found.size !== sent.length) return other;
     const handle = await open(file, constants.O_RDONLY);
     try {
       const there = Buffer.alloc(CHUNK_BYTES);
       let at = 0;
-      for await (const chunk of readable(this.#attempt.reader.read(object))) {
+      for await (const chunk of readable(sent.open())) {
         for (let done = 0; done < chunk.length; ) {
           const { bytesRead } = await handle.read(there, 0, Math.min(CHUNK_BYTES, chunk.length - done), at);
           const piece = chunk.subarray(done, done + bytesRead);

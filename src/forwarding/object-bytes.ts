@@ -1,17 +1,27 @@
 /**
  * The bytes of a stored object on their way out: opened before the peer hears of it, so that an object that cannot be
- * read costs no association, and converted where that is all a peer needs.
- * Called by storage-scu.ts; the bytes go to the association.
+ * read costs no association, converted where that is all a peer needs, and changed where a rule says so.
+ * Called by storage-scu.ts (data sets), stow-scu.ts and folder-scu.ts (files); the bytes go to the peer.
  */
 import type { ObjectReader } from '../archive/read-object.ts';
 import type { StoredObject } from '../archive/stored-object.ts';
+import { buildFileMeta } from '../dicom/part10.ts';
 import { DEFLATED_LE, EXPLICIT_BE, EXPLICIT_LE, IMPLICIT_LE } from '../dicom/transfer-syntax.ts';
 import { asFailure, type Failure } from '../failure.ts';
 import { ExplicitLittleEndianConversion } from '../transform/explicit-little-endian.ts';
+import type { CompiledTransform } from '../transform/transform.ts';
+import { changeObject } from './changed-object.ts';
 
-export interface OpenedObject {
+/** Who the object is to the peer; the rule may give it other UIDs than those it is stored under. */
+export interface SentAs {
+  readonly studyUid: string;
+  readonly seriesUid: string;
+  readonly sopUid: string;
+}
+
+export interface OpenedObject extends SentAs {
   readonly transferSyntaxUid: string;
-  /** Of the data set; unknown when it is converted. */
+  /** Of the data set; unknown when it is converted or changed. */
   readonly length: number | undefined;
   readonly bytes: AsyncIterable<Uint8Array>;
   /** Why reading ended early, if it did: then the peer is not at fault. */
@@ -33,23 +43,70 @@ export function conversionsOf(stored: string): readonly string[] {
   return CONVERSIONS[stored] ?? [];
 }
 
+/** A header is changed in Explicit VR Little Endian, or beside compressed pixels; nothing is deflated or swapped again. */
+export function changedSyntax(stored: string): string {
+  return stored === EXPLICIT_BE || stored === DEFLATED_LE ? EXPLICIT_LE : stored;
+}
+
 /**
- * Reads the first chunk.
+ * Reads the first chunk, or the header when it is changed.
  * @param leavingAs the transfer syntax it is stored in, or one of its conversions
- * @throws what the reader throws, so far
+ * @throws what the reader throws, so far; NotChanged when it cannot be changed as the rule asks
  */
 export async function openObject(
   reader: ObjectReader,
   object: StoredObject,
   leavingAs: string,
+  transform?: CompiledTransform,
 ): Promise<OpenedObject> {
   const length = object.length - object.dataSetOffset;
   const stored = reader.read(object, { offset: object.dataSetOffset, length });
   const asStored = leavingAs === object.transferSyntax;
+  if (transform) return openChanged(stored, object.transferSyntax, leavingAs, transform);
   const source = (asStored ? stored : converted(stored, object.transferSyntax, leavingAs))[
     Symbol.asyncIterator
   ]();
   const first = await source.next();
+  const { studyUid, seriesUid, sopUid } = object;
+  return opened(source, first, {
+    studyUid,
+    seriesUid,
+    sopUid,
+    transferSyntaxUid: leavingAs,
+    length: asStored ? length : undefined,
+  });
+}
+
+async function openChanged(
+  stored: AsyncIterable<Uint8Array>,
+  storedAs: string,
+  leavingAs: string,
+  transform: CompiledTransform,
+): Promise<OpenedObject> {
+  // Changed in one encoding, whatever it is stored in and leaves in.
+  const editedAs = conversionsOf(storedAs).length > 0 ? EXPLICIT_LE : storedAs;
+  const input = (editedAs === storedAs ? stored : converted(stored, storedAs, editedAs))[
+    Symbol.asyncIterator
+  ]();
+  try {
+    const { bytes, ...sentAs } = await changeObject(input, editedAs, transform);
+    const source = (leavingAs === editedAs ? bytes : converted(bytes, editedAs, leavingAs))[
+      Symbol.asyncIterator
+    ]();
+    const first = await source.next();
+    return opened(source, first, { ...sentAs, transferSyntaxUid: leavingAs, length: undefined }, input);
+  } catch (thrown) {
+    await input.return?.();
+    throw thrown;
+  }
+}
+
+function opened(
+  source: AsyncIterator<Uint8Array>,
+  first: IteratorResult<Uint8Array>,
+  what: SentAs & Pick<OpenedObject, 'transferSyntaxUid' | 'length'>,
+  input?: AsyncIterator<Uint8Array>,
+): OpenedObject {
   let fault: Failure | undefined;
 
   async function* bytes(): AsyncGenerator<Uint8Array> {
@@ -62,16 +119,62 @@ export async function openObject(
   }
 
   return {
-    transferSyntaxUid: leavingAs,
-    length: asStored ? length : undefined,
+    ...what,
     bytes: bytes(),
     get fault() {
       return fault;
     },
     async close() {
       await source.return?.();
+      await input?.return?.();
     },
   };
+}
+
+/** A Part 10 file as a peer gets it. */
+export interface SentFile extends SentAs {
+  readonly length: number;
+  /** The same bytes each time. */
+  open(): AsyncIterable<Uint8Array>;
+}
+
+/**
+ * The stored file, or the one that a rule makes of it. That one is made once for its length alone, because those who
+ * take files want to know it first, and again for each reading: the same changes give the same bytes.
+ * @throws as openObject
+ */
+export async function openFile(
+  reader: ObjectReader,
+  object: StoredObject,
+  transform?: CompiledTransform,
+): Promise<SentFile> {
+  const { studyUid, seriesUid, sopUid, length } = object;
+  if (!transform) return { studyUid, seriesUid, sopUid, length, open: () => reader.read(object) };
+  const open = (): AsyncGenerator<Uint8Array, SentAs> => changedFile(reader, object, transform);
+  const made = open();
+  let madeLength = 0;
+  for (;;) {
+    const next = await made.next();
+    if (next.done) return { ...next.value, length: madeLength, open };
+    madeLength += next.value.length;
+  }
+}
+
+async function* changedFile(
+  reader: ObjectReader,
+  object: StoredObject,
+  transform: CompiledTransform,
+): AsyncGenerator<Uint8Array, SentAs> {
+  const data = await openObject(reader, object, changedSyntax(object.transferSyntax), transform);
+  const { studyUid, seriesUid, sopUid, transferSyntaxUid } = data;
+  try {
+    // Without the AE title that sent it to us: it may name a place.
+    yield buildFileMeta({ sopClassUid: object.sopClass, sopInstanceUid: sopUid, transferSyntaxUid });
+    yield* data.bytes;
+    return { studyUid, seriesUid, sopUid };
+  } finally {
+    await data.close();
+  }
 }
 
 async function* converted(

@@ -11,6 +11,8 @@ import type { AttemptEnd, DeliveryState } from '../routing/attempt-end.ts';
 import type { CommitmentLedger } from '../routing/commitment.ts';
 import type { DimseSettings } from '../routing/dimse-destination.ts';
 import type { ClaimedDelivery, Ledger } from '../routing/ledger.ts';
+import { compiledForm } from '../routing/rule-transform.ts';
+import type { CompiledTransform } from '../transform/transform.ts';
 import type { Attempt, SendTimeouts } from './attempt.ts';
 import { askCommitment } from './commitment-scu.ts';
 import { sendToFolder } from './folder-scu.ts';
@@ -87,9 +89,11 @@ export function createSender(parts: SenderParts): Sender {
     const lostNow = AbortSignal.any([lost.signal, ending.signal]);
     const { name, settings } = claimed.destination;
     try {
+      const transform = await transformOf(claimed);
       const attempt: Attempt = {
         ...parts,
         claimed,
+        transform: 'reason' in transform ? undefined : transform.compiled,
         outcomes,
         pace: createPace(parts.database, name, settings.rate, AbortSignal.any([closingNow, lostNow])),
         lost: lostNow,
@@ -97,7 +101,8 @@ export function createSender(parts: SenderParts): Sender {
         answered: tellOnce(ledger, claimed),
         identifying: await identifyingValues(parts.database, claimed.studyUid),
       };
-      const end = await sent(attempt);
+      const end: AttemptEnd =
+        'reason' in transform ? { kind: 'park', reason: transform.reason } : await sent(attempt);
       await flushed(outcomes, lost.signal);
       const state = await ledger.finish(lease, end);
       count(name, state);
@@ -110,6 +115,19 @@ export function createSender(parts: SenderParts): Sender {
       else log.warn({ ...about, err: failure }, 'how a delivery ended could not be written');
     } finally {
       heartbeat.stop();
+    }
+  }
+
+  /** What cannot be changed as it was owed waits for a person; it never leaves as it is stored instead. */
+  async function transformOf({
+    form,
+  }: ClaimedDelivery): Promise<{ compiled: CompiledTransform | undefined } | { reason: string }> {
+    try {
+      return { compiled: await compiledForm(parts.database, form) };
+    } catch (thrown) {
+      const failure = asFailure(thrown);
+      if (failure.kind !== 'invalid') throw failure;
+      return { reason: failure.message };
     }
   }
 

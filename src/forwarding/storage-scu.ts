@@ -14,8 +14,9 @@ import type { DimseSettings } from '../routing/dimse-destination.ts';
 import type { Outcome } from '../routing/ledger.ts';
 import { tlsOptions } from '../routing/tls-settings.ts';
 import { type Attempt, MAX_TRANSIENT, type SendTimeouts, triedAll } from './attempt.ts';
+import { NotChanged } from './changed-object.ts';
 import { judge, peerWords } from './judge.ts';
-import { type OpenedObject, openObject } from './object-bytes.ts';
+import { type OpenedObject, openObject, type SentAs } from './object-bytes.ts';
 import { owedObjects } from './owed-objects.ts';
 import { kindOf, type PlannedAssociation, planAssociations, waysOut } from './ways-out.ts';
 
@@ -43,7 +44,8 @@ export async function sendByDimse(
   const kinds = await attempt.ledger.owedKinds(attempt.claimed.lease);
   const sending = new Sending(attempt, settings, options);
   try {
-    for (const planned of planAssociations(kinds, settings.transferSyntaxes)) {
+    const changed = attempt.transform !== undefined;
+    for (const planned of planAssociations(kinds, settings.transferSyntaxes, changed)) {
       const end = await sending.send(planned);
       if (end) return end;
     }
@@ -103,10 +105,9 @@ class Sending {
   /** What no association was for: not to be sent (any more), or no way out that the destination's settings allow. */
   async refuseRest(): Promise<void> {
     const { outcomes, claimed } = this.#attempt;
-    const { transferSyntaxes } = this.#settings;
     for await (const page of owedObjects(this.#attempt)) {
       for (const { id, object, why } of page) {
-        if (object && waysOut(object.transferSyntax, transferSyntaxes).length > 0) continue;
+        if (object && this.#waysOut(object).length > 0) continue;
         await outcomes.room();
         const comment = object
           ? `it is stored in ${transferSyntax(object.transferSyntax).name}, which is not among the transferSyntaxes of ${claimed.destination.name} and is not converted to one of them`
@@ -169,25 +170,30 @@ class Sending {
   }
 
   /** The transfer syntax in which the peer takes the object, if it does. */
-  #way({ sopClass, transferSyntax: stored }: StoredObject): string | undefined {
-    const ways = waysOut(stored, this.#settings.transferSyntaxes);
-    return ways.find((way) => this.#association?.accepted(sopClass, way) !== undefined);
+  #way(object: StoredObject): string | undefined {
+    return this.#waysOut(object).find(
+      (way) => this.#association?.accepted(object.sopClass, way) !== undefined,
+    );
+  }
+
+  #waysOut({ transferSyntax: stored }: StoredObject): string[] {
+    return waysOut(stored, this.#settings.transferSyntaxes, this.#attempt.transform !== undefined);
   }
 
   async #sendOne({ id, object }: Sendable): Promise<AttemptEnd | undefined> {
-    const { outcomes, reader, pace } = this.#attempt;
+    const { outcomes, reader, pace, transform } = this.#attempt;
     const note = (verdict: Omit<Outcome, 'id'>): void => outcomes.add({ id, ...verdict });
     const association = this.#association!;
     const way = this.#way(object);
     if (way === undefined) {
-      const [best = object.transferSyntax] = waysOut(object.transferSyntax, this.#settings.transferSyntaxes);
+      const [best = object.transferSyntax] = this.#waysOut(object);
       const why = association.refusal(object.sopClass, best);
       note({ state: 'failed', comment: `the peer does not take ${why}` });
       return undefined;
     }
     let opened: OpenedObject;
     try {
-      opened = await openObject(reader, object, way);
+      opened = await openObject(reader, object, way, transform);
     } catch (thrown) {
       note(unreadable(asFailure(thrown)));
       return undefined;
@@ -196,7 +202,7 @@ class Sending {
       const answer = await association.store(
         {
           sopClassUid: object.sopClass,
-          sopInstanceUid: object.sopUid,
+          sopInstanceUid: opened.sopUid,
           transferSyntaxUid: opened.transferSyntaxUid,
           priority: this.#priority(),
           ...(opened.length !== undefined && { length: opened.length }),
@@ -204,7 +210,7 @@ class Sending {
         pace.bytes(opened.bytes),
       );
       const verdict = judge(answer.status, this.#words(answer.errorComment, answer.offendingElements));
-      note(verdict);
+      note({ ...verdict, ...sentUnder(object, opened) });
       return await this.#afterAnswer(verdict);
     } catch (thrown) {
       const failure = asFailure(thrown);
@@ -252,6 +258,12 @@ class Sending {
 
 /** Our own side cannot read the object: away for now, or broken. */
 export function unreadable(failure: Failure): Omit<Outcome, 'id'> {
+  if (failure instanceof NotChanged) return { state: 'failed', comment: failure.message };
   const away = failure.kind === 'unavailable';
   return { state: away ? 'owed' : 'failed', comment: `the stored object cannot be read: ${failure.message}` };
+}
+
+/** For the ledger: the SOP Instance UID the peer got, where it is not the stored one. */
+export function sentUnder(object: StoredObject, sent: SentAs): Pick<Outcome, 'sentSopUid'> {
+  return sent.sopUid === object.sopUid ? {} : { sentSopUid: sent.sopUid };
 }

@@ -10,15 +10,19 @@ import type { StowSettings } from '../routing/stow-destination.ts';
 import { type Attempt, MAX_TRANSIENT, type SendTimeouts, triedAll } from './attempt.ts';
 import type { Verdict } from './judge.ts';
 import type { TokenSource } from './oauth-token.ts';
+import { openFile, type SentFile } from './object-bytes.ts';
 import { MAX_UNWRITTEN } from './outcome-log.ts';
 import { owedObjects } from './owed-objects.ts';
-import { unreadable } from './storage-scu.ts';
+import { sentUnder, unreadable } from './storage-scu.ts';
 import { judgeStow } from './stow-answer.ts';
 import { createStowClient, type StowClient, type StowPart } from './stow-client.ts';
+
+type Owed = Pick<Sendable, 'id' | 'object'>;
 
 interface Sendable {
   readonly id: number;
   readonly object: StoredObject;
+  readonly file: SentFile;
 }
 
 /** A request is no larger than this unless its one instance is. */
@@ -60,29 +64,48 @@ class Sending {
   async send(): Promise<AttemptEnd> {
     const { outcomes } = this.#attempt;
     for await (const page of owedObjects(this.#attempt)) {
-      const sendable: Sendable[] = [];
+      const objects: Owed[] = [];
       for (const { id, object, why } of page) {
-        if (object) sendable.push({ id, object });
+        if (object) objects.push({ id, object });
         else outcomes.add({ id, state: 'failed', comment: why });
       }
-      for (const batch of batches(sendable)) {
-        const end = await this.#request(batch);
+      for (const batch of batches(objects)) {
+        const { closing, lost } = this.#attempt;
+        if (closing.aborted || lost.aborted) return { kind: 'release' };
+        const sendable = await this.#opened(batch);
+        const end = sendable.length > 0 ? await this.#request(sendable) : undefined;
         if (end) return end;
       }
     }
     return triedAll(outcomes, this.#lostInARow > 0 && !this.#answered);
   }
 
+  /** Those that can be sent; of the others the outcome is noted. */
+  async #opened(batch: readonly Owed[]): Promise<Sendable[]> {
+    const { outcomes, reader, transform } = this.#attempt;
+    const sendable: Sendable[] = [];
+    for (const { id, object } of batch) {
+      try {
+        sendable.push({ id, object, file: await openFile(reader, object, transform) });
+      } catch (thrown) {
+        await outcomes.room();
+        outcomes.add({ id, ...unreadable(asFailure(thrown)) });
+      }
+    }
+    return sendable;
+  }
+
   async #request(batch: readonly Sendable[]): Promise<AttemptEnd | undefined> {
-    const { outcomes, closing, lost, claimed, identifying, pace } = this.#attempt;
+    const { outcomes, closing, lost, claimed, identifying, pace, transform } = this.#attempt;
     await outcomes.room(batch.length);
     await pace.wait(await pace.instances(batch.length));
     if (closing.aborted || lost.aborted) return { kind: 'release' };
-    const sources = batch.map(({ object }) => this.#source(object));
+    const sources = batch.map(({ file }) => this.#source(file));
     let reached = false;
     try {
       const answer = await this.#client.store(
-        claimed.studyUid,
+        // As the files say it: a server refuses those of another study (PS3.18 10.5.1).
+        transform ? batch[0]!.file.studyUid : claimed.studyUid,
         sources,
         () => {
           reached = true;
@@ -92,7 +115,7 @@ class Sending {
       );
       const judgement = judgeStow(
         answer,
-        batch.map(({ object }) => object.sopUid),
+        batch.map(({ file }) => file.sopUid),
         identifying,
       );
       if (judgement.kind === 'whole') {
@@ -132,9 +155,9 @@ class Sending {
   ): Promise<AttemptEnd | undefined> {
     this.#lostInARow = 0;
     this.#answered = true;
-    for (const { id, object } of batch) {
-      const verdict = verdictOf(object.sopUid);
-      this.#attempt.outcomes.add({ id, ...verdict });
+    for (const { id, object, file } of batch) {
+      const verdict = verdictOf(file.sopUid);
+      this.#attempt.outcomes.add({ id, ...verdict, ...sentUnder(object, file) });
       if (verdict.state !== 'owed') await this.#attempt.answered();
       this.#transientInARow = verdict.state === 'owed' ? this.#transientInARow + 1 : 0;
       if (this.#transientInARow >= MAX_TRANSIENT)
@@ -184,14 +207,14 @@ class Sending {
     });
   }
 
-  #source(object: StoredObject): Source {
-    const { reader, pace } = this.#attempt;
+  #source(file: SentFile): Source {
+    const { pace } = this.#attempt;
     let fault: Failure | undefined;
     return {
-      length: object.length,
+      length: file.length,
       async *open() {
         try {
-          yield* pace.bytes(reader.read(object));
+          yield* pace.bytes(file.open());
         } catch (thrown) {
           fault = asFailure(thrown);
           throw fault;
@@ -208,10 +231,10 @@ interface Source extends StowPart {
 }
 
 /** A few instances a request: as many as may be without a written outcome, and not too many bytes. */
-function* batches(sendable: readonly Sendable[]): Generator<Sendable[]> {
-  let batch: Sendable[] = [];
+function* batches(owed: readonly Owed[]): Generator<Owed[]> {
+  let batch: Owed[] = [];
   let bytes = 0;
-  for (const one of sendable) {
+  for (const one of owed) {
     if (batch.length > 0 && (batch.length === MAX_UNWRITTEN || bytes + one.object.length > REQUEST_BYTES)) {
       yield batch;
       batch = [];

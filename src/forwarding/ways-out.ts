@@ -3,16 +3,18 @@
  * Pure; storage-scu.ts proposes them and takes the first that the peer accepts.
  */
 import { type ContextProposal, maxContexts } from '../dimse/plan-contexts.ts';
-import { conversionsOf } from './object-bytes.ts';
+import { changedSyntax, conversionsOf } from './object-bytes.ts';
 
 /**
  * As it is stored first: those are the bytes that came.
  * @param allowed the destination's transferSyntaxes, best first; undefined for any
+ * @param changed a rule changes it on the way
  */
-export function waysOut(stored: string, allowed: readonly string[] | undefined): string[] {
+export function waysOut(stored: string, allowed: readonly string[] | undefined, changed = false): string[] {
   const conversions = conversionsOf(stored);
   const targets = allowed ? allowed.filter((uid) => conversions.includes(uid)) : conversions;
-  const asStored = allowed === undefined || allowed.includes(stored);
+  const asStored =
+    (allowed === undefined || allowed.includes(stored)) && !(changed && changedSyntax(stored) !== stored);
   return [...(asStored ? [stored] : []), ...targets];
 }
 
@@ -33,10 +35,11 @@ export function kindOf(sopClassUid: string, transferSyntaxUid: string): string {
 export function planAssociations(
   kinds: readonly { sopClassUid: string; transferSyntaxUid: string }[],
   allowed: readonly string[] | undefined,
+  changed = false,
 ): PlannedAssociation[] {
   const plan: (PlannedAssociation & { pairs: Set<string> })[] = [];
   for (const { sopClassUid, transferSyntaxUid } of kinds) {
-    const ways = waysOut(transferSyntaxUid, allowed);
+    const ways = waysOut(transferSyntaxUid, allowed, changed);
     if (ways.length === 0) continue;
     let current = plan.at(-1);
     const added = (pairs: ReadonlySet<string> | undefined) =>

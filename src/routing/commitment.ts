@@ -67,7 +67,7 @@ export function createCommitmentLedger({ database }: { database: Database }): Co
   return {
     async toAsk(lease, destination, { waitS, tries }, limit) {
       const { rows } = await database.query<UncommittedInstance>(
-        `select i.id, o.sop_class as "sopClassUid", i.sop_uid as "sopInstanceUid"
+        `select i.id, o.sop_class as "sopClassUid", coalesce(i.sent_sop_uid, i.sop_uid) as "sopInstanceUid"
          from delivery_instance i join object o on o.id = i.object
          where i.delivery = $1 and i.state in ('delivered', 'warning') and (i.commitment is null
            or i.commitment = 'asked' and i.commitment_tries < $3
@@ -181,7 +181,8 @@ async function noteCommitted(tx: Queryable, { delivery, instances }: Transaction
     `update delivery_instance set commitment = 'committed', commitment_at = clock_timestamp(), commitment_reason = null,
        state = case when state in ('delivered', 'warning') then state else 'delivered' end,
        comment = case when state in ('delivered', 'warning') then comment end
-     where delivery = $1 and id = any($2) and sop_uid = any($3) and commitment is distinct from 'committed'`,
+     where delivery = $1 and id = any($2) and coalesce(sent_sop_uid, sop_uid) = any($3)
+       and commitment is distinct from 'committed'`,
     [delivery, instances, report.committed.map(({ sopInstanceUid }) => sopInstanceUid)],
   );
 }
@@ -207,7 +208,8 @@ async function noteFailed(
        commitment_resends = i.commitment_resends + case when f.after = 'send-again' then 1 else 0 end,
        comment = case when f.after = 'ask-again' then i.comment else f.words end
      from jsonb_to_recordset($3::jsonb) as f(sop_uid text, reason integer, after text, words text)
-     where i.delivery = $1 and i.id = any($2) and i.sop_uid = f.sop_uid and i.state in ('delivered', 'warning')
+     where i.delivery = $1 and i.id = any($2) and coalesce(i.sent_sop_uid, i.sop_uid) = f.sop_uid
+       and i.state in ('delivered', 'warning')
        and i.commitment is distinct from 'committed'
      returning i.state`,
     [delivery, instances, JSON.stringify(outcomes), tries ?? 0],

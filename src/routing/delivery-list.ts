@@ -30,6 +30,8 @@ export interface DeliveryView {
 
 export interface DeliveryInstanceView {
   sop: string;
+  /** The SOP Instance UID that the peer got, where a rule gave it another. */
+  sentSop: string | null;
   state: 'owed' | 'delivered' | 'warning' | 'failed';
   status: number | null;
   comment: string | null;
@@ -113,7 +115,7 @@ export function createDeliveryList({ database }: { database: Database }): Delive
 
     async instances(id, limit, offset) {
       const { rows } = await database.query<DeliveryInstanceView>(
-        `select sop_uid as sop, state, status, comment, at, via, commitment, commitment_at as "commitmentAt"
+        `select sop_uid as sop, sent_sop_uid as "sentSop", state, status, comment, at, via, commitment, commitment_at as "commitmentAt"
          from delivery_instance where delivery = $1 order by id limit $2 offset $3`,
         [id, limit, offset],
       );

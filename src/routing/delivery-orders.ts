@@ -196,7 +196,10 @@ async function resendTo(
   order: string,
 ): Promise<Resent> {
   const { name } = destination;
-  const message = await owe(tx, { studyUid, scope: {}, destination, rule: order, priority: 0, form: '' });
+  const messages: string[] = [];
+  for (const form of await formsFor(tx, studyUid, name))
+    messages.push(await owe(tx, { studyUid, scope: {}, destination, rule: order, priority: 0, form }));
+  const message = messages.join(', ');
   const { rows } = await tx.query<{ id: number }>(
     'select id from delivery where study_uid = $1 and destination = $2 order by id for update',
     [studyUid, name],
@@ -220,4 +223,27 @@ async function resendTo(
     instances,
     message: instances > 0 ? `${instances} owed to ${name}` : message,
   };
+}
+
+/**
+ * A study goes again as it went before. To a destination that rules send to only with changes nothing goes as it is
+ * stored because a person forgot them.
+ * @throws Failure 'conflict' when it was never owed there and a rule changes what goes there
+ */
+async function formsFor(tx: Queryable, studyUid: string, destination: string): Promise<string[]> {
+  const owed = await tx.query<{ form: string }>(
+    'select form from delivery where study_uid = $1 and destination = $2 order by form',
+    [studyUid, destination],
+  );
+  if (owed.rows.length > 0) return owed.rows.map(({ form }) => form);
+  const { rows } = await tx.query<{ name: string }>(
+    `select name from rule where body -> 'send' ? $1 and body ? 'transform' order by name limit 1`,
+    [destination],
+  );
+  if (rows[0])
+    throw new Failure(
+      'conflict',
+      `The rule ${rows[0].name} changes what goes to ${destination}, and this study was never owed there: it would go as it is stored. Let a rule match it`,
+    );
+  return [''];
 }

@@ -10,6 +10,7 @@ import { beginMatch, type Decision } from './match-rule.ts';
 import { owe } from './owe.ts';
 import type { RoutingTable } from './routing-table.ts';
 import type { Rule, RuleUnit } from './rule.ts';
+import { keepForm } from './rule-transform.ts';
 import { type UnitFactsParts, type UnitScope, unindexedTags, unitFacts } from './unit-facts.ts';
 
 export interface EvaluateParts extends UnitFactsParts {
@@ -117,6 +118,7 @@ async function oweAll(
   scope: UnitScope,
 ): Promise<string> {
   const outcomes: string[] = [];
+  const form = await keepForm(tx, rule.body.transform);
   for (const name of [...rule.body.send].sort()) {
     const destination = destinations.get(name);
     if (!destination) {
@@ -125,7 +127,7 @@ async function oweAll(
     }
     const { studyUid } = study;
     const { priority } = rule.body;
-    outcomes.push(await owe(tx, { studyUid, scope, destination, rule: rule.name, priority, form: '' }));
+    outcomes.push(await owe(tx, { studyUid, scope, destination, rule: rule.name, priority, form }));
   }
   return outcomes.join(', ');
 }

@@ -44,6 +44,8 @@ export interface Outcome {
   readonly state: 'delivered' | 'warning' | 'failed' | 'owed';
   readonly status?: number;
   readonly comment?: string;
+  /** What the peer got, where a rule gave it another SOP Instance UID. */
+  readonly sentSopUid?: string;
 }
 
 export interface DueDelivery {
@@ -147,8 +149,9 @@ export function createLedger(parts: LedgerParts): Ledger {
            where id = $1 and lease_token = $2 and state = 'sending' returning id, via),
          written as (
            update delivery_instance i set state = o.state, status = o.status, comment = o.comment, at = clock_timestamp(),
-             via = fence.via
-           from fence, jsonb_to_recordset($3::jsonb) as o(id bigint, state text, status integer, comment text)
+             via = fence.via, sent_sop_uid = coalesce(o."sentSopUid", i.sent_sop_uid)
+           from fence, jsonb_to_recordset($3::jsonb)
+             as o(id bigint, state text, status integer, comment text, "sentSopUid" text)
            where i.id = o.id and i.delivery = fence.id)
          select count(*) as fenced from fence`,
         [lease.delivery, lease.token, JSON.stringify(outcomes), leaseS],

@@ -9,7 +9,11 @@ import type { Queryable } from '../archive/database/database.ts';
 import { Failure } from '../failure.ts';
 import { type CompiledTransform, compileTransform, type Transform } from '../transform/transform.ts';
 
-const path = z.string().min(1).max(500).describe('A keyword of PS3.6, or a path of keywords through sequences');
+const path = z
+  .string()
+  .min(1)
+  .max(500)
+  .describe('A keyword of PS3.6, or a path of keywords through sequences');
 const value = z.union([z.string().max(10_000), z.number()]);
 const identity = z.strictObject({
   id: z.string().min(1).max(64),
@@ -24,9 +28,16 @@ const actionSchema = z.union([
     .strictObject({ set: z.record(path, z.union([value, z.array(value).min(1).max(100)])) })
     .describe('Replaces or adds values; in the items of sequences that are there'),
   z
-    .strictObject({ remove: z.array(z.union([path, z.literal('private')])).min(1).max(1000) })
+    .strictObject({
+      remove: z
+        .array(z.union([path, z.literal('private')]))
+        .min(1)
+        .max(1000),
+    })
     .describe('Removes attributes; "private" is every private element'),
-  z.strictObject({ prefix: z.record(path, z.string().min(1).max(64)) }).describe('Goes before values that are there'),
+  z
+    .strictObject({ prefix: z.record(path, z.string().min(1).max(64)) })
+    .describe('Goes before values that are there'),
   z
     .strictObject({
       map: z.strictObject({
@@ -42,10 +53,15 @@ const actionSchema = z.union([
         table: z.record(z.string().max(64), identity).optional().describe('By Patient ID'),
         prefix: z.string().min(1).max(32).optional(),
         issuer: z.string().min(1).max(64).optional(),
-        otherwise: z.enum(['send', 'refuse']).default('send').describe('Patients whom the table does not name'),
+        otherwise: z
+          .enum(['send', 'refuse'])
+          .default('send')
+          .describe('Patients whom the table does not name'),
       }),
     })
-    .describe('Gives the patient another identity; the issuer of an ID that is replaced by the table goes with it'),
+    .describe(
+      'Gives the patient another identity; the issuer of an ID that is replaced by the table goes with it',
+    ),
 ]);
 
 export const transformSchema = z
@@ -89,7 +105,10 @@ export async function compiledForm(db: Queryable, form: string): Promise<Compile
   const compiled = parsed.success ? compileTransform(parsed.data) : undefined;
   // Never as stored instead: that may be what the rule keeps from leaving.
   if (!compiled || 'faults' in compiled)
-    throw new Failure('invalid', 'What the rule changes on the way out cannot be done by this version; put the rule anew');
+    throw new Failure(
+      'invalid',
+      'What the rule changes on the way out cannot be done by this version; put the rule anew',
+    );
   return compiled;
 }
 

@@ -6,6 +6,7 @@ import { z } from 'zod';
 import { Failure } from '../failure.ts';
 import { type CompiledCondition, compileCondition, conditionSchema } from './condition.ts';
 import { invalid, sentences } from './faults.ts';
+import { transformFaults, transformSchema } from './rule-transform.ts';
 
 /** Destinations and rules are named in URLs and file names, so the letters are few. */
 export const nameSchema = z
@@ -33,6 +34,7 @@ const ruleSchema = z
       .min(1, 'a rule names at least one destination')
       .max(50)
       .describe('Names of destinations'),
+    transform: transformSchema.optional(),
     priority: z.number().int().min(-100).max(100).default(0).describe('Higher goes first'),
     enabled: z.boolean().default(true),
     description: z.string().max(500).default(''),
@@ -59,7 +61,9 @@ export function parseRule(json: unknown): { body: RuleBody; condition: CompiledC
   if (!parsed.success) throw invalid('The rule', sentences(parsed.error));
   const body = { ...parsed.data, send: [...new Set(parsed.data.send)] };
   const condition = compileCondition(body.when);
-  if ('faults' in condition) throw invalid('The rule', condition.faults);
+  const faults = transformFaults(body.transform);
+  if ('faults' in condition) throw invalid('The rule', [...condition.faults, ...faults]);
+  if (faults.length > 0) throw invalid('The rule', faults);
   return { body, condition };
 }
 

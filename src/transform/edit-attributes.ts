@@ -61,9 +61,15 @@ const FIXED = new Set([
 function pathOf(text: string): string[] {
   const tags = attributePath(text);
   if (!tags)
-    throw new Failure('invalid', `"${text}" is no keyword or path of keywords of the data dictionary (PS3.6)`);
+    throw new Failure(
+      'invalid',
+      `"${text}" is no keyword or path of keywords of the data dictionary (PS3.6)`,
+    );
   if (FIXED.has(tags[0]!))
-    throw new Failure('invalid', `${label(tags[0]!)} says which object this is or how it is read, and is not changed`);
+    throw new Failure(
+      'invalid',
+      `${label(tags[0]!)} says which object this is or how it is read, and is not changed`,
+    );
   const number = tagNumber(tags[0]!) >>> 0;
   if (number >= FLOAT_PIXEL_DATA >>> 0 || number < 0x00080000 || tags.some((tag) => tag.endsWith('0000')))
     throw new Failure('invalid', `${label(tags[0]!)} is not part of the header that rules change`);
@@ -76,7 +82,10 @@ function knownPath(text: string): { path: string[]; vr: string; tag: string } {
   const tag = path.at(-1)!;
   const vr = attribute(tag)?.vr;
   if (vr === undefined || Number.parseInt(tag.slice(0, 4), 16) % 2 === 1)
-    throw new Failure('invalid', `"${text}" is not in the data dictionary (PS3.6), so its value's form is not known`);
+    throw new Failure(
+      'invalid',
+      `"${text}" is not in the data dictionary (PS3.6), so its value's form is not known`,
+    );
   if (vr === 'SQ') throw new Failure('invalid', `"${text}" is a sequence; name an attribute in its items`);
   return { path, vr, tag };
 }

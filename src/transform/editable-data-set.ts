@@ -51,7 +51,8 @@ export class EditableDataSet {
   }
 
   #editable({ vr, value, items, fragments }: Element): EditableElement {
-    if (items) return { vr, value: NO_BYTES, items: items.map((item) => new EditableDataSet(item, this.#root)) };
+    if (items)
+      return { vr, value: NO_BYTES, items: items.map((item) => new EditableDataSet(item, this.#root)) };
     return fragments ? { vr, value: NO_BYTES, fragments } : { vr, value };
   }
 
@@ -173,7 +174,10 @@ export function encodeValues(
   const given = vr === 'PN' ? values.map(personName) : values.map((value) => numbered(vr, value));
   const { bytes, beyondAscii } = binaryValue(tag, vr, { vr, Value: given });
   if (!isLongForm(vrCode(vr), 0) && bytes.length > MAX_SHORT_LENGTH)
-    throw new Failure('invalid', `${attribute(tag)?.keyword ?? tag} would be longer than its VR ${vr} can say`);
+    throw new Failure(
+      'invalid',
+      `${attribute(tag)?.keyword ?? tag} would be longer than its VR ${vr} can say`,
+    );
   return { bytes, beyondAscii };
 }
 
@@ -182,7 +186,8 @@ const BINARY_NUMBERS = new Set(['US', 'SS', 'UL', 'SL', 'FL', 'FD', 'SV', 'UV'])
 /** Rules may write numbers as texts, and texts of digits as numbers. */
 function numbered(vr: string, value: Value): Value {
   if (typeof value === 'string' && BINARY_NUMBERS.has(vr) && value.trim() !== '') return Number(value);
-  if (typeof value === 'number' && !BINARY_NUMBERS.has(vr) && vr !== 'DS' && vr !== 'IS') return String(value);
+  if (typeof value === 'number' && !BINARY_NUMBERS.has(vr) && vr !== 'DS' && vr !== 'IS')
+    return String(value);
   return value;
 }
 

@@ -72,7 +72,9 @@ export class PixelsOnly {
     }
     this.#begun = true;
     const length =
-      size === 12 || this.#implicit ? readUint32(bytes, at + size - 4, false) : readUint16(bytes, at + 6, false);
+      size === 12 || this.#implicit
+        ? readUint32(bytes, at + size - 4, false)
+        : readUint16(bytes, at + 6, false);
     this.#inFragments = length === UNDEFINED_LENGTH;
     if (!this.#inFragments) this.#remaining = length;
     if (length === 0) this.#ended = true;

@@ -1,0 +1,132 @@
+/** What a rule changes on the way out, as the peers get it: a folder, a STOW-RS server, DCMTK over DIMSE. */
+import { readdirSync, readFileSync } from 'node:fs';
+import path from 'node:path';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { parseDataSet, text } from '../../src/dicom/data-set.ts';
+import { readFileMeta } from '../../src/dicom/part10.ts';
+import { givenStableStudy } from '../routing/given-study.ts';
+import { type TempFolder, tempFolder } from '../support/temp-folder.ts';
+import { type BackDoor, openBackDoor } from './back-door.ts';
+import { startStowReceiver } from './stow-receiver.ts';
+
+let door: BackDoor;
+let root: TempFolder;
+
+beforeEach(async () => {
+  root = await tempFolder('changed');
+  door = await openBackDoor({ folderRoot: root.path });
+});
+afterEach(async () => {
+  await door.close();
+  await root.remove();
+});
+
+const given = (more: Parameters<typeof givenStableStudy>[1] = {}) =>
+  givenStableStudy(door.database, { store: door.store, ...more });
+function filesBelow(where: string): Buffer[] {
+  return readdirSync(where, { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isFile())
+    .map((entry) => readFileSync(path.join(entry.parentPath, entry.name)));
+}
+function dataSetOf(file: Buffer) {
+  const meta = readFileMeta(file);
+  return parseDataSet(file.subarray(meta.dataSetOffset), meta.transferSyntaxUid);
+}
+const EDIT = [
+  { set: { InstitutionName: 'Klinik Süd', SeriesNumber: 7 } },
+  { remove: ['StudyDescription', 'private'] },
+  { patient: { prefix: 'SITE-', issuer: 'SITE' } },
+];
+
+describe('a rule with a transform', () => {
+  test('changes what is sent and not what is stored; the pixels pass', async () => {
+    await door.destination('research', { kind: 'folder', path: 'r' });
+    await door.rule('all', { send: ['research'], transform: EDIT });
+    const { dataSets, sopUids } = await given({ instances: 3, pixelBytes: 300_000 });
+    await door.settled('delivered');
+    const files = filesBelow(root.path);
+    expect(files).toHaveLength(3);
+    for (const file of files) {
+      const sent = dataSetOf(file);
+      expect(sent.fault).toBeUndefined();
+      expect(text(sent, '00080080')).toBe('Klinik Süd');
+      expect(text(sent, '00080005')).toBe('ISO_IR 192');
+      expect(text(sent, '00200011')).toBe('7');
+      expect(text(sent, '00081030')).toBeUndefined();
+      expect(text(sent, '00100020')).toBe('SITE-PAT-1');
+      expect(text(sent, '00100021')).toBe('SITE');
+      const stored = dataSets.get(text(sent, '00080018')!)!;
+      expect(file.subarray(-300_000).equals(stored.subarray(-300_000))).toBe(true);
+    }
+    expect(sopUids).toHaveLength(3);
+  });
+
+  test('and one without owe the same study twice, once in each form; two alike owe it once', async () => {
+    await door.destination('research', { kind: 'folder', path: 'r', enabled: false });
+    await door.rule('a', {
+      send: ['research'],
+      transform: [{ set: { StudyID: '1', InstitutionName: 'A' } }],
+    });
+    await door.rule('b', {
+      send: ['research'],
+      transform: [{ set: { InstitutionName: 'A', StudyID: '1' } }],
+    });
+    await door.rule('c', { send: ['research'] });
+    await given({ instances: 1 });
+    const owed = await door.settled('owed');
+    expect(owed.map(({ rule }) => rule).sort()).toEqual(['a, b', 'c']);
+  });
+
+  test('is paid as it was owed when the rule is another by then', async () => {
+    await door.destination('research', { kind: 'folder', path: 'r', enabled: false });
+    await door.rule('a', { send: ['research'], transform: [{ set: { InstitutionName: 'First' } }] });
+    await given({ instances: 1 });
+    await door.settled('owed');
+    await door.rule('a', { send: ['research'], transform: [{ set: { InstitutionName: 'Second' } }] });
+    await door.destination('research', { kind: 'folder', path: 'r' });
+    await door.settled('delivered');
+    expect(text(dataSetOf(filesBelow(root.path)[0]!), '00080080')).toBe('First');
+  });
+
+  test('reaches a STOW-RS server with its length right', async () => {
+    const cloud = await startStowReceiver();
+    try {
+      await door.destination('cloud', { kind: 'stow', url: cloud.url });
+      await door.rule('all', { send: ['cloud'], transform: EDIT });
+      await given({ instances: 9, transferSyntax: '1.2.840.10008.1.2' });
+      await door.settled('delivered');
+      expect(cloud.kept.size).toBe(9);
+      for (const file of cloud.kept.values()) expect(text(dataSetOf(file), '00100021')).toBe('SITE');
+    } finally {
+      await cloud.stop();
+    }
+  });
+
+  test('that refuses unknown patients sends them nowhere and says why without naming them', async () => {
+    await door.destination('research', { kind: 'folder', path: 'r' });
+    const table = { OTHER: { id: 'X1' } };
+    await door.rule('all', { send: ['research'], transform: [{ patient: { table, otherwise: 'refuse' } }] });
+    await given({ instances: 1 });
+    await door.settled('parked');
+    expect((await door.instances())[0]).toMatchObject({
+      state: 'failed',
+      comment:
+        "it is not sent as the rule asks: its (0010,0020) PatientID is not in the rule's table of patients",
+    });
+    expect(filesBelow(root.path)).toEqual([]);
+  });
+
+  test('is refused with every fault when it cannot be done', async () => {
+    await door.destination('research', { kind: 'folder', path: 'r' });
+    await expect(
+      door.rule('all', {
+        send: ['research'],
+        transform: [
+          { set: { NoSuchThing: 'x', SOPInstanceUID: '1.2', Rows: 3 } },
+          { set: { SeriesNumber: 'seven' } },
+          { prefix: { Rows: 'A' } },
+        ],
+      }),
+    ).rejects.toThrow(/5 faults.*Rows.*NoSuchThing|5 faults/);
+  });
+});
