@@ -150,7 +150,7 @@ export async function startIsocenter(
       forwarding.routes,
       fhirRoutes,
     ];
-    const adminRoutes = createAdminRoutes({ archive, version: VERSION, routers });
+    const adminRoutes = createAdminRoutes({ archive, tryOut: routing.tryOut, version: VERSION, routers });
 
     let replayed = false;
     const replay = archive.replayed().then(() => {

@@ -7,7 +7,8 @@ import { resendOrder } from '../forwarding/routes.ts';
 import { destinationJsonSchema } from '../routing/destination.ts';
 import { restoreSchema } from '../routing/routes.ts';
 import { ruleJsonSchema } from '../routing/rule.ts';
-import { RULE_EXAMPLES } from '../routing/rule-examples.ts';
+import { RULE_EXAMPLES, TRY_EXAMPLES } from '../routing/rule-examples.ts';
+import { askJsonSchema } from '../routing/try-rule.ts';
 
 export type ParameterText =
   | string
@@ -281,6 +282,18 @@ export const ROUTE_DESCRIPTIONS: Readonly<Record<string, RouteText>> = {
     schema: { $id: '/api/rules/schema', ...ruleJsonSchema() },
     examples: RULE_EXAMPLES,
   }),
+  'POST /api/rules/try': routing(
+    'What would go where that does not go today, by a draft rule: for an uploaded object, a stored study, or the studies ' +
+      'of the last days (page by page). Nothing is written but the record of who asked',
+    {
+      body: [JSON_BODY, 'application/dicom', 'multipart/form-data', 'multipart/related'],
+      schema: askJsonSchema(),
+      examples: TRY_EXAMPLES,
+      answer:
+        'Every decision with the conditions that decided (decisions), what goes with the draft (goes), what goes that ' +
+        'does not go today (more), what goes today and would not (less)',
+    },
+  ),
   'POST /api/rules/{name}/restore': routing(
     'Makes a rule what it was in an earlier version, also after it was deleted',
     {

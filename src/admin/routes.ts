@@ -5,6 +5,7 @@
 import Router from '@koa/router';
 import { isUid } from '../dicom/uid.ts';
 import { Failure } from '../failure.ts';
+import type { TryOut } from '../routing/try-rule.ts';
 import { listChanges } from './change-list.ts';
 import { addConflictRoutes, type ConflictRoutesParts } from './conflict-routes.ts';
 import { openApi } from './openapi.ts';
@@ -20,16 +21,18 @@ import {
 } from './query.ts';
 import { listDeletions, listDisclosures, listQuarantine, listRefusals } from './reconcile-lists.ts';
 import { studyTimeline } from './timeline.ts';
+import { addTryRoutes } from './try-routes.ts';
 
 export interface AdminRoutesParts {
   archive: ConflictRoutesParts;
+  tryOut: TryOut;
   /** Ours, as package.json says it. */
   version: string;
   /** The other doors' routers, for the description of the API. */
   routers: readonly Router[];
 }
 
-export function createAdminRoutes({ archive, version, routers }: AdminRoutesParts): Router {
+export function createAdminRoutes({ archive, tryOut, version, routers }: AdminRoutesParts): Router {
   const { database } = archive;
   const router = new Router({ prefix: '/api' });
 
@@ -52,6 +55,7 @@ export function createAdminRoutes({ archive, version, routers }: AdminRoutesPart
   });
 
   addConflictRoutes(router, archive);
+  addTryRoutes(router, { database, tryOut });
 
   router.get('/refusals', async (ctx) => {
     ctx.body = await listRefusals(database, parsed(ctx.query, refusalQuery, 'The query'));

@@ -18,6 +18,7 @@ import { createQuietSeries } from './quiet-series.ts';
 import { ROUTED_KINDS, routeChanges } from './route-study.ts';
 import { createRoutingRoutes } from './routes.ts';
 import { createRoutingTable, type RoutingTable } from './routing-table.ts';
+import { createTryOut, type TryOut } from './try-rule.ts';
 
 export interface RoutingParts {
   database: Database;
@@ -40,6 +41,7 @@ export interface Routing {
   readonly deliveries: DeliveryList;
   readonly orders: DeliveryOrders;
   readonly commitments: CommitmentLedger;
+  readonly tryOut: TryOut;
   readonly routes: Router;
   start(): Promise<void>;
   stop(): Promise<void>;
@@ -75,6 +77,7 @@ export function createRouting(parts: RoutingParts): Routing {
     deliveries,
     orders,
     commitments: createCommitmentLedger(parts),
+    tryOut: createTryOut(evaluateParts),
     routes: createRoutingRoutes({ table }),
     async start() {
       await follower.start();

@@ -103,3 +103,15 @@ export const RULE_EXAMPLES: Readonly<Record<string, RuleExample>> = {
     },
   },
 };
+
+/** Of POST /api/rules/try. */
+export const TRY_EXAMPLES: Readonly<Record<string, RuleExample>> = {
+  days: {
+    summary: 'What a draft would have changed in the last week, where it takes the place of a rule',
+    value: { rule: { when: { Modality: 'CT' }, send: ['pacs'] }, replaces: 'ct-to-pacs', days: 7 },
+  },
+  study: {
+    summary: 'What the rules in force do with a stored study',
+    value: { study: '1.2.840.113619.2.1' },
+  },
+};

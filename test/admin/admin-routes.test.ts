@@ -6,6 +6,9 @@ import { recordDisclosure } from '../../src/archive/disclosure.ts';
 import { writeRefusals } from '../../src/archive/refusal.ts';
 import { declareStable } from '../../src/archive/stable-study.ts';
 import { claimDue, markDue, settle } from '../../src/fhir/link-ledger.ts';
+import { createLog } from '../../src/log.ts';
+import { createRoutingTable } from '../../src/routing/routing-table.ts';
+import { createTryOut } from '../../src/routing/try-rule.ts';
 import { bareArchive } from '../archive/bare-archive.ts';
 import { type OpenDoor, openDoor } from '../fhir/door.ts';
 import { givenStudy } from '../fhir/study-of.ts';
@@ -18,7 +21,10 @@ let door: OpenDoor;
 beforeEach(async () => {
   given = await testDatabase();
   database = given.database;
-  door = await openDoor(createAdminRoutes({ archive: bareArchive(database), version: '0.1.0', routers: [] }));
+  const archive = bareArchive(database);
+  const log = createLog('silent', 'test');
+  const tryOut = createTryOut({ ...archive, table: createRoutingTable({ database, log }), log });
+  door = await openDoor(createAdminRoutes({ archive, tryOut, version: '0.1.0', routers: [] }));
 });
 afterEach(async () => {
   await door.close();

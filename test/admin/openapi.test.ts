@@ -32,7 +32,10 @@ const routers = () => {
     createForwardingRoutes({ deliveries: nothing, orders: nothing, table: nothing, test: nothing }),
     createFhirRoutes({ database, publicUrl: () => '', patientSystem: undefined, version: '0', log }),
   ];
-  return [...doors, createAdminRoutes({ archive: bareArchive(database), version: '0', routers: doors })];
+  return [
+    ...doors,
+    createAdminRoutes({ archive: bareArchive(database), tryOut: nothing, version: '0', routers: doors }),
+  ];
 };
 
 test('describes exactly the routes that are mounted', () => {
