@@ -6,12 +6,12 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { Worker } from 'node:worker_threads';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { freePort } from '../support/free-port.ts';
 import { launchProgram, type Program, postgresOf, startProgram } from '../support/program.ts';
 import { type TempFolder, tempFolder } from '../support/temp-folder.ts';
 import { chance } from './chance.ts';
+import { killIn } from './kill-in.ts';
 import { limitMs, times } from './scale.ts';
 import { type Owed, openBook, startSenders } from './senders.ts';
 import { filesIn, halfWritten, isReplayed, liveSegments, lostOrChanged } from './what-is-there.ts';
@@ -43,19 +43,6 @@ afterAll(async () => {
   for (const pid of postgresOf(data)) process.kill(pid, 'SIGINT');
   await temp?.remove();
 });
-
-/** From a thread of its own: this one makes objects, and would come late. */
-function killIn(pid: number, ms: number): Promise<void> {
-  const script = `
-    const { workerData: { pid, ms } } = require('node:worker_threads');
-    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms);
-    try { process.kill(pid, 'SIGKILL') } catch (thrown) { if (thrown.code !== 'ESRCH') throw thrown }`;
-  const worker = new Worker(script, { eval: true, workerData: { pid, ms } });
-  return new Promise((resolve, reject) => {
-    worker.once('exit', () => resolve());
-    worker.once('error', reject);
-  });
-}
 
 /** Starts it whole, and looks at what the kills before have left. */
 async function startAndLook(): Promise<Program> {

@@ -1,0 +1,190 @@
+/**
+ * Three PACS that a torture suite delivers to: DCMTK's storescp, which keeps every byte in its folder; one that is well
+ * and counts; and one with moods, that refuses, warns, breaks off and has no room. And Orthanc, where it is installed.
+ * What each object must come to in the ledger is decided by its SOP Instance UID alone.
+ */
+import { createHash } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
+import type { Database } from '../../src/archive/database/database.ts';
+import { readFileMeta } from '../../src/dicom/part10.ts';
+import { type ScriptedPacs, startScriptedPacs } from '../forwarding/scripted-pacs.ts';
+import type { AnObject } from '../support/an-object.ts';
+import { type Orthanc, startOrthanc } from '../support/orthanc.ts';
+import { type StoreScp, startStoreScp } from '../support/pacs.ts';
+import { findPeer } from '../support/peers.ts';
+import type { Chance } from './chance.ts';
+
+export interface ThreePacs {
+  readonly folder: StoreScp;
+  readonly well: ScriptedPacs;
+  readonly moody: ScriptedPacs;
+  readonly orthanc: Orthanc | undefined;
+  /** Destinations and the rules that send everything to each of them, over HTTP. */
+  configure(url: string): Promise<void>;
+  /** Ledger and peers, looked at from outside. @returns a sentence for each thing that is not as it must be */
+  findings(database: Database, objects: readonly AnObject[]): Promise<string[]>;
+  /** C-STOREs begun so far, where they are counted. */
+  begun(): number;
+  /** C-STOREs that the PACS that is well was asked more than once, in all. */
+  repeats(): number;
+  stop(): Promise<void>;
+}
+
+type Row = 'delivered 0' | `warning ${number}` | `failed ${number}`;
+
+/** Of the moody one: 1 in 16 is refused for good, 1 in 8 taken with a warning. */
+function fateAtMoody(sop: string): Row {
+  const fate = createHash('sha256').update(sop).digest()[0]! % 16;
+  return fate === 0 ? `failed ${0xc000}` : fate < 3 ? `warning ${0xb000}` : 'delivered 0';
+}
+
+export async function startThreePacs(chance: Chance): Promise<ThreePacs> {
+  const folder = await startStoreScp({ aeTitle: 'FOLDER' });
+  const well = await startScriptedPacs({ aeTitle: 'WELL' });
+  const moody = await startScriptedPacs({
+    aeTitle: 'MOODY',
+    reject: () => (chance.happens(0.1) ? 2 : undefined),
+    answer({ affectedSopInstanceUid }) {
+      if (chance.happens(0.04)) return chance.pick([0xa700, 'abort', 'close'] as const);
+      return Number(fateAtMoody(affectedSopInstanceUid).split(' ')[1]);
+    },
+  });
+  const orthanc = findPeer('orthanc') ? await startOrthanc() : undefined;
+  const ports: Record<string, [string, number]> = {
+    folder: ['FOLDER', folder.port],
+    well: ['WELL', well.port],
+    moody: ['MOODY', moody.port],
+    ...(orthanc && { orthanc: [orthanc.aeTitle, orthanc.dicomPort] as [string, number] }),
+  };
+  const names = Object.keys(ports);
+  const fates: Record<string, (sop: string) => Row> = { moody: fateAtMoody };
+
+  return {
+    folder,
+    well,
+    moody,
+    orthanc,
+    async configure(url) {
+      for (const [name, [aeTitle, port]] of Object.entries(ports))
+        await put(`${url}/api/destinations/${name}`, {
+          kind: 'dimse',
+          host: '127.0.0.1',
+          port,
+          aeTitle,
+          maxAssociations: 2,
+          retry: { firstS: 1, capS: 2 },
+        });
+      // Both ways in which debts come about: object by object, and when a study is stable.
+      await put(`${url}/api/rules/at-once`, { at: 'instance', send: ['folder', 'moody'] });
+      await put(`${url}/api/rules/stable`, { at: 'study-stable', send: names.slice(1) });
+    },
+    async findings(database, objects) {
+      const found = await ledgerFindings(database, objects, names, (name, sop) =>
+        (fates[name] ?? (() => 'delivered 0' as const))(sop),
+      );
+      found.push(...(await folderFindings(folder, objects)));
+      found.push(...keptFindings('well', well, objects));
+      const taken = objects.filter(({ sop }) => !fateAtMoody(sop).startsWith('failed'));
+      found.push(...keptFindings('moody', moody, taken));
+      if (orthanc) found.push(...(await orthancFindings(orthanc, objects)));
+      return found;
+    },
+    begun: () => well.asked.length + moody.asked.length,
+    repeats: () => well.asked.length - new Set(well.asked.map((one) => one.affectedSopInstanceUid)).size,
+    async stop() {
+      await Promise.all([folder.stop(), well.stop(), moody.stop(), orthanc?.stop()]);
+    },
+  };
+}
+
+async function put(url: string, body: object): Promise<void> {
+  const response = await fetch(url, {
+    method: 'PUT',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify(body),
+  });
+  if (!response.ok) throw new Error(`PUT ${url} was answered ${response.status}: ${await response.text()}`);
+}
+
+/** One row for each object and destination, and it says what the peer did; each delivery says what its rows say. */
+async function ledgerFindings(
+  database: Database,
+  objects: readonly AnObject[],
+  names: readonly string[],
+  fate: (name: string, sop: string) => Row,
+): Promise<string[]> {
+  const findings: string[] = [];
+  const { rows } = await database.query<{ destination: string; sop: string; said: string; count: number }>(
+    `select d.destination, i.sop_uid as sop, min(i.state || ' ' || coalesce(i.status, -1)) as said, count(*) as count
+     from delivery d join delivery_instance i on i.delivery = d.id group by 1, 2`,
+  );
+  const said = new Map(rows.map((row) => [`${row.destination} ${row.sop}`, row]));
+  for (const name of names)
+    for (const { sop } of objects) {
+      const row = said.get(`${name} ${sop}`);
+      said.delete(`${name} ${sop}`);
+      if (!row) findings.push(`${sop} is not owed to ${name}`);
+      else if (row.count !== 1) findings.push(`${sop} is owed to ${name} ${row.count} times`);
+      else if (row.said !== fate(name, sop))
+        findings.push(`${sop} is "${row.said}" at ${name}, where ${fate(name, sop)} is right`);
+    }
+  for (const odd of said.keys()) findings.push(`${odd} is owed, and was never sent`);
+  const deliveries = await database.query<{ found: string }>(
+    `select d.destination || ' ' || d.id || ' is ' || d.state || ' with ' || n.failed || ' refused: ' || coalesce(d.last_error, '') as found
+     from delivery d, lateral (select count(*) filter (where state = 'failed') as failed, count(*) as total
+       from delivery_instance where delivery = d.id) n
+     where d.lease_owner is not null or d.state <> case when n.failed > 0 then 'parked' else 'delivered' end
+       or coalesce(d.last_error, '') not like case when n.failed > 0
+         then n.failed || ' of ' || n.total || ' instances were refused: 0xC000%' else '' end`,
+  );
+  findings.push(...deliveries.rows.map((row) => row.found));
+  return findings;
+}
+
+async function folderFindings(scp: StoreScp, objects: readonly AnObject[]): Promise<string[]> {
+  const findings: string[] = [];
+  const owed = new Map(objects.map((object) => [object.sop, object]));
+  for (const path of await scp.received()) {
+    const file = await readFile(path);
+    const { sopInstanceUid = '', dataSetOffset } = readFileMeta(file);
+    const object = owed.get(sopInstanceUid);
+    owed.delete(sopInstanceUid);
+    if (!object) findings.push(`storescp has ${path}, which nobody sent`);
+    else if (!file.subarray(dataSetOffset).equals(object.dataSet))
+      findings.push(`storescp has ${sopInstanceUid} with other bytes`);
+  }
+  for (const sop of owed.keys()) findings.push(`storescp has no ${sop}`);
+  return findings;
+}
+
+function keptFindings(name: string, { kept }: ScriptedPacs, objects: readonly AnObject[]): string[] {
+  const findings = objects
+    .filter(({ sop, dataSet }) => !kept.get(sop)?.equals(dataSet))
+    .map(({ sop }) => `${name} has ${kept.has(sop) ? 'other bytes of' : 'no'} ${sop}`);
+  if (kept.size !== objects.length) findings.push(`${name} has ${kept.size} objects of ${objects.length}`);
+  return findings;
+}
+
+/** Its files are written anew by DCMTK, so its values count: each object once, the pixels as they were. */
+async function orthancFindings(orthanc: Orthanc, objects: readonly AnObject[]): Promise<string[]> {
+  const findings: string[] = [];
+  const found = (await orthanc.get('/instances?expand')) as {
+    ID: string;
+    MainDicomTags: { SOPInstanceUID: string };
+  }[];
+  const owed = new Map(objects.map((object) => [object.sop, object]));
+  for (const { ID, MainDicomTags } of found) {
+    const object = owed.get(MainDicomTags.SOPInstanceUID);
+    owed.delete(MainDicomTags.SOPInstanceUID);
+    if (!object) {
+      findings.push(`Orthanc has ${MainDicomTags.SOPInstanceUID} twice, or nobody sent it`);
+      continue;
+    }
+    const response = await fetch(`${orthanc.url}/instances/${ID}/file`);
+    const file = Buffer.from(await response.arrayBuffer());
+    if (!file.subarray(readFileMeta(file).dataSetOffset).equals(object.dataSet))
+      findings.push(`Orthanc has ${object.sop} with other bytes`);
+  }
+  for (const sop of owed.keys()) findings.push(`Orthanc has no ${sop}`);
+  return findings;
+}
