@@ -4,12 +4,14 @@
  */
 import { dicomweb } from './dicomweb.ts';
 import { DICOMWEB_USAGE } from './dicomweb-options.ts';
+import { FORWARD_USAGE, forward } from './forward.ts';
 import { receive } from './receive.ts';
 import { RECEIVE_USAGE } from './receive-options.ts';
 import { SEED_USAGE, seed } from './seed.ts';
 
 const BENCHES: Readonly<Record<string, (args: readonly string[]) => Promise<number>>> = {
   receive,
+  forward,
   dicomweb,
   seed,
 };
@@ -24,6 +26,6 @@ if (bench) {
     process.exitCode = 1;
   }
 } else {
-  console.log(`Benchmarks:\n\n${RECEIVE_USAGE}\n\n${DICOMWEB_USAGE}\n\n${SEED_USAGE}`);
+  console.log(`Benchmarks:\n\n${RECEIVE_USAGE}\n\n${FORWARD_USAGE}\n\n${DICOMWEB_USAGE}\n\n${SEED_USAGE}`);
   process.exitCode = name === undefined ? 0 : 1;
 }

@@ -1,12 +1,11 @@
 import { randomUUID } from 'node:crypto';
-import net from 'node:net';
 import Bull from 'bull';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { createBullClock, DUE_QUEUE } from '../../src/forwarding/clock/bull-clock.ts';
 import { createLog } from '../../src/log.ts';
 import { clockContract, FakeLedger, until, Worker } from '../contracts/clock.contract.ts';
 import { peer } from '../support/peers.ts';
-import { type Redis, startRedis } from '../support/redis.ts';
+import { type Redis, redisCommand, startRedis } from '../support/redis.ts';
 
 const log = createLog('silent', 'test');
 
@@ -116,14 +115,3 @@ describe.skipIf(!peer('redis-server'))('the clock on Bull (needs redis-server)',
     }
   });
 });
-
-function redisCommand(port: number, command: string): Promise<string> {
-  return new Promise((resolve, reject) => {
-    const socket = net.connect(port, '127.0.0.1', () => socket.write(`${command}\r\n`));
-    socket.once('error', reject);
-    socket.once('data', (answer) => {
-      socket.destroy();
-      resolve(answer.toString());
-    });
-  });
-}

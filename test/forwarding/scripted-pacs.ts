@@ -27,6 +27,8 @@ export interface ScriptedPacs {
   readonly port: number;
   /** Every C-STORE that was begun, in order. */
   readonly asked: StoreRequest[];
+  /** C-STOREs begun and associations ended, in order; associations are numbered from 1. */
+  readonly events: { association: number; sop?: string }[];
   /** Data sets answered with Success or a warning, by SOP Instance UID. */
   readonly kept: Map<string, Buffer>;
   /** Associations accepted so far. */
@@ -39,6 +41,7 @@ export interface ScriptedPacs {
 export async function startScriptedPacs(script: Script = {}): Promise<ScriptedPacs> {
   const { aeTitle = 'PACS' } = script;
   const asked: StoreRequest[] = [];
+  const events: ScriptedPacs['events'] = [];
   const kept = new Map<string, Buffer>();
   const sockets = new Set<net.Socket>();
   let accepted = 0;
@@ -49,6 +52,7 @@ export async function startScriptedPacs(script: Script = {}): Promise<ScriptedPa
     sockets.add(socket);
     socket.once('close', () => sockets.delete(socket));
     let counted = false;
+    let number = 0;
     const association: InboundAssociation = createInboundAssociation(socket, {
       admit(request) {
         const result = request.calledAeTitle === aeTitle ? script.reject?.() : 1;
@@ -58,12 +62,15 @@ export async function startScriptedPacs(script: Script = {}): Promise<ScriptedPa
       },
       onAccept() {
         counted = true;
-        accepted++;
+        number = ++accepted;
         open++;
         most = Math.max(most, open);
       },
       onClose() {
-        if (counted) open--;
+        if (counted) {
+          open--;
+          events.push({ association: number });
+        }
         counted = false;
       },
       ...(script.operate && { operate: (operation) => script.operate!(operation, association) }),
@@ -71,6 +78,7 @@ export async function startScriptedPacs(script: Script = {}): Promise<ScriptedPa
       store: {
         open(request) {
           asked.push(request);
+          events.push({ association: number, sop: request.affectedSopInstanceUid });
           const nth = asked.filter(
             (one) => one.affectedSopInstanceUid === request.affectedSopInstanceUid,
           ).length;
@@ -105,6 +113,7 @@ export async function startScriptedPacs(script: Script = {}): Promise<ScriptedPa
   return {
     port,
     asked,
+    events,
     kept,
     associations: () => accepted,
     mostOpen: () => most,

@@ -1,6 +1,7 @@
 /**
  * A Redis of the test's own on a free port, in memory only (needs peer('redis-server')).
  */
+import net from 'node:net';
 import { startChild } from './child.ts';
 import { freePort, isListening } from './free-port.ts';
 import { missing, peer } from './peers.ts';
@@ -10,6 +11,8 @@ export interface Redis {
   readonly url: string;
   readonly port: number;
   readonly pid: number;
+  /** SIGKILL; it comes back only by startRedis with its port. */
+  kill(): Promise<void>;
   stop(): Promise<void>;
 }
 
@@ -43,9 +46,25 @@ export async function startRedis(options: { port?: number } = {}): Promise<Redis
     url: `redis://127.0.0.1:${port}`,
     port,
     pid: child.pid,
+    async kill() {
+      await child.stop(0);
+      await temp.remove();
+    },
     async stop() {
       await child.stop();
       await temp.remove();
     },
   };
+}
+
+/** One command, in one line; what it answered, as Redis writes it. */
+export function redisCommand(port: number, command: string): Promise<string> {
+  return new Promise((resolve, reject) => {
+    const socket = net.connect(port, '127.0.0.1', () => socket.write(`${command}\r\n`));
+    socket.once('error', reject);
+    socket.once('data', (answer) => {
+      socket.destroy();
+      resolve(answer.toString());
+    });
+  });
 }

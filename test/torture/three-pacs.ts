@@ -23,6 +23,8 @@ export interface ThreePacs {
   configure(url: string): Promise<void>;
   /** Ledger and peers, looked at from outside. @returns a sentence for each thing that is not as it must be */
   findings(database: Database, objects: readonly AnObject[]): Promise<string[]>;
+  /** Studies that two associations sent to the PACS that is well at the same time: a delivery is worked by one. */
+  shared(objects: readonly AnObject[]): string[];
   /** C-STOREs begun so far, where they are counted. */
   begun(): number;
   /** C-STOREs that the PACS that is well was asked more than once, in all. */
@@ -87,6 +89,22 @@ export async function startThreePacs(chance: Chance): Promise<ThreePacs> {
       const taken = objects.filter(({ sop }) => !fateAtMoody(sop).startsWith('failed'));
       found.push(...keptFindings('moody', moody, taken));
       if (orthanc) found.push(...(await orthancFindings(orthanc, objects)));
+      return found;
+    },
+    shared(objects) {
+      const studies = new Map(objects.map(({ sop, study }) => [sop, study]));
+      const sentBy = new Map<string, number>();
+      const found: string[] = [];
+      for (const { association, sop } of well.events) {
+        if (sop === undefined) {
+          for (const [study, by] of sentBy) if (by === association) sentBy.delete(study);
+          continue;
+        }
+        const study = studies.get(sop) ?? 'nobody knows';
+        const by = sentBy.get(study) ?? association;
+        if (by !== association) found.push(`${study} over associations ${by} and ${association}`);
+        sentBy.set(study, association);
+      }
       return found;
     },
     begun: () => well.asked.length + moody.asked.length,
