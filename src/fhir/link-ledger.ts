@@ -141,6 +141,14 @@ export async function settle(
   return settled.rowCount === 1;
 }
 
+/**
+ * Before something else is told: the EHR may take it and we not hear of it, and what was told before must not count then
+ * when it becomes true again.
+ */
+export async function forgetTold(db: Queryable, studyUid: string): Promise<void> {
+  await db.query('update fhir_link set content_hash = null where study_uid = $1', [studyUid]);
+}
+
 /** @returns milliseconds until the next link is due, 0 when one is, undefined when none will be */
 export async function nextDueMs(db: Queryable): Promise<number | undefined> {
   const next = await db.query<{ ms: number | null }>(

@@ -11,6 +11,7 @@ import { recordDisclosure } from '../archive/disclosure.ts';
 import { Failure } from '../failure.ts';
 import type { Log } from '../log.ts';
 import { type FhirClient, matches, token } from './fhir-client.ts';
+import { forgetTold } from './link-ledger.ts';
 import type { ImagingStudy } from './resource.ts';
 import { isFhirId, studyIdentifier } from './uid-identifier.ts';
 
@@ -112,6 +113,7 @@ async function update(
   const merged = wish.merge(current.resource);
   if (isDeepStrictEqual(merged, current.resource)) return { resourceId: id, versionId: current.versionId };
   await disclose(parts, studyUid, { action: 'update', resource: 'ImagingStudy' }, wish.instances);
+  await forgetTold(parts.database, studyUid);
   const updated = await parts.client.update(merged, current.versionId);
   return { resourceId: id, versionId: updated.versionId };
 }

@@ -259,6 +259,28 @@ describe('a study that is deleted', () => {
     expect((await changedSince(studyUid, link)).reason).toBeNull();
   });
 
+  test('and sent again before we heard that it is cancelled is available again', async () => {
+    await ehr.createPatient();
+    const studyUid = await stable();
+    await ehr.fhir().start();
+    await ehr.link(studyUid, 'linked');
+    let isAway = false;
+    once({ kind: 'refuse' }, () => isAway, 1000);
+    // The EHR takes it, and is away before it can say so.
+    once({ kind: 'lose-answer' }, ({ method }) => {
+      isAway ||= method === 'PUT';
+      return method === 'PUT';
+    });
+    await remove(studyUid);
+    await until(
+      'the withdrawal',
+      async () => (await ehr.imagingStudies(studyUid))[0]?.status === 'cancelled',
+    );
+    await stable({ studyUid });
+    isAway = false;
+    await until('the study', async () => (await ehr.imagingStudies(studyUid))[0]?.status === 'available');
+  });
+
   test('before the EHR heard of it makes nothing there, and what is there of others stays', async () => {
     const patient = await ehr.createPatient();
     const studyUid = await stable();
