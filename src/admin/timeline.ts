@@ -48,7 +48,7 @@ const SOURCES = [
      'sop', d.sop_uid, 'instances', d.instances) from deletion d where d.study_uid = $1`,
   `select d.at, 7, 'rule-decided', jsonb_build_object('rule', d.rule, 'ruleVersion', d.rule_version, 'unit', d.rule_at,
      'series', nullif(d.unit, ''), 'matched', d.matched, 'reason', d.reason, 'version', d.study_version,
-     'decided', d.decided, 'held', nullif(d.held, false), 'instances', d.seen,
+     'decided', nullif(d.decided, '[]'::jsonb), 'held', nullif(d.held, false), 'instances', d.seen,
      'met', case when d.rule_at = 'instance' then d.met end, 'last', d.last_at)
    from decision d where d.study_uid = $1`,
   `select d.created_at, 8, 'delivery-owed', jsonb_build_object('delivery', d.id, 'destination', d.destination,

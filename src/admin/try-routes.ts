@@ -20,10 +20,27 @@ export interface TryRoutesParts {
 
 const MOST_JSON_BYTES = 1024 * 1024;
 const MOST_PARTS = 10;
+/** Each holds a header in memory. */
+const MOST_READ_AT_ONCE = 4;
 
 export function addTryRoutes(router: Router, { database, tryOut }: TryRoutesParts): void {
+  let reading = 0;
+
+  async function read(ctx: Context): Promise<{ json: unknown; uploaded: TriedHeader | undefined }> {
+    if (reading >= MOST_READ_AT_ONCE)
+      throw new Failure('unavailable', `${MOST_READ_AT_ONCE} try-outs are read already; ask again soon`, {
+        retryAfterS: 5,
+      });
+    reading++;
+    try {
+      return await readBody(ctx);
+    } finally {
+      reading--;
+    }
+  }
+
   router.post('/rules/try', async (ctx) => {
-    const { json, uploaded } = await readBody(ctx);
+    const { json, uploaded } = await read(ctx);
     const ask = tryOut.parse(json);
     const asked = [uploaded, ask.study, ask.days].filter((one) => one !== undefined);
     if (asked.length !== 1)

@@ -65,6 +65,15 @@ test('every parameter of a path is declared, every operation has its words and i
   expect(document.paths['/api/fhir/unlinked/{study}/retry']).toMatchObject({
     post: { responses: { 202: {} } },
   });
+  const { content: rule } = (
+    document.paths['/api/rules/{name}']!.put as { requestBody?: { content?: object } }
+  ).requestBody!;
+  expect(rule).toMatchObject({
+    'application/json': {
+      schema: { title: 'Rule', properties: { when: {}, send: {} } },
+      examples: { clock: { value: { when: { Clock: [{ zone: 'Europe/Berlin' }, {}] } } } },
+    },
+  });
   const told = { content: { 'application/dicom+json': {} } };
   expect(document.paths['/dicom-web/studies']!.post).toMatchObject({
     requestBody: {
