@@ -8,6 +8,7 @@ import type { Log } from '../log.ts';
 import { createVersionComparer } from './compare-versions.ts';
 import type { DataFolder } from './data-folder.ts';
 import type { Database } from './database/database.ts';
+import type { Listening } from './database/listener.ts';
 import type { ConflictPolicy } from './decide-indexing.ts';
 import { createPackReader, type PackReader } from './header-pack-rows.ts';
 import { type IntakeThreads, type JournalSeat, startIntake } from './intake/intake.ts';
@@ -102,6 +103,7 @@ export async function createArchive(parts: ArchiveParts): Promise<Archive> {
   const packs = createPackReader(database, HELD_PACK_BYTES);
   const refusals = createRefusalLog({ database, log });
   let intake: IntakeThreads | undefined;
+  let listening: Listening | undefined;
   const timers: NodeJS.Timeout[] = [];
 
   const started = (): IntakeThreads => {
@@ -171,6 +173,8 @@ export async function createArchive(parts: ArchiveParts): Promise<Archive> {
     async start() {
       await startStore();
       await heartbeat();
+      // Called at each connect: nobody tells whether it is to the database that was there before.
+      listening = await database.listen('isocenter_reconnected', () => packs.forget());
       intake = startIntake({
         connection: parts.connection,
         store: storeConfig,
@@ -205,6 +209,7 @@ export async function createArchive(parts: ArchiveParts): Promise<Archive> {
       await stable.stop();
       await comparer.stop();
       await intake?.stop(limitMs);
+      await listening?.stop();
       await refusals.stop();
       await store.stop();
     },

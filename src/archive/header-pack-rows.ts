@@ -158,6 +158,8 @@ export interface PackReader {
   keep(id: number, bytes: Buffer): void;
   /** At the start: those that were written last. */
   keepLast(): Promise<void>;
+  /** Keeps none of them: the database may be another one now, whose ids lead elsewhere. */
+  forget(): void;
 }
 
 /** Some 4,000 instances. */
@@ -165,12 +167,14 @@ const LAST_PACKS = 32;
 
 /**
  * Reads packs, and keeps those asked for last, up to so many bytes. A pack never changes while an object has a place in
- * it, so what is kept is never wrong.
+ * it, so what is kept is never wrong, as long as the database is the same: one that was restored, or a replica that took
+ * over without the last transactions, gives their ids to others (forget()).
  */
 export function createPackReader(db: Queryable, keptBytes: number): PackReader {
   /** In the order in which they were asked for, the last at the end. */
   const kept = new Map<number, Buffer>();
   let held = 0;
+  let forgotten = 0;
   const keep = (id: number, bytes: Buffer): void => {
     if (kept.has(id)) return;
     kept.set(id, bytes);
@@ -193,17 +197,23 @@ export function createPackReader(db: Queryable, keptBytes: number): PackReader {
       }
       const missing = ids.filter((id) => !found.has(id));
       if (missing.length === 0) return found;
+      const before = forgotten;
       const { rows } = await db.query<{ id: number; bytes: Buffer }>(
         'select id, bytes from header_pack where id = any($1)',
         [missing],
       );
       for (const { id, bytes } of rows) {
         found.set(id, bytes);
-        keep(id, bytes);
+        if (forgotten === before) keep(id, bytes);
       }
       return found;
     },
     keep,
+    forget() {
+      forgotten++;
+      kept.clear();
+      held = 0;
+    },
     async keepLast() {
       const { rows } = await db.query<{ id: number; bytes: Buffer }>(
         'select id, bytes from header_pack order by id desc limit $1',

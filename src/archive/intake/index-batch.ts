@@ -114,11 +114,12 @@ export function createBatchIndexing(parts: BatchParts): BatchIndexing {
   /** One transaction; when something in it is poison, each object has its own and the poisoned one is set aside. */
   const indexAll = async (readings: Reading[]): Promise<Indexed[]> => {
     if (readings.length === 0) return [];
-    // One of a transaction that was undone is never asked for.
-    const packs: NewPack[] = [];
+    let packs: NewPack[] = [];
     try {
-      const { outcomes, awaits } = await persistently('the index', () =>
-        indexObjects(
+      const { outcomes, awaits } = await persistently('the index', () => {
+        // Of a try that failed: a Postgres that fell may give their ids away again.
+        packs = [];
+        return indexObjects(
           database,
           nodeName,
           readings.map(({ object }) => object),
@@ -126,8 +127,8 @@ export function createBatchIndexing(parts: BatchParts): BatchIndexing {
             policy: parts.conflictPolicy ?? 'keep-first',
             packed: (id, bytes) => packs.push({ id, bytes }),
           },
-        ),
-      );
+        );
+      });
       parts.packed?.(packs);
       return readings.map((reading, n) => ({ ...reading, outcome: outcomes[n]!, awaits: awaits[n]! }));
     } catch (thrown) {
