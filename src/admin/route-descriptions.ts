@@ -316,11 +316,13 @@ export const ROUTE_DESCRIPTIONS: Readonly<Record<string, RouteText>> = {
       study: STUDY,
       destination: 'Name of a destination',
       state: 'owed, sending, committing, delivered, parked or cancelled',
+      waits: 'true: only those that wait for a person, because a rule says hold',
       ...WINDOW,
     },
   }),
   'GET /api/deliveries/{id}': routing('A delivery with its instances', { query: WINDOW }),
   'POST /api/deliveries/{id}/retry': routing('Sends what is not delivered now'),
+  'POST /api/deliveries/{id}/release': routing('Lets go what waits for a person, late images included'),
   'POST /api/deliveries/{id}/cancel': routing('Sends nothing more of it'),
 
   'GET /dicom-web/studies': qido('Studies'),

@@ -52,7 +52,9 @@ const SOURCES = [
      'met', case when d.rule_at = 'instance' then d.met end, 'last', d.last_at)
    from decision d where d.study_uid = $1`,
   `select d.created_at, 8, 'delivery-owed', jsonb_build_object('delivery', d.id, 'destination', d.destination,
-     'rules', d.rules) from delivery d where d.study_uid = $1`,
+     'rules', d.rules, 'waits', nullif(d.waits, false)) from delivery d where d.study_uid = $1`,
+  `select d.released_at, 9, 'delivery-released', jsonb_build_object('delivery', d.id, 'destination', d.destination,
+     'by', d.released_by) from delivery d where d.study_uid = $1 and d.released_at is not null`,
   `select d.claimed_at, 9, 'delivery-tried', jsonb_build_object('delivery', d.id, 'destination', d.destination,
      'attempts', d.attempts) from delivery d where d.study_uid = $1 and d.claimed_at is not null`,
   `select max(i.at), 10, 'instances-' || i.state, jsonb_build_object('delivery', d.id, 'destination', d.destination,

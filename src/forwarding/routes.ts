@@ -31,6 +31,10 @@ const listQuery = z.strictObject({
   study: z.string().refine(isUid, 'expected a UID').optional(),
   destination: z.string().max(100).optional(),
   state: z.enum(['owed', 'sending', 'committing', 'delivered', 'parked', 'cancelled']).optional(),
+  waits: z
+    .literal('true')
+    .transform(() => true)
+    .optional(),
   ...paging,
 });
 const instancesQuery = z.strictObject(paging);
@@ -66,6 +70,10 @@ export function createForwardingRoutes({ deliveries, orders, table, test }: Forw
 
   router.post('/deliveries/:id/retry', async (ctx) => {
     ctx.body = await orders.retry(idOf(ctx.params.id));
+  });
+
+  router.post('/deliveries/:id/release', async (ctx) => {
+    ctx.body = await orders.release(idOf(ctx.params.id), actorOf(ctx));
   });
 
   router.post('/deliveries/:id/cancel', async (ctx) => {

@@ -23,6 +23,8 @@ export interface DeliveryView {
   committed: number;
   failed: number;
   attempts: number;
+  /** A rule asked a person to look first, and nobody has released it. */
+  waits: boolean;
   /** Null unless it is owed. */
   nextAttempt: Date | null;
   lastError: string | null;
@@ -47,6 +49,8 @@ export interface DeliveryQuery {
   study?: string | undefined;
   destination?: string | undefined;
   state?: DeliveryView['state'] | undefined;
+  /** Only those that wait for a person. */
+  waits?: boolean | undefined;
   limit: number;
   offset: number;
 }
@@ -74,7 +78,7 @@ const STATE_IS: Readonly<Record<DeliveryView['state'], string>> = {
 };
 
 const VIEW = `select d.id, d.study_uid as study, d.destination, d.via, array_to_string(d.rules, ', ') as rule,
-    ${STATE} as state, n.total, n.delivered, n.committed, n.failed, d.attempts, d.last_error as "lastError",
+    ${STATE} as state, n.total, n.delivered, n.committed, n.failed, d.attempts, d.waits, d.last_error as "lastError",
     case when d.state = 'owed' and not d.held then greatest(d.next_attempt_at,
       (select min(l.up_at) from lane l where l.owner = d.destination)) end as "nextAttempt"
   from delivery d
@@ -92,13 +96,14 @@ export function createDeliveryList({ database }: { database: Database }): Delive
   }
 
   return {
-    async list({ study, destination, state, limit, offset }) {
+    async list({ study, destination, state, waits, limit, offset }) {
       const values: unknown[] = [limit, offset];
       const holds = (column: string, value: string): string => `d.${column} = $${values.push(value)}`;
       const conditions = [
         ...(study === undefined ? [] : [holds('study_uid', study)]),
         ...(destination === undefined ? [] : [holds('destination', destination)]),
         ...(state === undefined ? [] : [STATE_IS[state]]),
+        ...(waits ? [`d.waits and d.state <> 'cancelled'`] : []),
       ];
       // The page first: what is passed over is not counted instance by instance.
       const { rows } = await database.query<DeliveryView>(

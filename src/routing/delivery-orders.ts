@@ -25,6 +25,8 @@ export interface DeliveryOrders {
   retry(id: number): Promise<DeliveryView>;
   /** Nothing more of it is sent, late images included, until a retry. @throws Failure 'not-found' | 'conflict' */
   cancel(id: number, by: string): Promise<DeliveryView>;
+  /** A person has looked: what a rule held back goes, late images included. @throws Failure 'not-found' | 'conflict' */
+  release(id: number, by: string): Promise<DeliveryView>;
   /** What is parked, and what waits, is owed now. @returns how many deliveries. @throws Failure 'not-found' */
   retryAll(destination: string): Promise<number>;
   /** What is not delivered is cancelled. @returns how many deliveries. @throws Failure 'not-found' */
@@ -58,6 +60,19 @@ export function createDeliveryOrders({ database, table, deliveries }: DeliveryOr
       const cancelled = await cancelDeliveries(database, [id], `cancelled by ${by || 'someone'}`);
       const now = await deliveries.find(id);
       if (cancelled === 0) throw new Failure('conflict', `Delivery ${id} is ${now.state} already`);
+      return now;
+    },
+
+    async release(id, by) {
+      const { rowCount } = await database.query(
+        `update delivery d set waits = false, released_at = now(), released_by = $2, changed_at = now(),
+           held = exists (select 1 from study s where s.study_uid = d.study_uid and s.held is not null)
+         where d.id = $1 and d.waits`,
+        [id, by || 'someone'],
+      );
+      if (rowCount > 0) await notifyDue(database);
+      const now = await deliveries.find(id);
+      if (rowCount === 0) throw new Failure('conflict', `Delivery ${id} does not wait for a person`);
       return now;
     },
 

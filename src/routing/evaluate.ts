@@ -126,8 +126,8 @@ async function oweAll(
       continue;
     }
     const { studyUid } = study;
-    const { priority } = rule.body;
-    outcomes.push(await owe(tx, { studyUid, scope, destination, rule: rule.name, priority, form }));
+    const { priority, hold } = rule.body;
+    outcomes.push(await owe(tx, { studyUid, scope, destination, rule: rule.name, priority, form, hold }));
   }
   return outcomes.join(', ');
 }

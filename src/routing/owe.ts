@@ -17,6 +17,8 @@ export interface Debt {
   priority: number;
   /** '' for the bytes as stored. */
   form: string;
+  /** It waits until a person releases it. */
+  hold?: boolean | undefined;
 }
 
 /** @returns what became of it, to stand in the decision's reason */
@@ -39,18 +41,21 @@ export async function owe(tx: Queryable, debt: Debt): Promise<string> {
   if (added === 0) return `${name} is owed nothing new${kept}`;
   if (delivery.state === 'cancelled')
     return `${name} is owed nothing: the delivery was cancelled by a person`;
-  await tx.query(
+  // One rule that asks for a person is enough, but what was released once does not wait again.
+  const waiting = await tx.query<{ waits: boolean }>(
     `update delivery set state = case when state = 'sending' then state else 'owed' end, changed_at = now(),
+       waits = waits or ($2 and released_at is null), held = held or ($2 and released_at is null),
        next_attempt_at = case when state in ('delivered', 'parked') or committing then now() else next_attempt_at end,
        committing = false,
        faults = case when state in ('delivered', 'parked') then 0 else faults end,
        failing_since = case when state in ('delivered', 'parked') then null else failing_since end,
        delivered_at = null
-     where id = $1`,
-    [delivery.id],
+     where id = $1 returning waits`,
+    [delivery.id, debt.hold ?? false],
   );
   await notifyDue(tx);
-  return `${added} owed to ${name}${kept}`;
+  const waits = waiting.rows[0]?.waits ? ' once a person releases it' : '';
+  return `${added} owed to ${name}${waits}${kept}`;
 }
 
 /** $1 study, $2 series or null, $3 SOP UIDs or null, $4 and $5 who the destination, or its members, are as senders. */

@@ -121,7 +121,7 @@ async function forgetOutdated(tx: Queryable, studyUid: string, sopUids: string[]
 async function holdDeliveries(tx: Queryable, study: StudyRecord): Promise<void> {
   const held = study.held !== null;
   const { rowCount } = await tx.query(
-    'update delivery set held = $2, changed_at = now() where study_uid = $1 and held <> $2',
+    `update delivery set held = $2 or waits, changed_at = now() where study_uid = $1 and held <> ($2 or waits)`,
     [study.studyUid, held],
   );
   if (rowCount > 0 && !held) await notifyDue(tx);

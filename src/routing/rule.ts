@@ -35,6 +35,10 @@ const ruleSchema = z
       .max(50)
       .describe('Names of destinations'),
     transform: transformSchema.optional(),
+    hold: z
+      .boolean()
+      .optional()
+      .describe('A person looks first: what the rule owes waits for POST /api/deliveries/ID/release'),
     priority: z.number().int().min(-100).max(100).default(0).describe('Higher goes first'),
     enabled: z.boolean().default(true),
     description: z.string().max(500).default(''),

@@ -34,6 +34,8 @@ export interface Going {
   instances: number;
   /** The rule changes them on the way out. */
   changed?: true;
+  /** Once a person releases them. */
+  waits?: true;
 }
 
 export interface TriedUnit {
@@ -164,6 +166,7 @@ const beginAll = (rules: readonly Rule[]): ReadonlyMap<Rule, Matching> =>
 interface Debt {
   destination: string;
   changed: boolean;
+  waits: boolean;
 }
 
 /** A destination is owed an instance once in one form, whatever the number of rules: as owe.ts has it. */
@@ -173,13 +176,24 @@ function debts(rules: readonly Rule[], isWanted: (destination: string) => boolea
     for (const destination of body.send)
       if (isWanted(destination)) {
         const form = formOf(body);
-        owed.set(`${destination} ${form}`, { destination, changed: form !== '{}' });
+        const key = `${destination} ${form}`;
+        // One rule that asks for a person is enough.
+        const waits = (body.hold ?? false) || (owed.get(key)?.waits ?? false);
+        owed.set(key, { destination, changed: form !== '{}', waits });
       }
   return owed;
 }
 
 /** What a rule says beside when, where to and how soon is what it changes. */
-const NO_CHANGE: ReadonlySet<string> = new Set(['when', 'at', 'send', 'priority', 'enabled', 'description']);
+const NO_CHANGE: ReadonlySet<string> = new Set([
+  'when',
+  'at',
+  'send',
+  'hold',
+  'priority',
+  'enabled',
+  'description',
+]);
 
 function formOf(body: RuleBody): string {
   return JSON.stringify(Object.fromEntries(Object.entries(body).filter(([key]) => !NO_CHANGE.has(key))));
@@ -190,16 +204,19 @@ class Tally {
 
   add(key: string, debt: Debt, count: number): void {
     const known = this.#byKey.get(key);
-    if (known) known.instances += count;
-    else this.#byKey.set(key, { ...debt, instances: count });
+    if (known) {
+      known.instances += count;
+      known.waits ||= debt.waits;
+    } else this.#byKey.set(key, { ...debt, instances: count });
   }
 
   list(): Going[] {
     return [...this.#byKey.values()]
-      .map(({ destination, instances, changed }) => ({
+      .map(({ destination, instances, changed, waits }) => ({
         destination,
         instances,
         ...(changed && { changed: true as const }),
+        ...(waits && { waits: true as const }),
       }))
       .sort((a, b) => (a.destination < b.destination ? -1 : 1));
   }

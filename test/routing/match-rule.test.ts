@@ -331,6 +331,8 @@ test('the published schema is JSON Schema and knows the form', () => {
     'when',
     'at',
     'send',
+    'transform',
+    'hold',
     'priority',
     'enabled',
     'description',

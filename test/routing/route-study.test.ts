@@ -4,6 +4,8 @@ import { type Database, openDatabase } from '../../src/archive/database/database
 import type { ObjectReader } from '../../src/archive/read-object.ts';
 import { Failure } from '../../src/failure.ts';
 import { createLog } from '../../src/log.ts';
+import { createDeliveryList } from '../../src/routing/delivery-list.ts';
+import { createDeliveryOrders } from '../../src/routing/delivery-orders.ts';
 import { createLedger } from '../../src/routing/ledger.ts';
 import { routeQuietSeries } from '../../src/routing/quiet-series.ts';
 import { ROUTED_KINDS, routeChanges } from '../../src/routing/route-study.ts';
@@ -273,6 +275,49 @@ describe('a held study', () => {
     );
     await followAll();
     expect(await ledger.claim()).toBeDefined();
+  });
+});
+
+describe('a rule that asks for a person', () => {
+  test('owes what waits until somebody releases it; late images do not wait again', async () => {
+    await rule('look', { when: {}, send: ['pacs'], hold: true });
+    await rule('plain', { when: {}, send: ['cloud'] });
+    const { studyUid } = await givenStableStudy(database);
+    await followAll();
+    expect((await decisions())[0]).toMatchObject({
+      reason: 'the rule has no condition; 2 owed to pacs once a person releases it',
+    });
+    const ledger = createLedger({ database, nodeName: 'n' });
+    expect((await ledger.claim())?.destination.name).toBe('cloud');
+    expect(await ledger.claim(), 'pacs waits').toBeUndefined();
+    // A conflict that is settled meanwhile lets nothing go that a person has not seen.
+    for (const [held, kind] of [
+      ['a conflict', 'study-held'],
+      [null, 'study-released'],
+    ]) {
+      await database.query('update study set held = $1', [held]);
+      await database.query(
+        'insert into change (kind, study_uid, study_version) select $1, study_uid, version from study',
+        [kind],
+      );
+      await followAll();
+    }
+    expect(await ledger.claim(), 'pacs waits still').toBeUndefined();
+
+    const deliveries = createDeliveryList({ database });
+    const orders = createDeliveryOrders({ database, table, deliveries });
+    const [waiting, ...others] = await deliveries.list({ waits: true, limit: 10, offset: 0 });
+    expect([waiting?.destination, others]).toEqual(['pacs', []]);
+    expect(await orders.release(waiting!.id, 'ann')).toMatchObject({ waits: false, state: 'owed' });
+    await expect(orders.release(waiting!.id, 'ann')).rejects.toMatchObject({ kind: 'conflict' });
+    await expect(orders.release(4711, 'ann')).rejects.toMatchObject({ kind: 'not-found' });
+    const claimed = await ledger.claim();
+    expect(claimed?.destination.name).toBe('pacs');
+    await database.query(`update delivery_instance set state = 'delivered'`);
+    await database.query(`update delivery set state = 'delivered', delivered_at = now()`);
+    await givenStableStudy(database, { studyUid, instances: [3, 3] });
+    await followAll();
+    expect((await ledger.claim(waiting!.id))?.destination.name, 'a late image').toBe('pacs');
   });
 });
 

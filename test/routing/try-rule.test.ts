@@ -89,14 +89,14 @@ describe('a draft', () => {
   test('beside the rules in force: what goes that does not go today, and why', async () => {
     await rule('ct', { when: { Modality: 'CT' }, send: ['pacs'] });
     const { studyUid } = await givenStableStudy(database, { instances: 3 });
-    const draft = { when: { Modality: 'CT', present: 'StudyDate' }, send: ['pacs', 'cloud'] };
+    const draft = { when: { Modality: 'CT', present: 'StudyDate' }, send: ['pacs', 'cloud'], hold: true };
     expect(await study(studyUid, { rule: draft })).toMatchObject({
       instances: 3,
       goes: [
-        { destination: 'cloud', instances: 3 },
-        { destination: 'pacs', instances: 3 },
+        { destination: 'cloud', instances: 3, waits: true },
+        { destination: 'pacs', instances: 3, waits: true },
       ],
-      more: [{ destination: 'cloud', instances: 3 }],
+      more: [{ destination: 'cloud', instances: 3, waits: true }],
       less: [],
       decisions: [
         { rule: 'ct', matched: true },
