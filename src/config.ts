@@ -97,6 +97,10 @@ const environment = z.object({
   S3_UPLOADS: whole(1, 32).default(8),
   REDIS_URL: z.url({ protocol: /^rediss?$/, error: 'a redis:// URL' }).optional(),
   FOLDER_ROOT: z.string().min(1).optional(),
+  DEIDENTIFY_KEY: z
+    .string()
+    .min(32, 'at least 32 characters, such as `openssl rand -hex 32` gives')
+    .optional(),
   STABLE_AGE_S: seconds.default(60),
   ACK_AFTER: oneOf('journal', 'store').default('journal'),
   ACK_LIMIT_S: seconds.default(30),
@@ -200,6 +204,8 @@ export interface Config {
   readonly redisUrl: string | undefined;
   /** Below it lie the folders that are destinations; undefined where there are none. */
   readonly folderRoot: string | undefined;
+  /** Secret: the pseudonyms of de-identified patients are made from it. */
+  readonly deidentifyKey: string | undefined;
   readonly stableAgeS: number;
   readonly ackAfter: 'journal' | 'store';
   /** With ackAfter store: how long an object may wait for it. */
@@ -294,6 +300,7 @@ export function parseConfig(env: Record<string, string | undefined>, root: strin
         }
       : undefined,
     redisUrl: e.REDIS_URL,
+    deidentifyKey: e.DEIDENTIFY_KEY,
     folderRoot: e.FOLDER_ROOT === undefined ? undefined : path.resolve(root, e.FOLDER_ROOT),
     stableAgeS: e.STABLE_AGE_S,
     ackAfter: e.ACK_AFTER,

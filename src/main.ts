@@ -98,6 +98,7 @@ export async function startIsocenter(
         ports: [scp.port, scp.tlsPort].filter((port) => port !== undefined),
       }),
       folderRoot: config.folderRoot,
+      deidentifyKey: config.deidentifyKey,
       log: log('routing'),
     });
     opened('routing', () => routing.stop());
@@ -109,6 +110,7 @@ export async function startIsocenter(
       routing,
       aeTitle: config.dicom.aeTitle,
       folderRoot: config.folderRoot,
+      deidentifyKey: config.deidentifyKey,
       redisUrl: config.redisUrl,
       log: log('forwarding'),
     });

@@ -25,6 +25,8 @@ export interface ForwardingParts {
   aeTitle: string;
   /** Below it lie the folders that are destinations. */
   folderRoot?: string | undefined;
+  /** Pseudonyms are made from it. */
+  deidentifyKey?: string | undefined;
   redisUrl: string | undefined;
   /** Of our keys in Redis; another per installation that shares one. */
   redisPrefix?: string;

@@ -33,6 +33,8 @@ export interface SenderParts {
   tokens: TokenSource;
   /** Below it lie the folders that are destinations. */
   folderRoot: string | undefined;
+  /** Pseudonyms are made from it. */
+  deidentifyKey?: string | undefined;
   log: Log;
 }
 
@@ -123,7 +125,7 @@ export function createSender(parts: SenderParts): Sender {
     form,
   }: ClaimedDelivery): Promise<{ compiled: CompiledTransform | undefined } | { reason: string }> {
     try {
-      return { compiled: await compiledForm(parts.database, form) };
+      return { compiled: await compiledForm(parts.database, form, parts.deidentifyKey) };
     } catch (thrown) {
       const failure = asFailure(thrown);
       if (failure.kind !== 'invalid') throw failure;

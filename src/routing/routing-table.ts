@@ -18,6 +18,7 @@ import { notifyDue } from './due.ts';
 import { folderPath } from './folder-destination.ts';
 import { refuseBadGroup, refuseMember } from './group-destination.ts';
 import { parseRule, type Rule, type RuleBody } from './rule.ts';
+import { refuseWithoutKey } from './rule-transform.ts';
 import { forgetPace } from './send-pace.ts';
 
 export interface DestinationRecord extends Destination {
@@ -84,6 +85,8 @@ export interface RoutingTableParts {
   ourselves?: (() => OwnListener) | undefined;
   /** Below it lie the folders that are destinations; there are none without it. */
   folderRoot?: string | undefined;
+  /** Rules may de-identify when there is one. */
+  deidentifyKey?: string | undefined;
   log: Log;
 }
 
@@ -91,6 +94,7 @@ export function createRoutingTable({
   database,
   ourselves,
   folderRoot,
+  deidentifyKey,
   log,
 }: RoutingTableParts): RoutingTable {
   const compiled = new Map<string, Rule>();
@@ -128,6 +132,7 @@ export function createRoutingTable({
 
   function putRule(name: string, json: unknown, by: string): Promise<{ version: number; changed: boolean }> {
     const { body } = parseRule(json);
+    refuseWithoutKey(body.transform, deidentifyKey);
     return database.transaction(async (tx) => {
       await lockRule(tx, name);
       const known = await rule(name, tx);

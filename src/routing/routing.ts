@@ -30,6 +30,8 @@ export interface RoutingParts {
   ourselves?: () => OwnListener;
   /** Below it lie the folders that are destinations. */
   folderRoot?: string | undefined;
+  /** Rules may de-identify when there is one. */
+  deidentifyKey?: string | undefined;
   log: Log;
   leaseS?: number;
   backoff?: BackoffSettings;

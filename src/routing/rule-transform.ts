@@ -7,7 +7,13 @@ import { createHash } from 'node:crypto';
 import { z } from 'zod';
 import type { Queryable } from '../archive/database/database.ts';
 import { Failure } from '../failure.ts';
-import { type CompiledTransform, compileTransform, type Transform } from '../transform/transform.ts';
+import { RETAIN_OPTIONS } from '../transform/de-identify.ts';
+import {
+  type CompiledTransform,
+  compileTransform,
+  deidentifies,
+  type Transform,
+} from '../transform/transform.ts';
 
 const path = z
   .string()
@@ -62,6 +68,22 @@ const actionSchema = z.union([
     .describe(
       'Gives the patient another identity; the issuer of an ID that is replaced by the table goes with it',
     ),
+  z
+    .strictObject({
+      deidentify: z.strictObject({
+        retain: z.array(z.enum(RETAIN_OPTIONS)).max(RETAIN_OPTIONS.length).default([]),
+        descriptors: z
+          .array(z.string().min(1).max(200))
+          .max(1000)
+          .optional()
+          .describe('Clean Descriptors Option: texts that may stay, all others go'),
+        burnedIn: z
+          .enum(['hold', 'send'])
+          .default('hold')
+          .describe('Objects that may show text which names the patient'),
+      }),
+    })
+    .describe('The Basic Application Level Confidentiality Profile with its options (PS3.15 Annex E)'),
 ]);
 
 export const transformSchema = z
@@ -69,6 +91,15 @@ export const transformSchema = z
   .min(1)
   .max(100)
   .describe('Done in this order to what is sent; the archived object stays as it is');
+
+/** @throws Failure 'invalid' when the transform needs a key that is not set */
+export function refuseWithoutKey(transform: Transform | undefined, key: string | undefined): void {
+  if (key === undefined && transform && deidentifies(transform))
+    throw new Failure(
+      'invalid',
+      'The rule has a fault: transform: de-identification needs the setting DEIDENTIFY_KEY, from which its pseudonyms are made',
+    );
+}
 
 /** @returns the faults, each a sentence; none when it can be done */
 export function transformFaults(transform: Transform | undefined): string[] {
@@ -95,14 +126,18 @@ export async function keepForm(tx: Queryable, transform: Transform | undefined):
 }
 
 /** @returns undefined for the bytes as stored. @throws Failure 'invalid' when this version cannot do it any more */
-export async function compiledForm(db: Queryable, form: string): Promise<CompiledTransform | undefined> {
+export async function compiledForm(
+  db: Queryable,
+  form: string,
+  key: string | undefined,
+): Promise<CompiledTransform | undefined> {
   if (form === '') return undefined;
   const { rows } = await db.query<{ transform: unknown }>(
     'select transform from delivery_form where form = $1',
     [form],
   );
   const parsed = transformSchema.safeParse(rows[0]?.transform);
-  const compiled = parsed.success ? compileTransform(parsed.data) : undefined;
+  const compiled = parsed.success ? compileTransform(parsed.data, key) : undefined;
   // Never as stored instead: that may be what the rule keeps from leaving.
   if (!compiled || 'faults' in compiled)
     throw new Failure(

@@ -3,6 +3,7 @@
  * The rule's schema (routing/rule-transform.ts) gives the actions; forwarding/changed-object.ts does the edit.
  */
 import { Failure } from '../failure.ts';
+import { compileDeidentify, type DeidentifySettings } from './de-identify.ts';
 import {
   coercePatient,
   type Edit,
@@ -26,7 +27,8 @@ export type TransformAction =
         readonly otherwise: 'keep' | 'empty';
       };
     }
-  | { readonly patient: PatientSettings };
+  | { readonly patient: PatientSettings }
+  | { readonly deidentify: DeidentifySettings };
 
 export type Transform = readonly TransformAction[];
 
@@ -37,8 +39,18 @@ export interface CompiledTransform {
   readonly endsAtPixels: boolean;
 }
 
-/** @returns the edit, or every fault as a sentence that begins with the path */
-export function compileTransform(transform: Transform): CompiledTransform | { faults: string[] } {
+export function deidentifies(transform: Transform): boolean {
+  return transform.some((action) => 'deidentify' in action);
+}
+
+/**
+ * @param key of the pseudonyms; without it nothing that is to be de-identified passes the edit
+ * @returns the edit, or every fault as a sentence that begins with the path
+ */
+export function compileTransform(
+  transform: Transform,
+  key?: string,
+): CompiledTransform | { faults: string[] } {
   const faults: string[] = [];
   const edits: Edit[] = [];
   const take = (path: string, make: () => Edit): void => {
@@ -62,11 +74,12 @@ export function compileTransform(transform: Transform): CompiledTransform | { fa
     else if ('map' in action) {
       const { attribute, table, otherwise } = action.map;
       take(`${at}.map`, () => mapAttribute(attribute, table, otherwise));
-    } else take(`${at}.patient`, () => coercePatient(action.patient));
+    } else if ('patient' in action) take(`${at}.patient`, () => coercePatient(action.patient));
+    else take(`${at}.deidentify`, () => compileDeidentify(action.deidentify, key));
   }
   if (faults.length > 0) return { faults };
   return {
-    endsAtPixels: false,
+    endsAtPixels: deidentifies(transform),
     edit(dataSet) {
       for (const edit of edits) edit(dataSet);
     },

@@ -22,6 +22,7 @@ export interface BackDoorOptions {
   concurrency?: number;
   /** Where destinations of kind folder lie. */
   folderRoot?: string;
+  deidentifyKey?: string;
   /** Forwarding is left for the test to start. */
   idle?: boolean;
 }
@@ -65,7 +66,8 @@ export async function openBackDoor(options: BackDoorOptions = {}): Promise<BackD
 
   const open = (database: Database, nodeName: string) => {
     const reader = createObjectReader({ store, database, nodeName, dataFolder: folder.path });
-    const common = { database, reader, log, folderRoot: options.folderRoot };
+    const { folderRoot, deidentifyKey } = options;
+    const common = { database, reader, log, folderRoot, deidentifyKey };
     const routing = createRouting({
       ...common,
       nodeName,
