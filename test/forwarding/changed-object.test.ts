@@ -5,6 +5,8 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { parseDataSet, text } from '../../src/dicom/data-set.ts';
 import { readFileMeta } from '../../src/dicom/part10.ts';
 import { givenStableStudy } from '../routing/given-study.ts';
+import { startStoreScp } from '../support/pacs.ts';
+import { peer } from '../support/peers.ts';
 import { type TempFolder, tempFolder } from '../support/temp-folder.ts';
 import { type BackDoor, openBackDoor } from './back-door.ts';
 import { startStowReceiver } from './stow-receiver.ts';
@@ -14,7 +16,7 @@ let root: TempFolder;
 
 beforeEach(async () => {
   root = await tempFolder('changed');
-  door = await openBackDoor({ folderRoot: root.path });
+  door = await openBackDoor({ folderRoot: root.path, deidentifyKey: KEY });
 });
 afterEach(async () => {
   await door.close();
@@ -32,6 +34,7 @@ function dataSetOf(file: Buffer) {
   const meta = readFileMeta(file);
   return parseDataSet(file.subarray(meta.dataSetOffset), meta.transferSyntaxUid);
 }
+const KEY = 'a key of the test, which is long enough';
 const EDIT = [
   { set: { InstitutionName: 'Klinik Süd', SeriesNumber: 7 } },
   { remove: ['StudyDescription', 'private'] },
@@ -130,5 +133,107 @@ describe('a rule with a transform', () => {
     ).rejects.toThrow(
       /^The rule has 5 faults: transform\.0\.set: "NoSuchThing" is no keyword.*\(0028,0010\) Rows says which object.*SOPInstanceUID says/,
     );
+  });
+});
+
+const DEIDENTIFY = [{ deidentify: {} }];
+/** Of the study that given-study.ts makes. */
+const ORIGINAL = /PAT-1|Doe|20240131|CT Thorax/;
+
+describe('a rule that de-identifies', () => {
+  test('sends the same pseudonyms by folder and STOW-RS, under the new UIDs, which the ledger has', async () => {
+    const cloud = await startStowReceiver();
+    try {
+      await door.destination('research', { kind: 'folder', path: 'r' });
+      await door.destination('cloud', { kind: 'stow', url: cloud.url });
+      await door.rule('all', { send: ['research', 'cloud'], transform: DEIDENTIFY });
+      const { sopUids, studyUid } = await given({ instances: 3 });
+      await given({ instances: 1 });
+      await door.settled('delivered');
+      const files = filesBelow(root.path);
+      expect(files).toHaveLength(4);
+      const sent = files.map(dataSetOf);
+      for (const file of [...files, ...cloud.kept.values()]) {
+        expect(ORIGINAL.test(file.toString('latin1'))).toBe(false);
+        expect(file.includes(studyUid)).toBe(false);
+      }
+      expect(new Set(sent.map((one) => text(one, '00100020'))).size).toBe(1);
+      expect(new Set(sent.map((one) => text(one, '0020000D'))).size).toBe(2);
+      const uids = sent.map((one) => text(one, '00080018')!);
+      expect([...cloud.kept.keys()].sort()).toEqual([...uids].sort());
+      const { rows } = await door.database.query<{ sop_uid: string; sent_sop_uid: string }>(
+        'select distinct sop_uid, sent_sop_uid from delivery_instance',
+      );
+      expect(rows.map((row) => row.sent_sop_uid).sort()).toEqual([...uids].sort());
+      expect(rows.map((row) => row.sop_uid)).toEqual(expect.arrayContaining(sopUids));
+      for (const { path: asked, parts } of cloud.requests)
+        for (const part of parts) {
+          const one = sent.find((each) => text(each, '00080018') === part.sopUid)!;
+          expect(asked).toBe(`/dicom-web/studies/${text(one, '0020000D')}`);
+        }
+    } finally {
+      await cloud.stop();
+    }
+  });
+
+  test('sends a study again as it went before, never as it is stored', async () => {
+    await door.destination('research', { kind: 'folder', path: 'r' });
+    await door.rule('all', { when: { Modality: 'CT' }, send: ['research'], transform: DEIDENTIFY });
+    const { studyUid } = await given({ instances: 1 });
+    await door.settled('delivered');
+    await door.routing.orders.resend(studyUid, undefined, 'test');
+    expect(await door.settled('delivered')).toHaveLength(1);
+    expect(filesBelow(root.path)).toHaveLength(1);
+    const other = await given({ instances: 1, modality: 'MR' });
+    await expect(door.routing.orders.resend(other.studyUid, ['research'], 'test')).rejects.toThrow(
+      /The rule all changes what goes to research/,
+    );
+  });
+
+  test('parks what may show text, and sends the others', async () => {
+    await door.destination('research', { kind: 'folder', path: 'r' });
+    await door.rule('all', { send: ['research'], transform: DEIDENTIFY });
+    const ULTRASOUND = '1.2.840.10008.5.1.4.1.1.6.1';
+    await given({
+      instances: 3,
+      sopClassOf: (index) => (index === 2 ? ULTRASOUND : '1.2.840.10008.5.1.4.1.1.2'),
+    });
+    expect(await door.settled('parked')).toMatchObject([{ delivered: 2, failed: 1 }]);
+    expect((await door.instances())[1]!.comment).toMatch(/a person has to look: it is ultrasound/);
+    expect(filesBelow(root.path)).toHaveLength(2);
+  });
+});
+
+test('a rule that de-identifies is refused without DEIDENTIFY_KEY', async () => {
+  await door.close();
+  door = await openBackDoor({ folderRoot: root.path });
+  await door.destination('research', { kind: 'folder', path: 'r' });
+  await expect(door.rule('all', { send: ['research'], transform: DEIDENTIFY })).rejects.toThrow(
+    /DEIDENTIFY_KEY/,
+  );
+});
+
+describe.skipIf(!peer('dcmtk'))('to DCMTK storescp (needs dcmtk)', () => {
+  test.each(['1.2.840.10008.1.2.1', '1.2.840.10008.1.2'])('stored in %s', async (transferSyntax) => {
+    const scp = await startStoreScp();
+    try {
+      await door.destination('pacs', { kind: 'dimse', host: scp.host, port: scp.port, aeTitle: scp.aeTitle });
+      await door.rule('all', { send: ['pacs'], transform: DEIDENTIFY });
+      const { dataSets } = await given({ instances: 5, transferSyntax, pixelBytes: 300_000 });
+      await door.settled('delivered');
+      const received = (await scp.received()).map((file) => readFileSync(file));
+      expect(received).toHaveLength(5);
+      const pixels = [...dataSets.values()].map((one) => one.subarray(-300_000).toString('base64'));
+      for (const file of received) {
+        const meta = readFileMeta(file);
+        const sent = dataSetOf(file);
+        expect(meta.transferSyntaxUid).toBe(transferSyntax);
+        expect(meta.sopInstanceUid).toBe(text(sent, '00080018'));
+        expect(ORIGINAL.test(file.toString('latin1'))).toBe(false);
+        expect(pixels).toContain(file.subarray(-300_000).toString('base64'));
+      }
+    } finally {
+      await scp.stop();
+    }
   });
 });
