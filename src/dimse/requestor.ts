@@ -179,8 +179,8 @@ export class Requestor implements OutboundAssociation {
       request.MoveOriginatorApplicationEntityTitle = object.moveOriginator.aeTitle;
       request.MoveOriginatorMessageID = object.moveOriginator.messageId;
     }
-    const response = await this.#request(contextId, request, () =>
-      sendDataSet(bytes, contextId, this.#valueLimit, object.length, (parts) => this.#write(parts)),
+    const response = await this.#request(contextId, request, (command) =>
+      sendDataSet(command, bytes, contextId, this.#valueLimit, object.length, (parts) => this.#write(parts)),
     );
     const answer: StoreResponse = { status: response.Status ?? -1 };
     if (response.ErrorComment) answer.errorComment = response.ErrorComment;
@@ -246,12 +246,15 @@ export class Requestor implements OutboundAssociation {
     this.#over(new Failure('conflict', `The association with ${this.#peer} was aborted by us`));
   }
 
-  /** One request and its response; `body` sends what follows the command. */
-  #request(contextId: number, request: CommandSet, body?: () => Promise<void>): Promise<CommandSet> {
-    return this.#exchange(async (messageId) => {
+  /** One request and its response; `send` writes the command with what follows it. */
+  #request(
+    contextId: number,
+    request: CommandSet,
+    send: (command: Buffer) => Promise<void> | undefined = (command) => this.#write([command]),
+  ): Promise<CommandSet> {
+    return this.#exchange((messageId) => {
       const command = encodeCommandSet({ ...request, MessageID: messageId });
-      await this.#write([encodeCommandMessage(contextId, command, this.#valueLimit)]);
-      if (body) await body();
+      return send(encodeCommandMessage(contextId, command, this.#valueLimit));
     });
   }
 

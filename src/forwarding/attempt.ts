@@ -3,6 +3,7 @@
  * going on makes no sense. Made by send-delivery.ts.
  */
 import type { Database } from '../archive/database/database.ts';
+import type { PieceBuffers } from '../archive/object-store/piece-buffers.ts';
 import type { ObjectReader } from '../archive/read-object.ts';
 import type { Log } from '../log.ts';
 import type { AttemptEnd } from '../routing/attempt-end.ts';
@@ -32,6 +33,8 @@ export interface Attempt {
   readonly database: Database;
   readonly ledger: Ledger;
   readonly reader: ObjectReader;
+  /** For bytes on their way, of all attempts. */
+  readonly buffers: PieceBuffers;
   readonly log: Log;
 }
 

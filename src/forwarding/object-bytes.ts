@@ -3,6 +3,7 @@
  * read costs no association, converted where that is all a peer needs, and changed where a rule says so.
  * Called by storage-scu.ts (data sets), stow-scu.ts and folder-scu.ts (files); the bytes go to the peer.
  */
+import { type PieceBuffers, WHOLE_PIECE_BYTES } from '../archive/object-store/piece-buffers.ts';
 import type { ObjectReader } from '../archive/read-object.ts';
 import type { StoredObject } from '../archive/stored-object.ts';
 import { buildFileMeta } from '../dicom/part10.ts';
@@ -26,8 +27,11 @@ export interface OpenedObject extends SentAs {
   readonly bytes: AsyncIterable<Uint8Array>;
   /** Why reading ended early, if it did: then the peer is not at fault. */
   readonly fault: Failure | undefined;
-  /** Lets go of the source; may be called at any time. */
-  close(): Promise<void>;
+  /**
+   * Lets go of the source; may be called at any time.
+   * @param isAnswered the peer has all of it, so its memory may be used again
+   */
+  close(isAnswered?: boolean): Promise<void>;
 }
 
 /** Without a codec, value for value; the one that says more first. Every peer takes the last (PS3.5 10.1). */
@@ -57,24 +61,56 @@ export async function openObject(
   reader: ObjectReader,
   object: StoredObject,
   leavingAs: string,
-  transform?: CompiledTransform,
+  { transform, buffers }: { transform?: CompiledTransform | undefined; buffers?: PieceBuffers } = {},
 ): Promise<OpenedObject> {
   const length = object.length - object.dataSetOffset;
-  const stored = reader.read(object, { offset: object.dataSetOffset, length });
   const asStored = leavingAs === object.transferSyntax;
+  // Lent until the answer, so only for what is short enough to be held whole until then.
+  const isLent = asStored && !transform && length <= WHOLE_PIECE_BYTES;
+  const lent = buffers && isLent ? lend(buffers) : undefined;
+  const stored = reader.read(object, { offset: object.dataSetOffset, length }, lent);
   if (transform) return openChanged(stored, object.transferSyntax, leavingAs, transform);
   const source = (asStored ? stored : converted(stored, object.transferSyntax, leavingAs))[
     Symbol.asyncIterator
   ]();
   const first = await source.next();
   const { studyUid, seriesUid, sopUid } = object;
-  return opened(source, first, {
+  const what = opened(source, first, {
     studyUid,
     seriesUid,
     sopUid,
     transferSyntaxUid: leavingAs,
     length: asStored ? length : undefined,
   });
+  const { close } = what;
+  what.close = async (isAnswered) => {
+    await close();
+    // Of an association that was lost the socket may still hold them.
+    if (isAnswered) lent?.giveAllBack();
+  };
+  return what;
+}
+
+/** The pieces that one object takes. */
+function lend(buffers: PieceBuffers): PieceBuffers & { giveAllBack(): void } {
+  const pieces: Buffer[] = [];
+  return {
+    take(length) {
+      const piece = buffers.take(length);
+      pieces.push(piece);
+      return piece;
+    },
+    giveBack: (piece) => buffers.giveBack(piece),
+    get pieceBytes() {
+      return buffers.pieceBytes;
+    },
+    get takenBytes() {
+      return buffers.takenBytes;
+    },
+    giveAllBack() {
+      for (const piece of pieces.splice(0)) buffers.giveBack(piece);
+    },
+  };
 }
 
 async function openChanged(
@@ -165,7 +201,7 @@ async function* changedFile(
   object: StoredObject,
   transform: CompiledTransform,
 ): AsyncGenerator<Uint8Array, SentAs> {
-  const data = await openObject(reader, object, changedSyntax(object.transferSyntax), transform);
+  const data = await openObject(reader, object, changedSyntax(object.transferSyntax), { transform });
   const { studyUid, seriesUid, sopUid, transferSyntaxUid } = data;
   try {
     // Without the AE title that sent it to us: it may name a place.

@@ -4,6 +4,7 @@
  * Called by forwarding.ts at the clock's word; bytes go from the archive's reader to the peer.
  */
 import type { Database, Queryable } from '../archive/database/database.ts';
+import { createPieceBuffers } from '../archive/object-store/piece-buffers.ts';
 import type { ObjectReader } from '../archive/read-object.ts';
 import { asFailure } from '../failure.ts';
 import type { Log } from '../log.ts';
@@ -59,9 +60,13 @@ export interface Sender {
 const MOST_COUNTS = 10_000;
 /** After everything was told to end at once. */
 const LAST_PATIENCE_MS = 2000;
+/** For objects on their way: kept for the next ones, and how much may be on its way in whole pieces. */
+const KEPT_BUFFER_BYTES = 8 * 1024 * 1024;
+const PLENTY_BYTES = 32 * 1024 * 1024;
 
 export function createSender(parts: SenderParts): Sender {
   const { ledger, log } = parts;
+  const buffers = createPieceBuffers(KEPT_BUFFER_BYTES, PLENTY_BYTES);
   const closing = new AbortController();
   const ending = new AbortController();
   const underWay = new Set<Promise<void>>();
@@ -94,6 +99,7 @@ export function createSender(parts: SenderParts): Sender {
       const transform = await transformOf(claimed);
       const attempt: Attempt = {
         ...parts,
+        buffers,
         claimed,
         transform: 'reason' in transform ? undefined : transform.compiled,
         outcomes,

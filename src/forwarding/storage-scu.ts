@@ -61,6 +61,7 @@ class Sending {
   readonly #settings: DimseSettings;
   readonly #options: StorageScuOptions;
   #association: OutboundAssociation | undefined;
+  #ahead: { object: StoredObject; way: string; opening: Promise<OpenedObject> } | undefined;
   #lostInARow = 0;
   #transientInARow = 0;
   #answers = 0;
@@ -94,7 +95,7 @@ class Sending {
         }
         if (!disclosed) await this.#disclose(mine.slice(index));
         disclosed = true;
-        const end = await this.#sendOne(owed);
+        const end = await this.#sendOne(owed, mine[index + 1]);
         if (end) return end;
       }
     }
@@ -125,6 +126,7 @@ class Sending {
   }
 
   async close(): Promise<void> {
+    await this.#dropAhead();
     await this.#association?.release();
     this.#association = undefined;
   }
@@ -180,8 +182,8 @@ class Sending {
     return waysOut(stored, this.#settings.transferSyntaxes, this.#attempt.transform !== undefined);
   }
 
-  async #sendOne({ id, object }: Sendable): Promise<AttemptEnd | undefined> {
-    const { outcomes, reader, pace, transform } = this.#attempt;
+  async #sendOne({ id, object }: Sendable, next: Sendable | undefined): Promise<AttemptEnd | undefined> {
+    const { outcomes, pace } = this.#attempt;
     const note = (verdict: Omit<Outcome, 'id'>): void => outcomes.add({ id, ...verdict });
     const association = this.#association!;
     const way = this.#way(object);
@@ -193,12 +195,14 @@ class Sending {
     }
     let opened: OpenedObject;
     try {
-      opened = await openObject(reader, object, way, transform);
+      opened = await this.#opened(object, way);
     } catch (thrown) {
       note(unreadable(asFailure(thrown)));
       return undefined;
     }
+    let isAnswered = false;
     try {
+      if (next) this.#openAhead(next.object);
       const answer = await association.store(
         {
           sopClassUid: object.sopClass,
@@ -209,6 +213,7 @@ class Sending {
         },
         pace.bytes(opened.bytes),
       );
+      isAnswered = true;
       const verdict = judge(answer.status, this.#words(answer.errorComment, answer.offendingElements));
       note({ ...verdict, ...sentUnder(object, opened) });
       return await this.#afterAnswer(verdict);
@@ -221,8 +226,40 @@ class Sending {
       if (this.#attempt.lost.aborted) return { kind: 'release' };
       return this.#afterLoss(failure, note);
     } finally {
-      await opened.close();
+      await opened.close(isAnswered);
     }
+  }
+
+  /** Read while the peer takes and answers the one before it. */
+  #openAhead(object: StoredObject): void {
+    const way = this.#way(object);
+    if (way === undefined) return;
+    const opening = this.#openObject(object, way);
+    // It may never have its turn; when it has, the fault is told as its own.
+    opening.catch(() => undefined);
+    this.#ahead = { object, way, opening };
+  }
+
+  async #opened(object: StoredObject, way: string): Promise<OpenedObject> {
+    const ahead = this.#ahead;
+    if (ahead?.object === object && ahead.way === way) {
+      this.#ahead = undefined;
+      return ahead.opening;
+    }
+    await this.#dropAhead();
+    return this.#openObject(object, way);
+  }
+
+  #openObject(object: StoredObject, way: string): Promise<OpenedObject> {
+    const { reader, transform, buffers } = this.#attempt;
+    return openObject(reader, object, way, { transform, buffers });
+  }
+
+  async #dropAhead(): Promise<void> {
+    const ahead = this.#ahead;
+    this.#ahead = undefined;
+    const opened = await ahead?.opening.catch(() => undefined);
+    await opened?.close();
   }
 
   async #afterAnswer({ state, comment }: Omit<Outcome, 'id'>): Promise<AttemptEnd | undefined> {
