@@ -51,7 +51,11 @@ export const conditionSchema: z.ZodType<Condition> = z.lazy(() =>
       present: keyword.optional().describe('The attribute of this keyword has a value'),
       absent: keyword.optional().describe('The attribute of this keyword is missing or empty'),
       Clock: z
-        .union([timeWindowSchema, z.array(timeWindowSchema).min(1).max(20)])
+        .union([timeWindowSchema, z.array(timeWindowSchema).min(1).max(20)], {
+          error:
+            'expected {"days": ["mon", "tue"], "from": "20:00", "to": "06:00", "zone": "Europe/Berlin"}, ' +
+            'days where not every day is meant, or a list of such windows',
+        })
         .optional()
         .describe('The moment at which the rule is asked lies in the window, or in one of them'),
     })

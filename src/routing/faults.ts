@@ -13,10 +13,8 @@ export function sentences(error: z.ZodError): string[] {
       case 'unrecognized_keys':
         return `${issue.path.length === 0 ? '' : `${path}: `}${issue.keys.join(', ')} is not known here`;
       case 'invalid_union':
-        if (issue.message !== 'Invalid input') return `${path}: ${issue.message}`;
-        return issue.discriminator === undefined
-          ? `${path}: none of the allowed forms fits`
-          : `${path}: expected one of ${unionOptions(issue)}`;
+        if (issue.discriminator !== undefined) return `${path}: expected one of ${unionOptions(issue)}`;
+        return `${path}: ${issue.message === 'Invalid input' ? 'none of the allowed forms fits' : issue.message}`;
       case 'invalid_type':
         return /received undefined$/.test(issue.message)
           ? `${path} is missing`

@@ -258,6 +258,7 @@ describe('deliveries', () => {
         committed: 0,
         failed: 3,
         attempts: 1,
+        waits: false,
         nextAttempt: null,
         lastError: '3 of 3 instances were refused: 0xC000 Error: Cannot Understand',
       },

@@ -277,7 +277,7 @@ describe('a rule with faults is refused with every fault', () => {
     [
       'a clock without a zone',
       { when: { Clock: { from: '08:00', to: '18:00' } }, send: ['p'] },
-      /when\.Clock/,
+      /when\.Clock: expected .*"zone": "Europe\/Berlin"/,
     ],
     [
       'a window of a zone that is none',
