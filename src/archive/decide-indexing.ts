@@ -25,6 +25,8 @@ export interface IncomingIdentity extends PatientIdentity {
   refusable: boolean;
   /** A replay brings it, and the index had taken its record before the crash. */
   indexedBefore?: boolean;
+  /** Somebody sends it, now or before a crash: it is not only found in the store. */
+  sent?: boolean;
 }
 
 export interface KnownStudy extends PatientIdentity {
@@ -68,10 +70,10 @@ export interface FoundConflict {
 export interface Decision {
   /**
    * new: a first version and its instance; same: nothing to write; version: kept beside the current one;
-   * replacement: kept in its place; refused: not kept, and the sender is told so; gone: it was here, and was deleted,
-   * dropped or refused since.
+   * replacement: kept in its place; reinstated: kept before, beside one that was deleted since, and its instance now;
+   * refused: not kept, and the sender is told so; gone: it was here, and was deleted, dropped or refused since.
    */
-  outcome: 'new' | 'same' | 'version' | 'replacement' | 'refused' | 'gone';
+  outcome: 'new' | 'same' | 'version' | 'replacement' | 'reinstated' | 'refused' | 'gone';
   /** Of the object's row; undecided: its values are to be compared, since only its transfer syntax may differ. */
   role: 'current' | 'conflict' | 'undecided';
   newStudy: boolean;
@@ -118,15 +120,30 @@ export function decideIndexing(
 function decideOne(known: KnownIndex, object: IncomingIdentity, policy: ConflictPolicy): Decision {
   const version = `${object.sopUid} ${object.contentHash}`;
   const before = known.objects.get(version);
-  if (before !== undefined) return { ...NOTHING, awaits: object.refusable && before === 'undecided' };
+  const current = known.instances.get(object.sopUid);
+  if (before !== undefined) {
+    if (before === 'decided' && !current && object.sent && !object.indexedBefore)
+      return decideAgain(known, object);
+    return { ...NOTHING, awaits: object.refusable && before === 'undecided' };
+  }
   if (object.indexedBefore) return { ...NOTHING, outcome: 'gone' };
 
-  const current = known.instances.get(object.sopUid);
   const decision = current ? decideVersion(known, object, current, policy) : decideNew(known, object);
   if (decision.outcome === 'refused') return decision;
   known.objects.set(version, decision.role === 'undecided' ? 'undecided' : 'decided');
   if (decision.role === 'current') known.instances.set(object.sopUid, instanceOf(object));
   return decision;
+}
+
+/**
+ * A version that was set aside, and what it was set aside for is deleted: who sends it is told Success and must find it.
+ * Only where a person keeps its patient apart from the study it stays aside.
+ */
+function decideAgain(known: KnownIndex, object: IncomingIdentity): Decision {
+  const decision = decideNew(known, object);
+  if (decision.outcome !== 'new') return NOTHING;
+  known.instances.set(object.sopUid, instanceOf(object));
+  return { ...decision, outcome: 'reinstated' };
 }
 
 /** Other bytes under a SOP Instance UID that has a current version. */

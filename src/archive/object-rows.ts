@@ -65,6 +65,19 @@ export async function insertObjects(
   return (object) => ids.get(`${object.sopInstanceUid} ${object.contentHash.toString('hex')}`)!;
 }
 
+/** @returns finds the row's id of each object that has one */
+export async function findObjectIds(
+  tx: Queryable,
+  objects: readonly IncomingObject[],
+): Promise<(object: IncomingObject) => number | undefined> {
+  const { rows } = await tx.query<{ id: number; version: string }>(
+    `select id, sop_uid || ' ' || encode(content_hash, 'hex') as version from object where sop_uid = any($1)`,
+    [objects.map(({ sopInstanceUid }) => sopInstanceUid)],
+  );
+  const ids = new Map(rows.map(({ id, version }) => [version, id]));
+  return ({ sopInstanceUid, contentHash }) => ids.get(`${sopInstanceUid} ${contentHash.toString('hex')}`);
+}
+
 function placeColumns(place: ObjectPlace): { location: string; node: string | null; journal: unknown } {
   if (place.in === 'store') return { location: 'store', node: null, journal: null };
   const { node, path, nonce, offset } = place;
@@ -78,7 +91,7 @@ function placeColumns(place: ObjectPlace): { location: string; node: string | nu
  */
 export async function refreshPlaces(tx: Queryable, items: IndexItem[]): Promise<void> {
   for (const { object, decision } of items) {
-    if (decision.outcome !== 'same') continue;
+    if (decision.outcome !== 'same' && decision.outcome !== 'reinstated') continue;
     const place = placeColumns(object.place);
     await tx.query(
       `update object set location = $3, node = $4, journal = $5, key = $6, length = $7, data_set_offset = $8

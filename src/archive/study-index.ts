@@ -18,7 +18,7 @@ import { text } from './indexed-attributes.ts';
 import { addInstances, makeCurrent } from './instance-rows.ts';
 import { loadReach, moveReach } from './journal-reach.ts';
 import { loadKnown, lockUids } from './known-index.ts';
-import { insertObjects, keepForGood, refreshPlaces } from './object-rows.ts';
+import { findObjectIds, insertObjects, keepForGood, refreshPlaces } from './object-rows.ts';
 import { writeReceptions } from './reception-rows.ts';
 
 export interface Indexed {
@@ -112,6 +112,7 @@ function identityOf(object: IncomingObject): IncomingIdentity {
     contentHash: object.contentHash.toString('hex'),
     transferSyntax: object.transferSyntaxUid,
     refusable: object.from.refusable ?? false,
+    sent: object.from.kind !== 'reindex',
   };
 }
 
@@ -125,7 +126,7 @@ async function writeContent(
   await keepForGood(tx, items);
   const written = items.filter(({ decision: { outcome } }) => !UNWRITTEN.has(outcome));
   if (written.length === 0) return changes;
-  const idOf = await insertObjects(tx, written, packed);
+  const idOf = await rowIds(tx, written, packed);
 
   const byStudy = new Map<string, IndexItem[]>();
   for (const item of written) {
@@ -136,10 +137,28 @@ async function writeContent(
     const added = members.filter(({ decision }) => decision.outcome === 'new');
     if (added.length > 0) changes.push(...(await addInstances(tx, studyUid, added, idOf)));
     for (const { object, decision } of members)
-      if (decision.outcome === 'replacement') changes.push(...(await makeCurrent(tx, object, idOf(object))));
+      if (decision.outcome === 'replacement' || decision.outcome === 'reinstated')
+        changes.push(...(await makeCurrent(tx, object, idOf(object))));
   }
   changes.push(...(await writeVersions(tx, written, idOf)));
   return changes;
+}
+
+/** The rows of objects: made for all but those that have one. */
+async function rowIds(
+  tx: Queryable,
+  written: IndexItem[],
+  packed: IndexOptions['packed'],
+): Promise<(object: IncomingObject) => number> {
+  const reinstated = written.filter(({ decision }) => decision.outcome === 'reinstated');
+  if (reinstated.length === 0) return insertObjects(tx, written, packed);
+  const made = written.filter(({ decision }) => decision.outcome !== 'reinstated');
+  const madeId = made.length > 0 ? await insertObjects(tx, made, packed) : undefined;
+  const known = await findObjectIds(
+    tx,
+    reinstated.map(({ object }) => object),
+  );
+  return (object) => known(object) ?? madeId!(object);
 }
 
 /** What beside instances there is to write: conflicts with their holds, and what is to be compared. Mostly nothing. */

@@ -158,6 +158,30 @@ describe('DELETE', () => {
     expect((await remove('8.7')).status).toBe(204);
   });
 
+  it('of what a version was set aside for lets that version be sent again, and found', async () => {
+    const [first, aside] = ['8.11', '8.12'].map((study) => madeObject({ study, instance: '8.11.9' }));
+    await stow(house.url, [first!]);
+    await stow(house.url, [aside!]);
+    const conflicts = await rowsOf<{ id: number }>("select id from conflict where sop_uid = '8.11.9'");
+    expect(conflicts).toHaveLength(1);
+    const kept = await fetch(`${house.url}/api/conflicts/${conflicts[0]!.id}/keep`, { method: 'POST' });
+    expect(kept.status).toBe(200);
+    await stow(house.url, [aside!]);
+    expect((await getJson(url('8.12/metadata'))).status).toBe(404);
+    expect((await remove('8.11')).status).toBe(204);
+    expect((await getJson(url('8.12/metadata'))).status).toBe(404);
+    expect((await stow(house.url, [aside!])).status).toBe(200);
+    expect((await getJson(url('8.12/metadata'))).json).toHaveLength(1);
+    expect(await rowsOf("select role, study_uid as study from object where sop_uid = '8.11.9'")).toEqual([
+      { role: 'current', study: '8.12' },
+    ]);
+    const told = await rowsOf<{ kind: string }>(
+      "select kind from change where study_uid = '8.12' order by id",
+    );
+    expect(told.filter(({ kind }) => kind === 'instance-stored')).toHaveLength(1);
+    expect((await remove('8.12')).status).toBe(204);
+  });
+
   it('leaves what shares a pack of headers readable, and of itself nothing in it', async () => {
     const files = [1, 2, 3].map((n) =>
       madeObject({ study: '8.8', instance: `8.8.1.${n}`, elements: [['00200013', 'IS', `${n} `]] }),

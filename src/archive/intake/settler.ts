@@ -133,7 +133,7 @@ export function createSettler(parts: SettlerParts): Settler {
         placer.add({
           record: work.record,
           // One that came again may be of a time before pieces were kept.
-          described: outcome !== 'same' && object.piece !== undefined,
+          described: outcome !== 'same' && outcome !== 'reinstated' && object.piece !== undefined,
           done: () => done(work),
           setAside: (failure) => indexing.setAside(work, failure),
         });
