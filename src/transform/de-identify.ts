@@ -147,22 +147,34 @@ class Deidentification {
     else this.#do(rule.fate, dataSet, tag, element);
   }
 
-  #do(
-    fate: Exclude<Fate, 'shift'> | Fate,
-    dataSet: EditableDataSet,
-    tag: string,
-    element: EditableElement,
-  ): void {
+  #do(fate: Fate, dataSet: EditableDataSet, tag: string, element: EditableElement): void {
     if (fate === 'remove') dataSet.remove(tag);
     else if (fate === 'empty') dataSet.empty(tag, element.vr);
-    // Items of a sequence are cleaned one by one, kept ones too (PS3.15 E.1.1, action K of sequences).
-    else if (element.items) this.#into(element);
-    else if (fate === 'uid' || (fate === 'dummy' && element.vr === 'UI')) this.#uids(dataSet, tag);
+    else if (element.items) {
+      // Kept ones are cleaned one by one (PS3.15 E.1.1, action K of sequences); of others the form alone stays.
+      if (fate === 'dummy') for (const item of element.items) this.#dummies(item);
+      else this.#into(element);
+    } else if (fate === 'uid' || (fate === 'dummy' && element.vr === 'UI')) this.#uids(dataSet, tag);
     else if (fate === 'dummy') dummy(dataSet, tag, element.vr);
   }
 
   #into({ items = [] }: EditableElement): void {
     for (const item of items) this.run(item);
+  }
+
+  /**
+   * An item whose every value is a dummy, those of no row of the table too: the prose, codes and measurements of a report
+   * stand in attributes that elsewhere say nothing. Coded strings stay, because they tell what kind of item it is.
+   */
+  #dummies(dataSet: EditableDataSet): void {
+    for (const [tag, element] of [...dataSet.elements]) {
+      if (isAlwaysRemoved(tag, element) || this.#rules.has(tag)) this.#element(dataSet, tag, element);
+      else if (element.items) for (const item of element.items) this.#dummies(item);
+      else if (element.vr === 'UI') this.#uids(dataSet, tag);
+      else if (element.vr === 'FL' || element.vr === 'FD')
+        dataSet.setBytes(tag, element.vr, Buffer.alloc(element.value.length));
+      else if (!STRUCTURAL.has(element.vr)) dummy(dataSet, tag, element.vr);
+    }
   }
 
   #uids(dataSet: EditableDataSet, tag: string): void {
@@ -231,6 +243,9 @@ const NUMBER_BYTES: Readonly<Record<string, number>> = {
   AT: 4,
 };
 const TEXTS = new Set(['CS', 'LO', 'LT', 'SH', 'ST', 'UC', 'UT']);
+
+/** Kinds, counts and references to attributes. */
+const STRUCTURAL = new Set(['CS', 'US', 'SS', 'UL', 'SL', 'AT']);
 
 function dummy(dataSet: EditableDataSet, tag: string, vr: string): void {
   const text = DUMMY_TEXTS[vr] ?? (TEXTS.has(vr) ? 'ANONYMIZED' : undefined);

@@ -155,11 +155,11 @@ export class EditableDataSet {
 }
 
 /**
- * @param bytes a header in Little Endian, nothing of the pixels
+ * @param bytes in Little Endian: a header, or a data set whose pixels were not found and are an element like others
  * @throws Failure 'invalid' when it cannot be read to its end: what cannot be read cannot be changed
  */
 export function editable(bytes: Uint8Array, transferSyntaxUid: string): EditableDataSet {
-  const parsed = parseDataSet(bytes, transferSyntaxUid, { stopAtPixelData: true });
+  const parsed = parseDataSet(bytes, transferSyntaxUid);
   if (parsed.fault !== undefined)
     throw new Failure('invalid', `the data set cannot be read to its end: ${parsed.fault}`);
   return new EditableDataSet(parsed);

@@ -4,6 +4,9 @@ import path from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { parseDataSet, text } from '../../src/dicom/data-set.ts';
 import { readFileMeta } from '../../src/dicom/part10.ts';
+import { changeObject } from '../../src/forwarding/changed-object.ts';
+import { compileTransform, type Transform } from '../../src/transform/transform.ts';
+import { element, encapsulated } from '../dicom/elements.ts';
 import { givenStableStudy } from '../routing/given-study.ts';
 import { startStoreScp } from '../support/pacs.ts';
 import { peer } from '../support/peers.ts';
@@ -235,5 +238,53 @@ describe.skipIf(!peer('dcmtk'))('to DCMTK storescp (needs dcmtk)', () => {
     } finally {
       await scp.stop();
     }
+  });
+});
+
+describe('the bytes of a changed object', () => {
+  const header = Buffer.concat([
+    element('00080018', 'UI', '1.2.3.4\0'),
+    element('00100010', 'PN', 'SECRET^NAME '),
+    element('0020000D', 'UI', '1.2.3\0'),
+    element('0020000E', 'UI', '1.2.3.9\0'),
+  ]);
+  const behind = element('FFFCFFFC', 'OB', 'SECRET');
+  const pixels = encapsulated([Buffer.alloc(0), Buffer.alloc(5000, 7)]);
+  const whole = Buffer.concat([header, pixels, behind]);
+  const JPEG = '1.2.840.10008.1.2.4.70';
+  async function made(transform: Transform, size: number, bytes = whole): Promise<Buffer> {
+    const compiled = compileTransform(transform, KEY);
+    if ('faults' in compiled) throw new Error(compiled.faults.join());
+    async function* pieces() {
+      for (let at = 0; at < bytes.length; at += size) yield bytes.subarray(at, at + size);
+    }
+    const object = await changeObject(pieces(), JPEG, compiled);
+    const out: Buffer[] = [];
+    for await (const chunk of object.bytes) out.push(Buffer.from(chunk));
+    return Buffer.concat(out);
+  }
+
+  test.each([1, 100, 100_000])(
+    'in pieces of %i: nothing stands behind de-identified pixels',
+    async (size) => {
+      const sent = await made([{ deidentify: { retain: [], burnedIn: 'hold' } }], size);
+      expect(sent.subarray(-pixels.length).equals(pixels)).toBe(true);
+      expect(sent.includes('SECRET')).toBe(false);
+      const edited = await made([{ set: { PatientName: 'OTHER' } }], size);
+      expect(edited.subarray(-pixels.length - behind.length).equals(Buffer.concat([pixels, behind]))).toBe(
+        true,
+      );
+    },
+  );
+
+  test('that are broken, or whose header is beyond the bound, are not sent', async () => {
+    const remove: Transform = [{ remove: ['PatientName'] }];
+    await expect(made(remove, 1000, header.subarray(0, 40))).rejects.toThrow(/cannot be read to its end/);
+    const long = Buffer.concat([header, element('00420011', 'OB', Buffer.alloc(33 * 1024 * 1024))]);
+    await expect(made(remove, 1024 * 1024, long)).rejects.toThrow(/its header is longer than/);
+    const cut = whole.subarray(0, header.length + 3000);
+    await expect(made([{ deidentify: { retain: [], burnedIn: 'hold' } }], 500, cut)).rejects.toThrow(
+      /cut short/,
+    );
   });
 });

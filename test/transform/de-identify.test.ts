@@ -184,6 +184,26 @@ describe('the Basic Profile', () => {
   });
 });
 
+test('a report keeps its form and none of its words, codes and numbers', () => {
+  const code = [element('00080100', 'SH', 'PLANTED1'), element('00080104', 'LO', 'PLANTED2')];
+  const node = Buffer.concat([
+    element('0040A010', 'CS', 'CONTAINS'),
+    element('0040A040', 'CS', 'TEXT'),
+    sequence('0040A043', [Buffer.concat(code)]),
+    element('0040A160', 'UT', 'PLANTED prose '),
+    element('0040A30A', 'DS', '777770123 '),
+  ]);
+  const report = joined([
+    { tag: '00080016', bytes: element('00080016', 'UI', '1.2.840.10008.5.1.4.1.1.88.11\0') },
+    { tag: '0040A730', bytes: sequence('0040A730', [Buffer.concat([node, sequence('0040A730', [node])])]) },
+  ]);
+  const bytes = run(report, { burnedIn: 'send' });
+  expect(LEFT.exec(bytes.toString('latin1'))?.[0]).toBeUndefined();
+  const first = read(bytes).elements.get('0040A730')!.items![0]!;
+  expect(text(first, '0040A010')).toBe('CONTAINS');
+  expect(text(first.elements.get('0040A730')!.items![0]!, '0040A160')).toBe('ANONYMIZED');
+});
+
 describe('options', () => {
   const values = (settings: Partial<DeidentifySettings>) => read(run(everything(), settings));
 
