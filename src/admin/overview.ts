@@ -18,6 +18,8 @@ export interface Overview {
   };
   attention: {
     heldStudies: number;
+    /** Rules asked a person to look before they go. */
+    waitingDeliveries: number;
     openConflicts: number;
     quarantined: number;
     refusedLastDay: number;
@@ -44,6 +46,7 @@ export async function overview(db: Queryable): Promise<Overview> {
        ${bounded(`object where location = 'journal'`)} as "objectsInJournal",
        ${bounded('reception where closed_at is null')} as "openReceptions",
        ${bounded('study where held is not null')} as "heldStudies",
+       ${bounded(`delivery where waits and state <> 'cancelled'`)} as "waitingDeliveries",
        ${bounded('conflict where settled_at is null')} as "openConflicts",
        ${bounded('quarantine')} as quarantined,
        ${bounded(`refusal where last_at > now() - interval '1 day'`)} as "refusedLastDay"`,

@@ -131,7 +131,7 @@ export function createLedger(parts: LedgerParts): Ledger {
     async owedInstances(lease, after, limit) {
       const { rows } = await database.query<OwedInstance>(
         `select i.id, i.sop_uid as "sopUid", i.object from delivery_instance i join delivery d on d.id = i.delivery
-         where i.delivery = $1 and i.state = 'owed' and i.id > $2
+         where i.delivery = $1 and i.state = 'owed' and i.id > $2 and not d.waits
            and not exists (select 1 from study s where s.study_uid = d.study_uid and s.held is not null)
            and ($2 = 0 or not exists (select 1 from delivery u where u.destination = d.destination and u.state = 'owed'
              and not u.held and u.next_attempt_at <= now() and u.priority > d.priority))

@@ -276,7 +276,13 @@ test('the overview counts what is held and what is owed', async () => {
     links: { linked: 1 },
     followers: { routing: 7 },
   });
-  expect(attention).toEqual({ heldStudies: 0, openConflicts: 0, quarantined: 0, refusedLastDay: 0 });
+  expect(attention).toEqual({
+    heldStudies: 0,
+    waitingDeliveries: 0,
+    openConflicts: 0,
+    quarantined: 0,
+    refusedLastDay: 0,
+  });
   expect(lastReceptions).toHaveLength(2);
   expect(lastReceptions[0]).toMatchObject({ callingAe: 'CT1', stored: 1, closedAt: null });
 });

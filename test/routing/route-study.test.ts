@@ -279,6 +279,20 @@ describe('a held study', () => {
 });
 
 describe('a rule that asks for a person', () => {
+  test('stops what is being sent there', async () => {
+    await rule('each', { when: {}, at: 'instance', send: ['pacs'] });
+    const { studyUid } = await givenStudy(database);
+    await followAll();
+    const ledger = createLedger({ database, nodeName: 'n' });
+    const claimed = await ledger.claim();
+    expect(await ledger.owedInstances(claimed!.lease, 0, 10)).toHaveLength(2);
+    await rule('look', { when: {}, send: ['pacs'], hold: true });
+    await table.putRule('each', { when: {}, at: 'instance', send: ['pacs'], enabled: false }, 'me');
+    await givenStableStudy(database, { studyUid, instances: [3, 3] });
+    await followAll();
+    expect(await ledger.owedInstances(claimed!.lease, 0, 10)).toEqual([]);
+  });
+
   test('owes what waits until somebody releases it; late images do not wait again', async () => {
     await rule('look', { when: {}, send: ['pacs'], hold: true });
     await rule('plain', { when: {}, send: ['cloud'] });
