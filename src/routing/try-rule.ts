@@ -102,6 +102,8 @@ const BUDGET_MS = 5000;
 /** Each reads headers beside what is routed. */
 const MOST_AT_ONCE = 2;
 const DRAFT = 'draft';
+/** Of a draft at 'series-stable' so many series of each study are told of in a page of days; all of them for one study. */
+const TOLD_SERIES = 10;
 
 export function createTryOut(parts: TryOutParts): TryOut {
   const { database, table, budgetMs = BUDGET_MS } = parts;
@@ -232,7 +234,7 @@ export function createTryOut(parts: TryOutParts): TryOut {
 
 function addStudy(answer: TriedDays, { goes: _, decisions, ...study }: TriedStudy): void {
   if (study.more.length === 0 && study.less.length === 0 && !study.incomplete) return;
-  answer.studies.push({ ...study, decisions: decisions.filter(({ draft }) => draft) });
+  answer.studies.push({ ...study, decisions: decisions.filter(({ draft }) => draft).slice(0, TOLD_SERIES) });
   for (const which of ['more', 'less'] as const)
     for (const going of study[which]) {
       const known = answer[which].find(

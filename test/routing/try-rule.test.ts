@@ -4,6 +4,7 @@ import { findStudy } from '../../src/archive/study.ts';
 import { createLog } from '../../src/log.ts';
 import { beginEvaluation, evaluateUnit } from '../../src/routing/evaluate.ts';
 import { createRoutingTable, type RoutingTable } from '../../src/routing/routing-table.ts';
+import { TRY_EXAMPLES } from '../../src/routing/rule-examples.ts';
 import { createTryOut, type TriedDays, type TryOut } from '../../src/routing/try-rule.ts';
 import { type TestDatabase, testDatabase } from '../support/database.ts';
 import { dicom, givenStableStudy, givenStudy } from './given-study.ts';
@@ -209,6 +210,10 @@ describe('the last days', () => {
     expect(answers.map(({ status }) => status)).toEqual(['fulfilled', 'fulfilled', 'rejected']);
     expect((await ask()).looked).toBe(0);
   });
+});
+
+test('the examples of the description are try-outs', () => {
+  for (const { value } of Object.values(TRY_EXAMPLES)) expect(() => tryOut.parse(value)).not.toThrow();
 });
 
 test('an uploaded header is a study of its own, sent by whom one says', async () => {
