@@ -51,6 +51,9 @@ const BASIC: Readonly<Record<ConfidentialityRow['basic'], Fate>> = {
   'X/Z/U*': 'into',
 };
 
+/** X/Z, and optional wherever it stands: with no item it would break PS3.3 C.7.2.1, where without it nothing does. */
+const NOT_EMPTY = new Set(['ReferencedStudySequence']);
+
 /** PS3.15 E.1.1 with the Coding Schemes of CID 7050. */
 const METHODS: Readonly<Record<RetainOption | 'basic' | 'descriptors', readonly [string, string]>> = {
   basic: ['113100', 'Basic Application Confidentiality Profile'],
@@ -101,8 +104,8 @@ export function compileDeidentify(
   };
 }
 
-function ruleFor({ basic, options }: ConfidentialityRow, retained: ReadonlySet<RetainOption>): Rule {
-  const fate = BASIC[basic];
+function ruleFor({ keyword, basic, options }: ConfidentialityRow, retained: ReadonlySet<RetainOption>): Rule {
+  const fate = NOT_EMPTY.has(keyword) ? 'remove' : BASIC[basic];
   const descriptor = options.includes('desc~');
   // A date that another option would keep as it is is shifted all the same: one true date undoes the shift.
   if (options.includes('dates') && retained.has('modified-dates'))

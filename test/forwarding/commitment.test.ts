@@ -42,7 +42,7 @@ async function listenForReports(): Promise<typeof ear> {
 }
 
 beforeEach(async () => {
-  door = await openBackDoor();
+  door = await openBackDoor({ deidentifyKey: 'a key of the test, which is long enough' });
   ear = await listenForReports();
 });
 afterEach(async () => {
@@ -107,6 +107,29 @@ describe('a report', () => {
     );
     await until(() => peer.answers.length === 1, 'our answer, before we release');
     expect(peer.answers).toEqual([{ status: 0 }]);
+  });
+
+  test('names the UIDs that were sent, where a rule gives others than those stored', async () => {
+    await scripted({ where: () => 'same' });
+    await door.rule('all', { send: ['pacs'], transform: [{ deidentify: {} }] });
+    const { sopUids } = await given({ instances: 3 });
+    expect(await inState('delivered')).toMatchObject({ total: 3, delivered: 3, committed: 3 });
+    const asked = peer.requests[0]!.instances.map(({ sopInstanceUid }) => sopInstanceUid);
+    expect(asked).toHaveLength(3);
+    for (const uid of asked) expect(uid).toMatch(/^2\.25\./);
+    expect(asked.some((uid) => sopUids.includes(uid))).toBe(false);
+  });
+
+  test('of a failure sends what a rule changed again, under the same UID', async () => {
+    await scripted({ where: () => 'same', reason: (_, nth) => (nth === 1 ? 0x0112 : undefined) });
+    await door.rule('all', { send: ['pacs'], transform: [{ deidentify: {} }] });
+    await given({ instances: 1 });
+    await until(() => peer.answers.length === 1, 'the first report');
+    await door.database.query('update delivery set next_attempt_at = now()');
+    await door.database.query(`select pg_notify('isocenter_due', '')`);
+    expect(await inState('delivered')).toMatchObject({ committed: 1 });
+    const [first, second] = peer.requests.map(({ instances }) => instances[0]!.sopInstanceUid);
+    expect(second).toBe(first);
   });
 
   test('on another association, heard by another process, does too; until then it is committing', async () => {
