@@ -33,6 +33,8 @@ interface Sendable {
 
 /** A pause for the send rate that is longer than this is made without an association. */
 const LONGEST_IDLE_MS = 5000;
+/** Instances left of a page when the next is asked for. */
+const ASK_AHEAD = 6;
 /** Associations lost one after the other, with nothing delivered between, before the peer counts as down. */
 const MAX_LOST = 2;
 
@@ -79,12 +81,22 @@ class Sending {
 
   /** Every owed instance that the association is for. @returns an end, when going on makes no sense */
   async send({ contexts, kinds }: PlannedAssociation): Promise<AttemptEnd | undefined> {
-    for await (const page of owedObjects(this.#attempt)) {
+    const pages = owedObjects(this.#attempt);
+    for (let coming = pages.next(); ; ) {
+      const { value: page, done } = await coming;
+      if (done) break;
       const mine = page.flatMap(({ id, object }) =>
         object && kinds.has(kindOf(object.sopClass, object.transferSyntax)) ? [{ id, object }] : [],
       );
+      // Asked for towards the end of this one, and no sooner: a hold of the study is seen there.
+      const askAt = Math.max(0, mine.length - ASK_AHEAD);
+      if (mine.length === 0) coming = pages.next();
       let disclosed = false;
       for (const [index, owed] of mine.entries()) {
+        if (index === askAt) {
+          coming = pages.next();
+          coming.catch(() => undefined);
+        }
         await this.#attempt.outcomes.room();
         await this.#keepPace();
         if (this.#attempt.closing.aborted || this.#attempt.lost.aborted) return { kind: 'release' };

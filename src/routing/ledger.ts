@@ -81,7 +81,10 @@ export interface Ledger {
    * and after the first page none while something more urgent waits for the same destination: the rest has its turn later.
    */
   owedInstances(lease: Lease, after: number, limit: number): Promise<OwedInstance[]>;
-  /** Writes outcomes and extends the lease. @throws Failure 'conflict' when the lease is lost: nothing is written */
+  /**
+   * Writes outcomes and extends the lease; from then on they outlive this program, and with finish() a power cut as well.
+   * @throws Failure 'conflict' when the lease is lost: nothing is written
+   */
   writeOutcomes(lease: Lease, outcomes: readonly Outcome[]): Promise<void>;
   /** The destination answered: it is not down (any more). */
   answered(destination: string): Promise<void>;
@@ -144,9 +147,12 @@ export function createLedger(parts: LedgerParts): Ledger {
     async writeOutcomes(lease, outcomes) {
       if (outcomes.length === 0) return;
       const { rows } = await database.query<{ fenced: number }>(
+        // Not synced by themselves: what a crash of Postgres takes from the log's end is owed again, and the end of the
+        // attempt, which is synced, takes all before it along. A sync for each batch would hold the peer up.
         `with fence as (
            update delivery set lease_until = clock_timestamp() + make_interval(secs => $4)
-           where id = $1 and lease_token = $2 and state = 'sending' returning id, via),
+           where id = $1 and lease_token = $2 and state = 'sending' returning id, via,
+             set_config('synchronous_commit', 'off', true)),
          written as (
            update delivery_instance i set state = o.state, status = o.status, comment = o.comment, at = clock_timestamp(),
              via = fence.via, sent_sop_uid = coalesce(o."sentSopUid", i.sent_sop_uid)
