@@ -213,8 +213,9 @@ class Sending {
       return undefined;
     }
     let isAnswered = false;
+    // As soon as this one's first bytes have left.
+    const ahead = next && setImmediate(() => this.#openAhead(next.object));
     try {
-      if (next) this.#openAhead(next.object);
       const answer = await association.store(
         {
           sopClassUid: object.sopClass,
@@ -238,6 +239,7 @@ class Sending {
       if (this.#attempt.lost.aborted) return { kind: 'release' };
       return this.#afterLoss(failure, note);
     } finally {
+      clearImmediate(ahead);
       await opened.close(isAnswered);
     }
   }
