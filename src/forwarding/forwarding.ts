@@ -9,10 +9,11 @@ import type { Log } from '../log.ts';
 import { DUE_CHANNEL } from '../routing/due.ts';
 import type { Routing } from '../routing/routing.ts';
 import type { SendTimeouts } from './attempt.ts';
-import { createBullClock } from './clock/bull-clock.ts';
+import { createBullClock, openQueue } from './clock/bull-clock.ts';
 import type { ClockParts } from './clock/clock.ts';
 import { createPostgresTimer } from './clock/postgres-timer.ts';
 import { createTokenSource } from './oauth-token.ts';
+import { createQueueBoard } from './queue-board.ts';
 import { createForwardingRoutes } from './routes.ts';
 import { type AttemptCount, createSender } from './send-delivery.ts';
 import { testDestination } from './test-destination.ts';
@@ -98,13 +99,19 @@ export function createForwarding(parts: ForwardingParts): Forwarding {
     }
   }
 
+  const board = createQueueBoard(
+    redisUrl === undefined ? undefined : () => openQueue({ redisUrl, prefix: redisPrefix }),
+  );
+  const routes = createForwardingRoutes({
+    deliveries: routing.deliveries,
+    orders: routing.orders,
+    table: routing.table,
+    test: (settings) => testDestination(settings, { callingAeTitle, timeouts, tokens, folderRoot }),
+  });
+  routes.get('/queues{/*rest}', (ctx, next) => board.look(ctx, next));
+
   return {
-    routes: createForwardingRoutes({
-      deliveries: routing.deliveries,
-      orders: routing.orders,
-      table: routing.table,
-      test: (settings) => testDestination(settings, { callingAeTitle, timeouts, tokens, folderRoot }),
-    }),
+    routes,
     get active() {
       return sender.active;
     },
@@ -121,6 +128,7 @@ export function createForwarding(parts: ForwardingParts): Forwarding {
     async stop(limitMs) {
       clearInterval(expiry);
       await clock.stop();
+      await board.stop();
       await sender.stop(limitMs);
       await returning;
     },

@@ -87,7 +87,14 @@ export function createBullClock(parts: BullClockParts): Clock {
   }
 }
 
-function openQueue({ redisUrl, prefix = 'isocenter' }: BullClockParts): Bull.Queue<DueJob> {
+/** Also for a look at it (queue-board.ts), which neither adds nor works jobs. */
+export function openQueue({
+  redisUrl,
+  prefix = 'isocenter',
+}: {
+  redisUrl: string;
+  prefix?: string | undefined;
+}): Bull.Queue<DueJob> {
   // Loaded only where there is a Redis: with its client it weighs 10 MB.
   const Queue: typeof Bull = createRequire(import.meta.url)('bull');
   return new Queue<DueJob>(DUE_QUEUE, {
