@@ -34,7 +34,7 @@ interface Sendable {
 /** A pause for the send rate that is longer than this is made without an association. */
 const LONGEST_IDLE_MS = 5000;
 /** Instances left of a page when the next is asked for. */
-const ASK_AHEAD = 6;
+const ASK_AHEAD = 12;
 /** Associations lost one after the other, with nothing delivered between, before the peer counts as down. */
 const MAX_LOST = 2;
 
