@@ -531,6 +531,7 @@ describe('people', () => {
       'study',
       'total',
       'via',
+      'waits',
     ]);
   });
 });
