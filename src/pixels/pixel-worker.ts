@@ -25,12 +25,14 @@ export type PixelTask =
   /** `frame` holds PNG files of these lengths. */
   | { kind: 'cine'; frame: Uint8Array; lengths: readonly number[]; delayMs: number };
 
+/** The thread ends after the task it is at. */
+export type PixelEnd = { kind: 'end' };
+
 export type PixelAnswer =
   | { bytes: Uint8Array }
   | { failure: { kind: string; message: string; cause?: string } };
 
-const port = parentPort;
-if (!port) throw new Error('pixel-worker.ts is started by pixel-workers.ts');
+const port = parentPort!;
 let loaded = loadCodecs();
 
 /** A codec's memory grows to what its largest frame took and never shrinks: after one of more than this it is let go. */
@@ -49,7 +51,12 @@ function work(task: PixelTask): Uint8Array | Promise<Uint8Array> {
   }
 }
 
-port.on('message', async (task: PixelTask) => {
+let at = Promise.resolve();
+port.on('message', (task: PixelTask | PixelEnd) => {
+  at = at.then(() => (task.kind === 'end' ? port.close() : answer(task)));
+});
+
+async function answer(task: PixelTask): Promise<void> {
   try {
     await loaded;
     const bytes = await work(task);
@@ -72,4 +79,4 @@ port.on('message', async (task: PixelTask) => {
         : { kind: failure.kind, message: failure.message },
     } satisfies PixelAnswer);
   }
-});
+}

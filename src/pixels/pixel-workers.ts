@@ -5,9 +5,9 @@
 import { availableParallelism } from 'node:os';
 import type { Worker } from 'node:worker_threads';
 import { Failure, type FailureKind } from '../failure.ts';
-import { startThread } from '../thread.ts';
+import { startThread, threadEnd } from '../thread.ts';
 import type { ImagePixel } from './image-pixel.ts';
-import type { PixelAnswer, PixelTask } from './pixel-worker.ts';
+import type { PixelAnswer, PixelEnd, PixelTask } from './pixel-worker.ts';
 import type { Presentation } from './presentation.ts';
 import type { PictureOptions } from './render-frame.ts';
 
@@ -28,7 +28,7 @@ export interface PixelWorkers {
   ): Promise<Uint8Array>;
   /** A GIF of PNG files of one size, shown so long each. */
   cine(pictures: readonly Uint8Array[], delayMs: number): Promise<Uint8Array>;
-  /** Ends the threads; tasks still waiting fail as 'unavailable'. */
+  /** Ends the threads after the frames they are at; tasks still waiting fail as 'unavailable'. */
   stop(): Promise<void>;
 }
 
@@ -58,6 +58,8 @@ export function createPixelWorkers(options: PixelWorkersOptions = {}): PixelWork
   const waiting: Job[] = [];
   const idle: Worker[] = [];
   const all = new Set<Worker>();
+  /** No longer in `all`, and on their way out. */
+  const leaving = new Set<Promise<unknown>>();
   const desks = new WeakMap<Worker, Uint8Array>();
   let stopped = false;
 
@@ -153,8 +155,10 @@ export function createPixelWorkers(options: PixelWorkersOptions = {}): PixelWork
   }
 
   function discard(worker: Worker): void {
-    all.delete(worker);
-    void worker.terminate();
+    if (!all.delete(worker)) return;
+    worker.postMessage({ kind: 'end' } satisfies PixelEnd);
+    const end = threadEnd(worker).finally(() => leaving.delete(end));
+    leaving.add(end);
   }
 
   return {
@@ -175,8 +179,8 @@ export function createPixelWorkers(options: PixelWorkersOptions = {}): PixelWork
       stopped = true;
       for (const job of waiting.splice(0))
         job.reject(new Failure('unavailable', 'The server is stopping', { retryAfterS: 5 }));
-      await Promise.all([...all].map((worker) => worker.terminate()));
-      all.clear();
+      for (const worker of all) discard(worker);
+      await Promise.all(leaving);
     },
   };
 }

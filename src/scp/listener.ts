@@ -87,7 +87,10 @@ export async function listen(parts: ListenerParts): Promise<Listener> {
       socket.destroy();
       if (fault) parts.onRefusal({ what: 'association', address, ...fault });
     });
-    await open(secure, parts.tls.port, parts, 'DICOM_TLS_PORT');
+    await open(secure, parts.tls.port, parts, 'DICOM_TLS_PORT').catch((thrown: unknown) => {
+      plain?.close();
+      throw thrown;
+    });
   }
   for (const server of servers)
     server.on('error', (err) => log.error({ err }, 'the DICOM listener had an error'));

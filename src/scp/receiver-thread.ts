@@ -86,14 +86,20 @@ async function open(): Promise<Listener | undefined> {
   } catch (thrown) {
     const failure = asFailure(thrown);
     say({ type: 'failed', kind: failure.kind, message: failure.message });
+    end();
     return undefined;
   }
 }
 
 async function drain(listener: Listener | undefined, limitMs: number): Promise<void> {
   await listener?.drain(limitMs);
+  say({ type: 'drained' });
+  end();
+}
+
+/** With the ports closed nothing is left to wait for, and the thread ends. */
+function end(): void {
   intake.close();
   data.settlerPort.close();
-  say({ type: 'drained' });
   parent.close();
 }

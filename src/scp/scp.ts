@@ -12,7 +12,7 @@ import { Failure, type FailureKind } from '../failure.ts';
 import type { Log } from '../log.ts';
 import type { CommitmentLedger } from '../routing/commitment.ts';
 import { hearReport } from '../routing/hear-report.ts';
-import { startThread } from '../thread.ts';
+import { startThread, threadEnd } from '../thread.ts';
 import type { AdmissionPolicy } from './admission.ts';
 import { createAeRoutes } from './ae-routes.ts';
 import { createAeTable } from './ae-table.ts';
@@ -67,6 +67,8 @@ export interface Scp {
 }
 
 const RESTART_MS = 1000;
+/** After the drain, for a receiver to close its journal and end. */
+const ENDING_MS = 5000;
 
 export function createScp(parts: ScpParts): Scp {
   const { archive, dicom, log } = parts;
@@ -156,7 +158,7 @@ export function createScp(parts: ScpParts): Scp {
       else if (message.type === 'policy-taken') policies.taken(thread, message.number);
       else if (message.type === 'failed') {
         reject(new Failure(message.kind as FailureKind, message.message));
-        void thread.terminate();
+        void threadEnd(thread);
       } else if (message.type === 'refusal') {
         log.warn(message.refusal, `refused: ${message.refusal.what}`);
         archive.refusals.record(message.refusal);
@@ -250,13 +252,11 @@ export function createScp(parts: ScpParts): Scp {
       await known.stop();
       await commitment.stop();
       await Promise.all(
-        [...threads].map(
-          (thread) =>
-            new Promise<void>((resolve) => {
-              thread.once('exit', () => resolve());
-              thread.postMessage({ type: 'drain', limitMs } satisfies ToReceiver);
-            }),
-        ),
+        [...threads].map(async (thread) => {
+          thread.postMessage({ type: 'drain', limitMs } satisfies ToReceiver);
+          if (!(await threadEnd(thread, limitMs + ENDING_MS)))
+            log.warn('a receiver was told to end and did not end by itself');
+        }),
       );
     },
   };

@@ -4,11 +4,11 @@
  */
 import fs from 'node:fs';
 import path from 'node:path';
-import { MessageChannel, type MessagePort } from 'node:worker_threads';
+import { MessageChannel, type MessagePort, type Worker } from 'node:worker_threads';
 import type pg from 'pg';
 import { Failure } from '../../failure.ts';
 import type { Log } from '../../log.ts';
-import { startThread } from '../../thread.ts';
+import { startThread, threadEnd } from '../../thread.ts';
 import type { ConflictPolicy } from '../decide-indexing.ts';
 import { isCode } from '../object-store/file-failure.ts';
 import type { StoreConfig } from '../open-store.ts';
@@ -158,7 +158,7 @@ export function startIntake(parts: IntakeParts): IntakeThreads {
   folders.add(webFolder);
   /** Started by the first STOW: many archives never get one, and the thread weighs 25 MB. */
   let web: WebDoor | undefined;
-  let webEnded = Promise.resolve();
+  let webThread: Worker | undefined;
   let webRestart: NodeJS.Timeout | undefined;
   const startWeb = (): WebDoor => {
     const { intake, settlerPort } = seat(path.basename(webFolder));
@@ -170,13 +170,11 @@ export function startIntake(parts: IntakeParts): IntakeThreads {
     });
     const door = createWebDoor(port1, webObjects);
     web = door;
+    webThread = thread;
     thread.on('error', (err) => log.error({ err }, 'the web intake failed and is started anew'));
-    webEnded = new Promise((resolve) => {
-      thread.on('exit', () => {
-        resolve();
-        door.fail();
-        restartWeb();
-      });
+    thread.on('exit', () => {
+      door.fail();
+      restartWeb();
     });
     return door;
   };
@@ -227,10 +225,10 @@ export function startIntake(parts: IntakeParts): IntakeThreads {
       stopping = true;
       clearTimeout(webRestart);
       web?.end();
-      await webEnded;
+      if (webThread && !(await threadEnd(webThread))) log.warn('the web intake did not end by itself');
       tell({ type: 'stop', limitMs });
       await stopped.promise;
-      await settler.terminate();
+      if (!(await threadEnd(settler))) log.warn('the settler had stopped and did not end by itself');
     },
   };
 }

@@ -97,6 +97,8 @@ settler.replay(data.found, data.foundSpills).then(
   },
 );
 
+/** Of the journals: while one is open, this thread does not end. */
+const ports = new Set<MessagePort>();
 const timer = setInterval(() => say({ type: 'state', ...settler.state() }), STATE_EVERY_MS);
 
 parent.on('message', (message: ToSettlerThread) => {
@@ -105,10 +107,14 @@ parent.on('message', (message: ToSettlerThread) => {
     return;
   }
   const { name, port } = message;
+  ports.add(port);
   const receive = settler.attach(name, (answer) => port.postMessage(answer));
   port.on('message', receive);
   // The kernel of the port keeps order: all that was sent before the thread ended has been received by now.
-  port.on('close', () => settler.detach(name));
+  port.on('close', () => {
+    ports.delete(port);
+    settler.detach(name);
+  });
 });
 
 async function stop(limitMs: number): Promise<void> {
@@ -118,6 +124,7 @@ async function stop(limitMs: number): Promise<void> {
   await running;
   await database.close();
   await store.stop();
+  for (const port of ports) port.close();
   say({ type: 'stopped' });
   parent.close();
 }
