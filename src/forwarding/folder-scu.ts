@@ -28,8 +28,11 @@ export async function sendToFolder(
   root: string | undefined,
 ): Promise<AttemptEnd> {
   const { outcomes, pace, closing, lost } = attempt;
+  // At an instance the fault may be that of one study's folder: then others are asked for first.
+  let amid = false;
   try {
     const folder = await openFolder(root, settings);
+    amid = true;
     const delivery = new FolderDelivery(attempt, folder);
     for await (const page of owedObjects(attempt)) {
       await disclose(attempt, settings, page.filter(({ object }) => object).length);
@@ -46,7 +49,8 @@ export async function sendToFolder(
   } catch (thrown) {
     if (lost.aborted) return { kind: 'release' };
     const failure = asFailure(folderFailure(settings.path, thrown));
-    if (failure.kind === 'peer-unreachable') return { kind: 'retry', down: true, reason: failure.message };
+    if (failure.kind === 'peer-unreachable')
+      return { kind: 'retry', down: true, amid, reason: failure.message };
     throw failure;
   }
 }
@@ -57,14 +61,14 @@ export async function sendToFolder(
  * @throws Failure 'peer-unreachable' when it cannot be used, 'invalid' without FOLDER_ROOT
  */
 export async function openFolder(root: string | undefined, settings: FolderSettings): Promise<string> {
-  const folder = folderPath(root, settings);
+  folderPath(root, settings);
   try {
     const realRoot = await realpath(root!);
-    await makeFolders(realRoot, settings.path.split('/'));
-    const real = await realpath(folder);
-    if (real !== realRoot && !real.startsWith(realRoot + path.sep))
+    return await makeFolders(realRoot, settings.path.split('/'), async (link) => {
+      const real = await realpath(link);
+      if (real === realRoot || real.startsWith(realRoot + path.sep)) return real;
       throw new Failure('peer-unreachable', `The folder ${settings.path} leads out of FOLDER_ROOT by a link`);
-    return real;
+    });
   } catch (thrown) {
     throw folderFailure(settings.path, thrown);
   }
@@ -97,7 +101,10 @@ class FolderDelivery {
     const delivered = { state: 'delivered', ...sentUnder(object, sent) } as const;
     if (![studyUid, seriesUid, sopUid].every((uid) => NAME.test(uid)))
       return { state: 'failed', comment: 'one of its UIDs cannot name a file' };
-    const folder = await makeFolders(this.#folder, [studyUid, seriesUid]);
+    const folder = await makeFolders(this.#folder, [studyUid, seriesUid], async (link) => {
+      const where = path.relative(this.#folder, link);
+      throw new Failure('peer-unreachable', `${where} in the folder is a link, and is not followed`);
+    });
     await this.#sweep(folder);
     const file = path.join(folder, `${sopUid}.dcm`);
     const there = await this.#compare(file, sent);
@@ -112,7 +119,9 @@ class FolderDelivery {
   /** @returns why the object could not be read, if so */
   async #write(sent: SentFile, beside: string, file: string): Promise<Omit<Outcome, 'id'> | undefined> {
     const { pace, lost } = this.#attempt;
-    const handle = await open(beside, 'w', 0o640);
+    await rm(beside, { force: true });
+    // Made by us and nobody else: what lies there could be a link to somewhere else.
+    const handle = await open(beside, 'wx', 0o640);
     let whole = false;
     try {
       for await (const chunk of pace.bytes(readable(sent.open()))) {
@@ -143,7 +152,7 @@ class FolderDelivery {
       comment: `other bytes lie under ${path.relative(this.#folder, file)} already; they are left as they are`,
     } as const;
     if (!found.isFile() || found.size !== sent.length) return other;
-    const handle = await open(file, constants.O_RDONLY);
+    const handle = await open(file, constants.O_RDONLY | constants.O_NOFOLLOW);
     try {
       const there = Buffer.alloc(CHUNK_BYTES);
       let at = 0;
@@ -202,8 +211,16 @@ async function writeWhole(handle: FileHandle, chunk: Uint8Array): Promise<void> 
     done += (await handle.write(chunk, done, chunk.length - done)).bytesWritten;
 }
 
-/** One below the other; each new one is in its parent for good before anything lies in it. @returns the last */
-async function makeFolders(base: string, names: readonly string[]): Promise<string> {
+/**
+ * One below the other; each new one is in its parent for good before anything lies in it.
+ * @param follow where a link leads, or why it is not followed
+ * @returns the last
+ */
+async function makeFolders(
+  base: string,
+  names: readonly string[],
+  follow: (link: string) => Promise<string>,
+): Promise<string> {
   let folder = base;
   for (const name of names) {
     const parent = folder;
@@ -213,6 +230,7 @@ async function makeFolders(base: string, names: readonly string[]): Promise<stri
       await syncFolder(parent);
     } catch (thrown) {
       if ((thrown as NodeJS.ErrnoException).code !== 'EEXIST') throw thrown;
+      if ((await lstat(folder)).isSymbolicLink()) folder = await follow(folder);
     }
   }
   return folder;

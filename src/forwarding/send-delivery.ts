@@ -166,6 +166,9 @@ export function createSender(parts: SenderParts): Sender {
     const end = await sendByDimse(attempt, settings, { callingAeTitle, timeouts });
     if (end.kind !== 'done' || !settings.commitment?.enabled) return end;
     await flushed(attempt.outcomes, attempt.lost);
+    // It made way for something urgent, or its destination was changed: the rest is sent first.
+    const [rest] = await parts.ledger.owedInstances(attempt.claimed.lease, 0, 1);
+    if (rest) return end;
     return askCommitment(attempt, settings, settings.commitment, { callingAeTitle, timeouts, commitments });
   }
 

@@ -16,8 +16,11 @@ export type StowJudgement =
   | { readonly kind: 'instances'; readonly verdicts: ReadonlyMap<string, Verdict> }
   /** The request cannot be split by what was said: sent again one by one, each has its own answer. */
   | { readonly kind: 'unclear'; readonly verdict: Verdict }
-  /** Not about the instances: the peer is busy or away (down), or refuses the request as such. */
-  | { readonly kind: 'whole'; readonly down: boolean; readonly reason: string };
+  /**
+   * Not about single instances: the peer is busy or away (down), or refuses the request as such. Amid: what was sent may
+   * be the cause all the same, a study that a gateway is always too slow for.
+   */
+  | { readonly kind: 'whole'; readonly down: boolean; readonly amid: boolean; readonly reason: string };
 
 const FAILED_SOP_SEQUENCE = '00081198';
 const REFERENCED_SOP_SEQUENCE = '00081199';
@@ -28,7 +31,8 @@ const WARNING_REASON = '00081196';
 /** The request was not understood or not allowed; no instance was looked at. */
 const REFUSED_WHOLE = new Set([401, 402, 403, 404, 405, 406, 407, 410, 421, 451, 501, 505]);
 /** The server, or one before it, says "not now". */
-const BUSY = new Set([408, 425, 429, 502, 503, 504, 507]);
+const TOO_MANY = 429;
+const BUSY = new Set([408, 425, TOO_MANY, 502, 503, 504, 507]);
 
 export function judgeStow(
   answer: StowAnswer,
@@ -41,10 +45,11 @@ export function judgeStow(
     return {
       kind: 'whole',
       down: false,
+      amid: false,
       reason: `${words}: it redirects; give its final URL as the destination`,
     };
-  if (REFUSED_WHOLE.has(status)) return { kind: 'whole', down: false, reason: words };
-  if (BUSY.has(status)) return { kind: 'whole', down: true, reason: words };
+  if (REFUSED_WHOLE.has(status)) return { kind: 'whole', down: false, amid: false, reason: words };
+  if (BUSY.has(status)) return { kind: 'whole', down: true, amid: status !== TOO_MANY, reason: words };
   const named = namedInstances(answer.body);
   if (named.size > 0 || (status >= 200 && status < 300)) {
     if (status >= 500) return { kind: 'unclear', verdict: { state: 'owed', status, comment: words } };

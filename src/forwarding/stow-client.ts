@@ -37,6 +37,8 @@ export interface StowClient {
 }
 
 const MAX_ANSWER_BYTES = 1024 * 1024;
+/** Nobody means an answer of this length; what is behind it is not waited for. */
+const MAX_DRAINED_BYTES = 256 * MAX_ANSWER_BYTES;
 
 export function createStowClient(
   settings: StowSettings,
@@ -60,10 +62,12 @@ export function createStowClient(
     return new Promise((resolve, reject) => {
       let settled = false;
       let answering = false;
+      let reading: NodeJS.Timeout | undefined;
       const finish = (settle: () => void): void => {
         if (settled) return;
         settled = true;
         clearTimeout(connecting);
+        clearTimeout(reading);
         signal?.removeEventListener('abort', onAbort);
         settle();
       };
@@ -107,6 +111,11 @@ export function createStowClient(
       request.on('error', (error: NodeJS.ErrnoException) => unreachable(connectionFault(error), error));
       request.on('response', (response) => {
         answering = true;
+        // However it trickles: a status without its end says nothing of the instances.
+        reading = setTimeout(
+          () => unreachable(`its answer did not end within ${timeouts.answerMs} ms`),
+          timeouts.answerMs,
+        );
         readAnswer(response).then(
           (answer) =>
             finish(() => {
@@ -222,6 +231,7 @@ async function readAnswer(response: http.IncomingMessage): Promise<StowAnswer> {
     length += chunk.length;
     // Longer answers are read to their end, so that the connection can be used again, but not kept.
     if (length <= MAX_ANSWER_BYTES) chunks.push(chunk);
+    if (length > MAX_DRAINED_BYTES) break;
   }
   return {
     status: response.statusCode ?? 0,

@@ -119,13 +119,13 @@ class Sending {
         identifying,
       );
       if (judgement.kind === 'whole') {
-        const { down, reason } = judgement;
+        const { down, amid, reason } = judgement;
         if (!down) {
           await this.#attempt.answered();
           return { kind: 'park', reason };
         }
         const wait = answer.retryAfterMs === undefined ? {} : { retryAfterMs: answer.retryAfterMs };
-        return { kind: 'retry', down, reason, ...wait };
+        return { kind: 'retry', down, amid, reason, ...wait };
       }
       if (judgement.kind === 'unclear' && batch.length > 1) return await this.#oneByOne(batch);
       return await this.#note(batch, (uid) =>

@@ -112,9 +112,9 @@ async function retryLater(
 ): Promise<DeliveryState> {
   const backoff = backoffOf(worked.retry, otherwise);
   const progressed = counts.progress > 0;
-  const down = end.down ? await markDown(tx, worked.destination, end, otherwise, random) : undefined;
+  const down = end.down ? await markDown(tx, worked, end, otherwise, random) : undefined;
   const own = !end.down || end.amid === true;
-  const wasUp = down === undefined || down.faults === 1;
+  const wasUp = down === undefined || down.faults <= 1;
   if (own && wasUp && !progressed && isGivenUp(backoff, Math.floor(worked.faults / worked.members)))
     return leave(tx, worked, 'parked', { error: givenUp(backoff, end.reason) });
   const faults = (progressed ? 0 : worked.faults) + (own ? 1 : 0);
@@ -151,20 +151,36 @@ function givenUp({ horizonMs }: BackoffSettings, reason: string): string {
   return `given up after ${span} of waiting without progress, while the destination was there: ${reason}`;
 }
 
-/** @returns its faults in a row with this one, and how long it rests */
+/**
+ * Several deliveries under way find out together that a destination is away: that is one fault. And what an attempt
+ * under settings of before found says nothing of those it has now.
+ * @returns its faults in a row with this one, and how long it rests
+ */
 async function markDown(
   tx: Queryable,
-  destination: string,
+  { destination, claimedAt }: Worked,
   end: Retry,
   otherwise: BackoffSettings,
   random: () => number,
 ): Promise<{ faults: number; waitMs: number }> {
-  const { rows } = await tx.query<{ faults: number; retry: RetrySettings | null }>(
-    `select faults, settings -> 'retry' as retry from destination where name = $1 for no key update`,
-    [destination],
+  const { rows } = await tx.query<{
+    faults: number;
+    restsMs: number;
+    changed: boolean;
+    retry: RetrySettings | null;
+  }>(
+    `select faults, settings -> 'retry' as retry, changed_at > $2 as changed,
+       coalesce(extract(epoch from down_until - clock_timestamp()) * 1000, 0)::float8 as "restsMs"
+     from destination where name = $1 for no key update`,
+    [destination, claimedAt],
   );
-  const faults = (rows[0]?.faults ?? 0) + 1;
-  const waitMs = backoffMs(backoffOf(rows[0]?.retry, otherwise), faults, random(), end.retryAfterMs);
+  const { faults: before = 0, restsMs = 0, changed = false, retry = null } = rows[0] ?? {};
+  if (changed) return { faults: before, waitMs: 0 };
+  const isKnown = before > 0 && restsMs > 0;
+  const faults = isKnown ? before : before + 1;
+  const backoff = backoffOf(retry, otherwise);
+  const asked = Math.min(end.retryAfterMs ?? 0, backoff.capMs);
+  const waitMs = isKnown ? Math.max(restsMs, asked) : backoffMs(backoff, faults, random(), end.retryAfterMs);
   await tx.query(
     `update destination set faults = $2, last_fault = $3, down_until = clock_timestamp() + make_interval(secs => $4 / 1000.0)
      where name = $1`,

@@ -175,15 +175,20 @@ async function lockTransaction(tx: Queryable, transactionUid: string): Promise<T
   return rows[0];
 }
 
-/** Also of one that was to be sent again meanwhile: the peer has it, and that was what we wanted. */
+/**
+ * Also of one that was to be sent again meanwhile: the peer has it, and that was what we wanted. What the report names
+ * as committed and as failed is not proved.
+ */
 async function noteCommitted(tx: Queryable, { delivery, instances }: Transaction, report: CommitmentReport) {
+  const failed = new Set(report.failed.map(({ sopInstanceUid }) => sopInstanceUid));
+  const committed = report.committed.map(({ sopInstanceUid }) => sopInstanceUid);
   await tx.query(
     `update delivery_instance set commitment = 'committed', commitment_at = clock_timestamp(), commitment_reason = null,
        state = case when state in ('delivered', 'warning') then state else 'delivered' end,
        comment = case when state in ('delivered', 'warning') then comment end
      where delivery = $1 and id = any($2) and coalesce(sent_sop_uid, sop_uid) = any($3)
        and commitment is distinct from 'committed'`,
-    [delivery, instances, report.committed.map(({ sopInstanceUid }) => sopInstanceUid)],
+    [delivery, instances, committed.filter((uid) => !failed.has(uid))],
   );
 }
 

@@ -78,7 +78,8 @@ export interface Ledger {
   owedKinds(lease: Lease): Promise<{ sopClassUid: string; transferSyntaxUid: string }[]>;
   /**
    * The next owed instances after `after` (an OwedInstance.id), in the order they were owed; none while the study is held,
-   * and after the first page none while something more urgent waits for the same destination: the rest has its turn later.
+   * and after the first page none while something more urgent waits for the same destination, or once the destination was
+   * changed or switched off: the rest has its turn later, by the settings of then.
    */
   owedInstances(lease: Lease, after: number, limit: number): Promise<OwedInstance[]>;
   /**
@@ -138,6 +139,8 @@ export function createLedger(parts: LedgerParts): Ledger {
            and not exists (select 1 from study s where s.study_uid = d.study_uid and s.held is not null)
            and ($2 = 0 or not exists (select 1 from delivery u where u.destination = d.destination and u.state = 'owed'
              and not u.held and u.next_attempt_at <= now() and u.priority > d.priority))
+           and ($2 = 0 or not exists (select 1 from destination t
+             where t.name in (d.destination, d.via) and t.changed_at > d.claimed_at))
          order by i.id limit $3`,
         [lease.delivery, after, limit],
       );

@@ -199,6 +199,16 @@ describe('a report', () => {
   });
 });
 
+test('what a report names as committed and as failed is not taken for proved', async () => {
+  await scripted({ where: () => 'never' });
+  await given({ instances: 2 });
+  await inState('committing');
+  const [first] = allOf(0).committed;
+  await peer.report({ ...allOf(0), failed: [{ ...first!, reason: 0x0110 }] });
+  expect(await inState('parked')).toMatchObject({ committed: 1, failed: 1 });
+  expect(await commitments()).toEqual(['refused', 'committed']);
+});
+
 describe('an instance that the peer does not commit to', () => {
   test('for it is not there (0x0112) is sent again and asked for again', async () => {
     await scripted({ reason: (sop, nth) => (nthOf(sop) === 2 && nth === 1 ? 0x0112 : undefined) });

@@ -149,6 +149,44 @@ describe('a folder', () => {
     }
   });
 
+  test('below which somebody put a link is not left by it, and other studies arrive', async () => {
+    const elsewhere = await tempFolder('elsewhere');
+    try {
+      await door.destination('research', folder({ enabled: false }));
+      await door.rule('all', { send: ['research'] });
+      const { studyUid } = await given({ instances: 2 });
+      const where = path.join(root.path, 'research/ct');
+      mkdirSync(where, { recursive: true });
+      symlinkSync(elsewhere.path, path.join(where, studyUid));
+      await door.destination('research', folder());
+      expect((await door.failing()).lastError).toBe(
+        `${studyUid} in the folder is a link, and is not followed`,
+      );
+      const other = await given({ instances: 2 });
+      await expect
+        .poll(() => filesBelow(where).filter((file) => file.startsWith(other.studyUid)), { timeout: 20_000 })
+        .toHaveLength(2);
+      expect(filesBelow(elsewhere.path)).toEqual([]);
+    } finally {
+      await elsewhere.remove();
+    }
+  });
+
+  test('makes nothing where a link leads out of the root', async () => {
+    const elsewhere = await tempFolder('elsewhere');
+    try {
+      symlinkSync(elsewhere.path, path.join(root.path, 'research'));
+      await door.destination('research', folder());
+      expect((await door.call('POST', '/destinations/research/test')).json).toMatchObject({
+        ok: false,
+        message: 'The folder research/ct leads out of FOLDER_ROOT by a link',
+      });
+      expect(readdirSync(elsewhere.path)).toEqual([]);
+    } finally {
+      await elsewhere.remove();
+    }
+  });
+
   test('is tested by a file that is written and removed', async () => {
     await door.destination('research', folder());
     expect((await door.call('POST', '/destinations/research/test')).json).toMatchObject({

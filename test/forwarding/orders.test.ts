@@ -161,4 +161,25 @@ describe('what is owed outlives', () => {
     expect(await door.settled('delivered')).toMatchObject([{ total: 3, delivered: 3 }]);
     expect(sopUids.map(timesAsked)).toEqual([1, 1, 1]);
   });
+
+  test('a destination that is switched off amid a long delivery, which stops there', async () => {
+    const before = pacs.asked.length;
+    let off: Promise<void> | undefined;
+    script = {
+      answer: () => {
+        off ??= door.destination('pacs', dimse({ enabled: false }));
+        return 0;
+      },
+    };
+    await door.destination('pacs', dimse());
+    await door.rule('all', { send: ['pacs'] });
+    await given({ instances: 200 });
+    await expect.poll(() => off !== undefined, { timeout: 20_000 }).toBe(true);
+    await off;
+    await expect.poll(states, { timeout: 20_000 }).toEqual(['owed']);
+    expect(pacs.asked.length - before).toBeLessThan(100);
+    await door.destination('pacs', dimse());
+    expect(await door.settled('delivered')).toMatchObject([{ delivered: 200 }]);
+    expect(pacs.asked.length - before, 'and nothing twice').toBe(200);
+  });
 });

@@ -1,4 +1,6 @@
 import { createHash } from 'node:crypto';
+import http from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { givenStableStudy } from '../routing/given-study.ts';
 import { freePort } from '../support/free-port.ts';
@@ -145,6 +147,43 @@ describe('to a STOW-RS server', () => {
     await given({ instances: 1 });
     expect(await door.settled('delivered')).toMatchObject([{ attempts: 2 }]);
     expect(cloud.kept.size).toBe(1);
+  });
+
+  test('504 for one study alone does not hold up the others', async () => {
+    let heavy = '';
+    const cloud = await receiving(({ path }) => (path.endsWith(heavy) ? { status: 504 } : undefined));
+    heavy = (await given({ instances: 1 })).studyUid;
+    await door.failing();
+    for (let n = 0; n < 3; n++) await given({ instances: 1 });
+    await expect.poll(() => cloud.kept.size, { timeout: 20_000 }).toBe(3);
+    const left = (await door.deliveries()).filter(({ state }) => state !== 'delivered');
+    expect(left).toMatchObject([{ study: heavy, lastError: expect.stringContaining('HTTP 504') }]);
+  });
+
+  test('an answer without an end is not waited for, however it trickles', async () => {
+    await door.close();
+    door = await openBackDoor({ timeouts: { connectMs: 1000, answerMs: 700 } });
+    let asked = 0;
+    const trickling = http.createServer((request, response) => {
+      request.resume().on('end', () => {
+        asked++;
+        response.writeHead(200, { 'content-type': 'application/dicom+json' });
+        const drip = setInterval(() => response.write(' '), 100);
+        response.on('close', () => clearInterval(drip));
+      });
+    });
+    await new Promise<void>((resolve) => trickling.listen(0, '127.0.0.1', () => resolve()));
+    try {
+      const { port } = trickling.address() as AddressInfo;
+      await door.destination('cloud', { kind: 'stow', url: `http://127.0.0.1:${port}/dicom-web` });
+      await door.rule('all', { when: {}, send: ['cloud'] });
+      await given({ instances: 1 });
+      expect((await door.failing()).lastError).toContain('its answer did not end within 700 ms');
+      expect(asked).toBe(1);
+    } finally {
+      trickling.closeAllConnections();
+      await new Promise((resolve) => trickling.close(resolve));
+    }
   });
 
   test('a server that is away gets everything later, and no disclosure is recorded before', async () => {

@@ -389,6 +389,49 @@ describe('the end of an attempt', () => {
     await ledger.finish(healed.lease, { kind: 'release' });
   });
 
+  test('a destination that several find away at the same time has one fault', async () => {
+    await destination('pacs', { maxAssociations: 4 });
+    for (let n = 0; n < 4; n++) await owed('pacs');
+    const claims = await Promise.all(Array.from({ length: 4 }, () => ledger.claim()));
+    for (const claimed of claims)
+      await ledger.finish(claimed!.lease, { kind: 'retry', down: true, amid: true, reason: 'aborted' });
+    const down = `select faults, extract(epoch from down_until - clock_timestamp())::float8 as wait
+      from destination where name = 'pacs'`;
+    const { rows } = await database.query<{ faults: number; wait: number }>(down);
+    expect(rows[0]!.faults).toBe(1);
+    expect(rows[0]!.wait).toBeCloseTo(30, 0);
+  });
+
+  test('Retry-After of a second answer is kept, too', async () => {
+    await destination('pacs', { maxAssociations: 2 });
+    await owed('pacs');
+    await owed('pacs');
+    const claims = [await ledger.claim(), await ledger.claim()];
+    await ledger.finish(claims[0]!.lease, { kind: 'retry', down: true, reason: 'busy' });
+    await ledger.finish(claims[1]!.lease, {
+      kind: 'retry',
+      down: true,
+      reason: 'busy',
+      retryAfterMs: 90_000,
+    });
+    const { rows } = await database.query<{ faults: number; wait: number }>(
+      'select faults, extract(epoch from down_until - clock_timestamp())::float8 as wait from destination',
+    );
+    expect(rows[0]!.faults).toBe(1);
+    expect(rows[0]!.wait).toBeCloseTo(90, 0);
+  });
+
+  test('of before a change of the destination says nothing of what it is now', async () => {
+    await destination('pacs');
+    const id = await owed('pacs');
+    const { lease } = (await ledger.claim())!;
+    await database.query('update destination set changed_at = clock_timestamp()');
+    await ledger.finish(lease, { kind: 'retry', down: true, reason: 'PACS at its old address is away' });
+    const { rows } = await database.query('select faults, down_until from destination');
+    expect(rows[0]).toEqual({ faults: 0, down_until: null });
+    expect((await ledger.claim())!.lease.delivery).toBe(id);
+  });
+
   test('instances added while it was sent are owed, not overlooked', async () => {
     const { lease } = await attempt(1, ['delivered']);
     await database.query(
