@@ -4,7 +4,7 @@
  */
 import type { Database } from '../archive/database/database.ts';
 import { findStoredObjects, type StoredObject } from '../archive/stored-object.ts';
-import { type SenderIdentity, senderIdentity } from '../routing/destination.ts';
+import { cameFrom, sendersOf } from '../routing/came-from.ts';
 import type { ClaimedDelivery, Ledger } from '../routing/ledger.ts';
 
 export interface OwedObject {
@@ -26,7 +26,7 @@ export async function* owedObjects(parts: {
   claimed: ClaimedDelivery;
 }): AsyncGenerator<OwedObject[]> {
   const { lease, destination } = parts.claimed;
-  const peer = senderIdentity(destination.settings);
+  const peer = sendersOf([destination.settings]);
   for (let after = 0; ; ) {
     const owed = await parts.ledger.owedInstances(lease, after, PAGE);
     const last = owed.at(-1);
@@ -41,7 +41,9 @@ export async function* owedObjects(parts: {
     yield owed.map(({ id, sopUid, object: objectId }) => {
       const object = byId.get(objectId);
       if (!object) return { id, sopUid, object, why: NOT_CURRENT };
-      if (cameFrom(object, peer)) return { id, sopUid, object: undefined, why: NOT_BACK };
+      const { sourceKind: kind, sourceAe: aeTitle, sourceAddress: address } = object;
+      // It had not when it was owed; the destination's AE title or address is another by now.
+      if (cameFrom(peer, { kind, aeTitle, address })) return { id, sopUid, object: undefined, why: NOT_BACK };
       return { id, sopUid, object, why: '' };
     });
   }
@@ -49,9 +51,3 @@ export async function* owedObjects(parts: {
 
 const NOT_CURRENT = 'the archive has another version of this instance by now; its own debt sends that';
 const NOT_BACK = 'it came from there, and is not sent back';
-
-/** It was not when it was owed; the destination's AE title or address is another by now. */
-function cameFrom(object: StoredObject, { aeTitle, address }: SenderIdentity): boolean {
-  if (object.sourceKind === 'dimse') return aeTitle !== null && object.sourceAe === aeTitle;
-  return object.sourceKind === 'stow' && address !== null && object.sourceAddress === address;
-}

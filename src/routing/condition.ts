@@ -4,7 +4,14 @@
  * code. What a key means stands in subject.ts, how a value is tested in value-test.ts.
  */
 import { z } from 'zod';
-import { ASSOCIATION_KEYS, meaningOf, RESERVED_KEYS, STUDY_DATE, type Subject } from './subject.ts';
+import {
+  ASSOCIATION_KEYS,
+  type Meaning,
+  meaningOf,
+  RESERVED_KEYS,
+  STUDY_DATE,
+  type Subject,
+} from './subject.ts';
 import { type TimeWindow, timeWindowSchema } from './time-window.ts';
 import { type CompiledTest, compileClock, compileTest } from './value-test.ts';
 
@@ -64,6 +71,7 @@ export const conditionSchema: z.ZodType<Condition> = z.lazy(() =>
       id: 'Condition',
       description:
         'Keywords of PS3.6 or paths such as RequestAttributesSequence.ScheduledProcedureStepID (any item); ' +
+        'private attributes by who reserved them, (0019,"SIEMENS MR HEADER",0C); ' +
         `${ASSOCIATION_KEYS.join(', ')} (the user of a STOW-RS request); StudyAge (a range of ages such as 007D or ` +
         '002Y, counted in days from StudyDate); Clock. Of the study: ModalitiesInStudy, NumberOfStudyRelatedInstances, ' +
         'NumberOfStudyRelatedSeries; of the series: NumberOfSeriesRelatedInstances. ' +
@@ -92,6 +100,8 @@ export interface CompiledCondition {
   readonly every: ConditionNode | undefined;
   /** First tags of the attributes that are looked at. */
   readonly tags: ReadonlySet<string>;
+  /** Groups of the private ones, of which only the object's own header says where they stand. */
+  readonly privateGroups: ReadonlySet<string>;
 }
 
 const MAX_DEPTH = 16;
@@ -128,16 +138,21 @@ const QUOTABLE: ReadonlySet<string> = new Set([
 export function compileCondition(condition: Condition): CompiledCondition | { faults: string[] } {
   const faults: string[] = [];
   const tags = new Set<string>();
+  const privateGroups = new Set<string>();
   let leaves = 0;
 
-  function meaning(key: string, path: string): { subject: Subject; vr: string } | undefined {
+  function meaning(key: string, path: string): Meaning | undefined {
     leaves++;
     const found = meaningOf(key);
     if (typeof found === 'string') {
       faults.push(`${path}: ${found}`);
       return undefined;
     }
-    if (found.subject.kind === 'attribute') tags.add(found.subject.tags[0]!);
+    if (found.subject.kind === 'attribute') {
+      const [first] = found.subject.path;
+      if (typeof first === 'string') tags.add(first);
+      else privateGroups.add(first!.group);
+    }
     if (found.subject.kind === 'study-age') tags.add(STUDY_DATE);
     return found;
   }
@@ -199,5 +214,5 @@ export function compileCondition(condition: Condition): CompiledCondition | { fa
       ? node(all as Condition, 'when.all', 1)
       : undefined;
   if (leaves > MAX_LEAVES) faults.push(`when: ${leaves} conditions are more than ${MAX_LEAVES}`);
-  return faults.length > 0 ? { faults } : { some, every, tags };
+  return faults.length > 0 ? { faults } : { some, every, tags, privateGroups };
 }

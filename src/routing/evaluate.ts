@@ -11,7 +11,13 @@ import { owe } from './owe.ts';
 import type { RoutingTable } from './routing-table.ts';
 import type { Rule, RuleUnit } from './rule.ts';
 import { keepForm } from './rule-transform.ts';
-import { type UnitFactsParts, type UnitScope, unindexedTags, unitFacts } from './unit-facts.ts';
+import {
+  beyondIndex,
+  type HeaderAttributes,
+  type UnitFactsParts,
+  type UnitScope,
+  unitFacts,
+} from './unit-facts.ts';
 
 export interface EvaluateParts extends UnitFactsParts {
   table: RoutingTable;
@@ -53,9 +59,9 @@ export async function evaluateUnit(
     for (const rule of asked) await writeDecision(tx, study, scope, rule, decision, 0);
     return;
   }
-  const withHeader = unindexedTags(asked.flatMap((rule) => [...rule.condition.tags])).length > 0;
-  if (at === 'instance') await evaluateInstances(parts, tx, asked, evaluation, study, scope, withHeader);
-  else await evaluateWhole(parts, tx, asked, evaluation, study, scope, withHeader);
+  const header = beyondIndex(asked.map((rule) => rule.condition));
+  if (at === 'instance') await evaluateInstances(parts, tx, asked, evaluation, study, scope, header);
+  else await evaluateWhole(parts, tx, asked, evaluation, study, scope, header);
 }
 
 async function evaluateWhole(
@@ -65,10 +71,10 @@ async function evaluateWhole(
   { destinations, at }: Evaluation,
   study: StudyRecord,
   scope: UnitScope,
-  withHeader: boolean,
+  header: HeaderAttributes | undefined,
 ): Promise<void> {
   const matchings = rules.map((rule) => ({ rule, matching: beginMatch(rule.condition) }));
-  for await (const page of unitFacts(parts, tx, study, scope, at, withHeader)) {
+  for await (const page of unitFacts(parts, tx, study, scope, at, header)) {
     for (const { facts } of page)
       for (const { matching } of matchings) if (!matching.settled) matching.see(facts);
     if (matchings.every(({ matching }) => matching.settled)) break;
@@ -88,9 +94,9 @@ async function evaluateInstances(
   { destinations, at }: Evaluation,
   study: StudyRecord,
   scope: UnitScope,
-  withHeader: boolean,
+  header: HeaderAttributes | undefined,
 ): Promise<void> {
-  for await (const page of unitFacts(parts, tx, study, scope, at, withHeader)) {
+  for await (const page of unitFacts(parts, tx, study, scope, at, header)) {
     for (const rule of rules) {
       const [met, unmet] = [beginMatch(rule.condition), beginMatch(rule.condition)];
       const sopUids: string[] = [];

@@ -3,9 +3,10 @@
  * Pure: route-study.ts feeds it facts instance by instance, so a study of any size costs the same memory.
  * Reasons name keywords and counts, and quote values only of attributes that identify nobody.
  */
-import type { DicomJson } from '../dicom/dicom-json.ts';
+import type { DicomJson, DicomJsonElement } from '../dicom/dicom-json.ts';
+import { placesOf } from '../dicom/private-tag.ts';
 import type { CompiledCondition, ConditionNode, Leaf } from './condition.ts';
-import { type AssociationKey, STUDY_DATE, type Subject, studyAge } from './subject.ts';
+import { type AssociationKey, type PathStep, STUDY_DATE, type Subject, studyAge } from './subject.ts';
 
 /** What is known of one instance of the unit. */
 export interface InstanceFacts {
@@ -129,7 +130,9 @@ function leafVerdict(leaf: Leaf, facts: InstanceFacts): Verdict {
   const values = valuesOf(leaf.subject, facts);
   const missing = values.length === 0;
   const held =
-    leaf.presence === undefined ? values.some(leaf.accepts) : missing === (leaf.presence === 'absent');
+    leaf.presence === undefined
+      ? values.some(({ text, vr }) => text !== undefined && leaf.accepts(text, vr))
+      : missing === (leaf.presence === 'absent');
   return { held, because: [{ leaf, held, missing }] };
 }
 
@@ -153,57 +156,84 @@ function deciding(verdicts: readonly Verdict[]): Deciding[] {
   return [...byPath.values()];
 }
 
-function valuesOf(subject: Subject, facts: InstanceFacts): readonly string[] {
+interface Value {
+  /** Undefined for what is looked at only for being there: bytes, items. */
+  readonly text: string | undefined;
+  readonly vr: string;
+}
+
+function valuesOf(subject: Subject, facts: InstanceFacts): readonly Value[] {
   switch (subject.kind) {
     case 'association': {
-      const value = facts.association[subject.keyword];
-      return value ? [value] : [];
+      const text = facts.association[subject.keyword];
+      return text ? [{ text, vr: 'UT' }] : [];
     }
     case 'clock':
-      return [facts.at.toISOString()];
+      return [{ text: facts.at.toISOString(), vr: '' }];
     case 'study-age': {
       const [date] = attributeValues([STUDY_DATE], facts);
-      const age = date === undefined ? undefined : studyAge(date, facts.at);
-      return age === undefined ? [] : [age];
+      const text = date?.text && studyAge(date.text, facts.at);
+      return text === undefined ? [] : [{ text, vr: 'AS' }];
     }
     case 'attribute':
-      return attributeValues(subject.tags, facts);
+      return attributeValues(subject.path, facts);
   }
 }
 
-function attributeValues(tags: readonly string[], facts: InstanceFacts): readonly string[] {
+function attributeValues(path: readonly PathStep[], facts: InstanceFacts): readonly Value[] {
   for (const dataSet of facts.dataSets) {
-    const values = inDataSet(dataSet, tags);
+    const values = inDataSet(dataSet, path);
     if (values.length > 0) return values;
   }
   return [];
 }
 
-/** Values at a path of tags; every item of a sequence on the way is looked into. Empty values do not count. */
-function inDataSet(dataSet: DicomJson, [tag, ...rest]: readonly string[]): string[] {
-  const element = tag === undefined ? undefined : dataSet[tag];
-  const values: readonly unknown[] = element?.Value ?? [];
-  if (rest.length > 0)
-    return values.flatMap((item) => (isRecord(item) ? inDataSet(item as DicomJson, rest) : []));
-  if (
-    element &&
-    values.length === 0 &&
-    (element.BulkDataURI !== undefined || element.InlineBinary !== undefined)
-  )
-    return ['(binary)'];
-  return values.flatMap(asTexts).filter((text) => text !== '');
+/** Values at a path; every item of a sequence on the way is looked into. Empty values do not count. */
+function inDataSet(dataSet: DicomJson, [step, ...rest]: readonly PathStep[]): Value[] {
+  return placesIn(dataSet, step).flatMap((tag) => {
+    const element = dataSet[tag];
+    if (!element) return [];
+    if (rest.length > 0)
+      return (element.Value ?? []).flatMap((item) =>
+        isRecord(item) ? inDataSet(item as DicomJson, rest) : [],
+      );
+    return textsOf(element).flatMap((text) => (text === '' ? [] : [{ text, vr: element.vr }]));
+  });
 }
 
-/** A person name counts by each of its representations; a sequence item only by being there. */
-function asTexts(value: unknown): string[] {
+function placesIn(dataSet: DicomJson, step: PathStep | undefined): readonly string[] {
+  if (step === undefined) return [];
+  if (typeof step === 'string') return [step];
+  return placesOf(step, Object.keys(dataSet), (tag) => {
+    const [creator] = dataSet[tag]?.Value ?? [];
+    return typeof creator === 'string' ? creator : undefined;
+  });
+}
+
+function textsOf({ vr, Value: values = [], InlineBinary, BulkDataURI }: DicomJsonElement): Value['text'][] {
+  if (values.length > 0) return values.flatMap((value) => asTexts(value, vr));
+  // A private value that came without its VR: text, where it looks like it.
+  if (vr === 'UN' && InlineBinary !== undefined) return unknownTexts(Buffer.from(InlineBinary, 'base64'));
+  return InlineBinary !== undefined || BulkDataURI !== undefined ? [undefined] : [];
+}
+
+function unknownTexts(bytes: Buffer): Value['text'][] {
+  const text = bytes.toString('latin1').replace(/[\0 ]+$/, '');
+  return /^[\x20-\x7e]*$/.test(text) ? text.split('\\').map((one) => one.trim()) : [undefined];
+}
+
+/** A person name counts by each of its groups, and whole. */
+function asTexts(value: unknown, vr: string): Value['text'][] {
   if (typeof value === 'string') return [value.trim()];
   if (typeof value === 'number' || typeof value === 'bigint') return [String(value)];
   if (!isRecord(value)) return [];
-  const names = ['Alphabetic', 'Ideographic', 'Phonetic'].flatMap((part) => {
+  if (vr !== 'PN') return [undefined];
+  const groups = ['Alphabetic', 'Ideographic', 'Phonetic'].map((part) => {
     const name = value[part];
-    return typeof name === 'string' ? [name.trim()] : [];
+    return typeof name === 'string' ? name.trim() : '';
   });
-  return names.length > 0 ? names : ['(item)'];
+  const whole = groups.join('=').replace(/=+$/, '');
+  return [...new Set([...groups, whole])];
 }
 
 function isRecord(value: unknown): value is Record<string, unknown> {

@@ -38,7 +38,10 @@ export async function owe(tx: Queryable, debt: Debt): Promise<string> {
   const delivery = rows[0]!;
   const added = await addInstances(tx, unit, delivery.id);
   const kept = own > 0 ? `, ${own} came from there and are not sent back` : '';
-  if (added === 0) return `${name} is owed nothing new${kept}`;
+  if (added === 0) {
+    const stopped = debt.hold && (await askPerson(tx, delivery.id)) ? ', and it waits for a person' : '';
+    return `${name} is owed nothing new${stopped}${kept}`;
+  }
   if (delivery.state === 'cancelled')
     return `${name} is owed nothing: the delivery was cancelled by a person`;
   // One rule that asks for a person is enough, but what was released once does not wait again.
@@ -56,6 +59,17 @@ export async function owe(tx: Queryable, debt: Debt): Promise<string> {
   await notifyDue(tx);
   const waits = waiting.rows[0]?.waits ? ' once a person releases it' : '';
   return `${added} owed to ${name}${waits}${kept}`;
+}
+
+/** What another rule owes already, and is not sent yet, waits as well: in whatever order the rules are asked. */
+async function askPerson(tx: Queryable, delivery: number): Promise<boolean> {
+  const { rowCount } = await tx.query(
+    `update delivery set waits = true, held = true, changed_at = now()
+     where id = $1 and not waits and released_at is null and state in ('owed', 'sending')
+       and exists (select 1 from delivery_instance i where i.delivery = $1 and i.state = 'owed')`,
+    [delivery],
+  );
+  return rowCount > 0;
 }
 
 /** $1 study, $2 series or null, $3 SOP UIDs or null, $4 and $5 who the destination, or its members, are as senders. */

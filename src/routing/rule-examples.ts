@@ -52,6 +52,10 @@ export const RULE_EXAMPLES: Readonly<Record<string, RuleExample>> = {
       send: ['research'],
     },
   },
+  private: {
+    summary: 'A private attribute by group, creator and element, wherever the creator has its block',
+    value: { when: { '(0019,"SIEMENS MR HEADER",0C)': { from: 800 } }, send: ['research'] },
+  },
   combined: {
     summary: 'all, any and not, as deep as needed',
     value: {

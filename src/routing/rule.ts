@@ -61,6 +61,8 @@ const MAX_JSON_DEPTH = 64;
 export function parseRule(json: unknown): { body: RuleBody; condition: CompiledCondition } {
   if (deeperThan(json, MAX_JSON_DEPTH))
     throw new Failure('invalid', `The rule is nested deeper than ${MAX_JSON_DEPTH}`);
+  // The schema passes over it, and a rule without its condition would send everything.
+  if (hasName(json, '__proto__')) throw invalid('The rule', ['__proto__ is not known here']);
   const parsed = ruleSchema.safeParse(json);
   if (!parsed.success) throw invalid('The rule', sentences(parsed.error));
   const body = { ...parsed.data, send: [...new Set(parsed.data.send)] };
@@ -74,6 +76,12 @@ export function parseRule(json: unknown): { body: RuleBody; condition: CompiledC
 /** The published schema (JSON Schema 2020-12) of what PUT /api/rules/NAME takes. */
 export function ruleJsonSchema(): object {
   return z.toJSONSchema(ruleSchema, { io: 'input' });
+}
+
+/** In any object of it; it is not nested deep. */
+function hasName(json: unknown, name: string): boolean {
+  if (typeof json !== 'object' || json === null) return false;
+  return Object.hasOwn(json, name) || Object.values(json).some((value) => hasName(value, name));
 }
 
 /** Breadth first, so that its own depth does not grow with the value's. */

@@ -14,7 +14,7 @@ import type { EvaluateParts } from './evaluate.ts';
 import { invalid, sentences } from './faults.ts';
 import { nameSchema, parseRule, type Rule } from './rule.ts';
 import { type Going, type TriedDecision, type TriedRules, type TriedUnit, tryUnit } from './try-unit.ts';
-import { unindexedTags, unitFacts } from './unit-facts.ts';
+import { beyondIndex, unitFacts } from './unit-facts.ts';
 
 const association = z.strictObject({
   CallingAETitle: z.string().max(16).optional(),
@@ -158,10 +158,10 @@ export function createTryOut(parts: TryOutParts): TryOut {
     isTimeUp: () => boolean,
   ): Promise<TriedStudy> {
     const asked = rules.draft ? [...rules.today, rules.draft] : rules.today;
-    const withHeader = unindexedTags(asked.flatMap((rule) => [...rule.condition.tags])).length > 0;
+    const header = beyondIndex(asked.map((rule) => rule.condition));
     // The clock stood there when its rules were asked.
     const at = study.stableAt ?? study.lastReceivedAt;
-    const tried = await tryUnit(unitFacts(parts, database, study, {}, at, withHeader), rules, isTimeUp);
+    const tried = await tryUnit(unitFacts(parts, database, study, {}, at, header), rules, isTimeUp);
     return { study: study.studyUid, ...(study.held !== null && { held: true }), ...tried };
   }
 

@@ -4,7 +4,8 @@
  */
 import { cameFrom, type Senders } from './came-from.ts';
 import { beginMatch, type Deciding, type Decision, type Matching } from './match-rule.ts';
-import type { Rule, RuleBody } from './rule.ts';
+import { RULE_UNITS, type Rule, type RuleBody } from './rule.ts';
+import { formOf } from './rule-transform.ts';
 import type { UnitInstance } from './unit-facts.ts';
 
 export interface TriedRules {
@@ -172,31 +173,20 @@ interface Debt {
 /** A destination is owed an instance once in one form, whatever the number of rules: as owe.ts has it. */
 function debts(rules: readonly Rule[], isWanted: (destination: string) => boolean): Map<string, Debt> {
   const owed = new Map<string, Debt>();
-  for (const { body } of rules)
-    for (const destination of body.send)
-      if (isWanted(destination)) {
-        const form = formOf(body);
-        const key = `${destination} ${form}`;
-        // One rule that asks for a person is enough.
-        const waits = (body.hold ?? false) || (owed.get(key)?.waits ?? false);
-        owed.set(key, { destination, changed: form !== '{}', waits });
-      }
+  // What an earlier unit owes has gone before a later one asks for a person; of one unit a single rule is enough.
+  for (const unit of RULE_UNITS) {
+    const now = new Map<string, Debt>();
+    for (const { body } of rules.filter((rule) => rule.body.at === unit))
+      for (const destination of body.send)
+        if (isWanted(destination)) {
+          const form = formOf(body.transform);
+          const key = `${destination} ${form}`;
+          const waits = (body.hold ?? false) || (now.get(key)?.waits ?? false);
+          now.set(key, { destination, changed: form !== '', waits });
+        }
+    for (const [key, debt] of now) if (!owed.has(key)) owed.set(key, debt);
+  }
   return owed;
-}
-
-/** What a rule says beside when, where to and how soon is what it changes. */
-const NO_CHANGE: ReadonlySet<string> = new Set([
-  'when',
-  'at',
-  'send',
-  'hold',
-  'priority',
-  'enabled',
-  'description',
-]);
-
-function formOf(body: RuleBody): string {
-  return JSON.stringify(Object.fromEntries(Object.entries(body).filter(([key]) => !NO_CHANGE.has(key))));
 }
 
 class Tally {

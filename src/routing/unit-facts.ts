@@ -13,6 +13,7 @@ import { type DicomJson, toDicomJson } from '../dicom/dicom-json.ts';
 import { asFailure } from '../failure.ts';
 import type { Log } from '../log.ts';
 import type { Source } from './came-from.ts';
+import type { CompiledCondition } from './condition.ts';
 import type { InstanceFacts } from './match-rule.ts';
 
 /** Which instances of the study are the unit; all of them without a bound. */
@@ -53,13 +54,21 @@ interface Row {
   stowUser: string | null;
 }
 
-/** Tags that the index does not keep: for these the objects' headers are read. */
-export function unindexedTags(tags: Iterable<string>): string[] {
-  const given = new Set(Object.keys(countsOf({ modalities: [], seriesCount: 0, instanceCount: 0 })));
-  for (const tag of ['00080016', '00080018', '0020000D', '0020000E', '00020010', '00201209']) given.add(tag);
-  return [...new Set(tags)].filter(
-    (tag) => ![given, STUDY_LEVEL, SERIES_LEVEL, INSTANCE_LEVEL].some((level) => level.has(tag)),
-  );
+/** What rules ask of the objects' own headers. */
+export interface HeaderAttributes {
+  readonly tags: ReadonlySet<string>;
+  readonly privateGroups: ReadonlySet<string>;
+}
+
+/** What the index does not keep of what these conditions ask; undefined when no header has to be read. */
+export function beyondIndex(conditions: readonly CompiledCondition[]): HeaderAttributes | undefined {
+  const tags = conditions.flatMap((condition) => [...condition.tags]).filter((tag) => !isIndexed(tag));
+  const privateGroups = new Set(conditions.flatMap((condition) => [...condition.privateGroups]));
+  return tags.length + privateGroups.size === 0 ? undefined : { tags: new Set(tags), privateGroups };
+}
+
+function isIndexed(tag: string): boolean {
+  return OF_ROWS.has(tag) || [STUDY_LEVEL, SERIES_LEVEL, INSTANCE_LEVEL].some((level) => level.has(tag));
 }
 
 /**
@@ -72,7 +81,7 @@ export async function* unitFacts(
   study: StudyRecord,
   scope: UnitScope,
   at: Date,
-  withHeader: boolean,
+  header: HeaderAttributes | undefined,
 ): AsyncGenerator<UnitInstance[]> {
   const counts = countsOf(study);
   for (let after = 0; ; ) {
@@ -91,7 +100,7 @@ export async function* unitFacts(
     );
     if (rows.length === 0) return;
     after = rows.at(-1)!.id;
-    const headers = withHeader ? await readHeaders(parts, tx, rows) : undefined;
+    const headers = header && (await readHeaders(parts, tx, rows, header));
     yield rows.map((row) => ({
       sopUid: row.sopUid,
       seriesUid: row.seriesUid,
@@ -130,6 +139,12 @@ function factsOf(
   };
 }
 
+/** What factsOf gives of every instance from columns. */
+const OF_ROWS: ReadonlySet<string> = new Set([
+  ...['00020010', '00080016', '00080018', '0020000D', '0020000E', '00201209'],
+  ...Object.keys(countsOf({ modalities: [], seriesCount: 0, instanceCount: 0 })),
+]);
+
 const uid = (value: string): DicomJson[string] => ({ vr: 'UI', Value: [value] });
 
 function countsOf(study: Pick<StudyRecord, 'modalities' | 'seriesCount' | 'instanceCount'>): DicomJson {
@@ -145,12 +160,13 @@ async function readHeaders(
   parts: UnitFactsParts,
   tx: Queryable,
   rows: readonly Row[],
+  asked: HeaderAttributes,
 ): Promise<Map<number, DicomJson>> {
   const headers = new Map<number, DicomJson>();
   for (let at = 0; at < rows.length; at += HEADERS_AT_ONCE) {
     const objectIds = rows.slice(at, at + HEADERS_AT_ONCE).map((row) => row.object);
     const objects = await findStoredObjects(tx, { objectIds }, { limit: HEADERS_AT_ONCE });
-    const read = await Promise.all(objects.map((object) => headerOf(parts, object)));
+    const read = await Promise.all(objects.map((object) => headerOf(parts, object, asked)));
     for (const [index, header] of read.entries()) if (header) headers.set(objects[index]!.id, header);
   }
   return headers;
@@ -159,9 +175,15 @@ async function readHeaders(
 async function headerOf(
   { reader, log }: UnitFactsParts,
   object: StoredObject,
+  { tags, privateGroups }: HeaderAttributes,
 ): Promise<DicomJson | undefined> {
   try {
-    return toDicomJson((await readHeader(reader, object)).dataSet);
+    const { dataSet, longValues } = await readHeader(reader, object);
+    const asked = (tag: string): boolean => tags.has(tag) || privateGroups.has(tag.slice(0, 4));
+    const json = toDicomJson(dataSet, { only: new Set([...dataSet.elements.keys()].filter(asked)) });
+    // They were stepped over, and are there.
+    for (const [tag, { vr }] of longValues) if (asked(tag)) json[tag] = { vr, BulkDataURI: tag };
+    return json;
   } catch (thrown) {
     const failure = asFailure(thrown);
     // A store that is away comes back, and the feed waits; a broken object must not stop the feed for all others.

@@ -3,28 +3,45 @@
  * attribute's VR with its words for reasons. Called by condition.ts; patterns are RE2, which takes linear time.
  */
 import { RE2JS } from 're2js';
+import { decimal } from '../dicom/data-set-values.ts';
+import { isAddressRange, isWithin as isWithinRange } from '../dimse/address-range.ts';
 import { compileRange, EXPECTED, isNumericVr, type RangeTest, rangeVrs } from './range.ts';
 import { isWithin, type TimeWindow } from './time-window.ts';
 
 export type Test = string | number | readonly (string | number)[] | { readonly pattern: string } | RangeTest;
 
 export interface CompiledTest {
-  /** Whether one value of the subject satisfies it. */
-  readonly accepts: (value: string) => boolean;
+  /** Whether one value of the subject, in this VR, satisfies it. */
+  readonly accepts: (value: string, vr: string) => boolean;
   /** "is "CT"" and "is not "CT"", without identifying values. */
   readonly holds: string;
   readonly fails: string;
 }
 
+/** In the place of a VR: text that may be asked by a range in CIDR form. */
+export const ADDRESS = 'address';
+
+/** Their values are bytes (PS3.5 6.2). */
+const BYTES = new Set(['OB', 'OD', 'OF', 'OL', 'OV', 'OW', 'UN']);
+/** Their text may hold a backslash (PS3.5 6.2); in others it parts values. */
+const WHOLE_TEXTS = new Set([ADDRESS, 'LT', 'ST', 'UR', 'UT']);
+
 /**
+ * @param vr undefined for a private attribute, whose VR each object says
  * @param quotable whether reasons may quote what is asked for
  * @returns the compiled test, or the fault as a sentence
  */
-export function compileTest(test: Test, vr: string, quotable: boolean): CompiledTest | { fault: string } {
+export function compileTest(
+  test: Test,
+  vr: string | undefined,
+  quotable: boolean,
+): CompiledTest | { fault: string } {
+  if (vr === undefined) return compilePrivate(test);
   if (vr === 'SQ')
     return {
       fault: 'a sequence has no value to test; name an attribute within it, or use present or absent',
     };
+  if (BYTES.has(vr)) return { fault: `this attribute is bytes (${vr}): use present or absent` };
   if (Array.isArray(test)) {
     const asked: readonly (string | number)[] = test;
     const each = asked.map((value) => equals(value, vr));
@@ -41,6 +58,32 @@ export function compileTest(test: Test, vr: string, quotable: boolean): Compiled
     return { accepts, holds: `is ${told}`, fails: `is not ${told}` };
   }
   return 'pattern' in test ? pattern(test.pattern, quotable) : range(test as RangeTest, vr, quotable);
+}
+
+/** As text, and by the VR where that gives it another meaning; it is enough that one VR can be asked so. */
+function compilePrivate(test: Test): CompiledTest | { fault: string } {
+  const asText = compileTest(test, 'LO', false);
+  const asRange = rangeVrList.map((vr) => [vr, compileTest(test, vr, false)] as const);
+  const byVr = new Map(asRange.flatMap(([vr, one]) => ('fault' in one ? [] : [[vr, one] as const])));
+  if ('fault' in asText && byVr.size === 0)
+    return isRange(test)
+      ? { fault: 'a range is of numbers, dates (YYYYMMDD), times (HH:MM) or ages (018Y), from before to' }
+      : asText;
+  const { holds, fails } = 'fault' in asText ? [...byVr.values()][0]! : asText;
+  return {
+    accepts(value, vr) {
+      if (rangeVrs.has(vr)) return byVr.get(vr)?.accepts(value, vr) ?? false;
+      return !('fault' in asText) && asText.accepts(value, vr);
+    },
+    holds,
+    fails,
+  };
+}
+
+const rangeVrList = [...rangeVrs];
+
+function isRange(test: Test): boolean {
+  return typeof test === 'object' && !Array.isArray(test) && !('pattern' in test);
 }
 
 /** Whether a moment lies in one of the windows; the subject's value is the moment (ISO 8601). */
@@ -82,19 +125,43 @@ function range(test: RangeTest, vr: string, quotable: boolean): CompiledTest | {
 /** @returns a test of one value, or the fault */
 function equals(asked: string | number, vr: string): ((value: string) => boolean) | string {
   if (isNumericVr(vr)) {
-    const number = typeof asked === 'number' ? asked : Number(asked.trim() || Number.NaN);
-    if (!Number.isFinite(number)) return `this attribute is a number (${vr}), "${asked}" is none`;
-    return (value) => Number(value) === number;
+    const number = typeof asked === 'number' ? asked : decimal(asked.trim());
+    if (number === undefined) return `this attribute is a number (${vr}), "${asked}" is none`;
+    // 0.1 as 32 bits hold it.
+    const stored = vr === 'FL' ? Math.fround(number) : number;
+    return (value) => Number(value) === stored;
   }
   const text = String(asked).trim();
   if (text === '') return 'an empty text equals nothing; use "absent" for an attribute without a value';
+  if (vr === ADDRESS && text.includes('/')) {
+    if (!isAddressRange(text)) return `"${text}" is no range of addresses such as 10.1.0.0/16`;
+    return (value) => isWithinRange(value, [text]);
+  }
+  if (text.includes('\\') && !WHOLE_TEXTS.has(vr))
+    return `a backslash parts the values of an attribute (${vr}), and each is looked at by itself: name one of them, or several in "all"`;
   if (/[*?]/.test(text)) return wildcard(text);
   // A date equals a date however it is written, and 10:15 is every moment of that minute.
   if (rangeVrs.has(vr)) {
     const compiled = compileRange({ from: text, to: text }, vr);
     return typeof compiled === 'string' ? `"${text}" is not ${EXPECTED[vr]}` : compiled;
   }
+  if (vr === 'PN') {
+    const name = plainName(text);
+    return (value) => plainName(value) === name;
+  }
   return (value) => value === text;
+}
+
+/** Delimiters behind the last component, and of the last group, may be left out (PS3.5 6.2.1). */
+function plainName(name: string): string {
+  const groups = name.split('=').map((group) =>
+    group
+      .split('^')
+      .map((component) => component.trim())
+      .join('^')
+      .replace(/\^+$/, ''),
+  );
+  return groups.join('=').replace(/=+$/, '');
 }
 
 function wildcard(text: string): (value: string) => boolean {
@@ -102,8 +169,11 @@ function wildcard(text: string): (value: string) => boolean {
     .split(/([*?])/)
     .map((part) => (part === '*' ? '.*' : part === '?' ? '.' : RE2JS.quote(part)));
   const compiled = RE2JS.compile(`^(?:${parts.join('')})$`, RE2JS.DOTALL);
-  return (value) => compiled.test(value);
+  return (value) => compiled.test(value.slice(0, LONGEST_TEXT));
 }
+
+/** Letters that patterns and wildcards look at. */
+const LONGEST_TEXT = 65_536;
 
 function pattern(asked: string, quotable: boolean): CompiledTest | { fault: string } {
   let compiled: RE2JS;
@@ -116,7 +186,8 @@ function pattern(asked: string, quotable: boolean): CompiledTest | { fault: stri
   }
   const told = quotable ? `the pattern ${JSON.stringify(asked)}` : 'the pattern asked for';
   return {
-    accepts: (value) => compiled.test(value),
+    // Time grows with the text: an attribute of megabytes must not stop everything else.
+    accepts: (value) => compiled.test(value.slice(0, LONGEST_TEXT)),
     holds: `matches ${told}`,
     fails: `does not match ${told}`,
   };

@@ -3,10 +3,11 @@
  * Asked by inbound.ts for every A-ASSOCIATE-RQ; the sentence goes to the log and to /api/refusals.
  * How many may be open at once is counted by association-slots.ts after this decision.
  */
+
+import { isWithin, plainAddress } from '../dimse/address-range.ts';
 import type { AssociationRequest } from '../dimse/association-request.ts';
 import type { Rejection } from '../dimse/inbound-association.ts';
 import { rejectResult, rejectSource } from '../dimse/pdu.ts';
-import { isWithin, plainAddress } from './address-range.ts';
 import type { CertificateRule, KnownAe } from './known-ae.ts';
 
 export interface AdmissionPolicy {

@@ -3,9 +3,9 @@
  * The zod schema here is what PUT /api/aes takes; ae-table.ts keeps it, admission.ts decides by it.
  */
 import { z } from 'zod';
+import { isAddressRange, plainAddress } from '../dimse/address-range.ts';
 import { invalid, sentences } from '../routing/faults.ts';
 import { aeTitle } from '../routing/named-json.ts';
-import { isAddressRange, plainAddress } from './address-range.ts';
 
 const nameInCertificate = z.string().min(1).max(253);
 const certificate = z

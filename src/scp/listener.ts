@@ -5,9 +5,9 @@
  */
 import net from 'node:net';
 import tls from 'node:tls';
+import { plainAddress } from '../dimse/address-range.ts';
 import type { InboundAssociation } from '../dimse/inbound-association.ts';
 import { Failure } from '../failure.ts';
-import { plainAddress } from './address-range.ts';
 import { type InboundParts, receive } from './inbound.ts';
 import {
   clientCertificate,

@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest';
+import type { DicomJson, DicomJsonElement } from '../../src/dicom/dicom-json.ts';
 import { Failure } from '../../src/failure.ts';
 import { type InstanceFacts, matchRule } from '../../src/routing/match-rule.ts';
 import { parseRule, ruleJsonSchema } from '../../src/routing/rule.ts';
@@ -8,7 +9,7 @@ const facts = (
   values: Record<string, unknown>,
   association: Partial<InstanceFacts['association']> = {},
 ): InstanceFacts => ({
-  dataSets: [dicom(values)],
+  dataSets: [{ '00281201': { vr: 'OW', InlineBinary: 'AAA=' }, ...dicom(values) }],
   association: {
     CallingAETitle: undefined,
     CalledAETitle: undefined,
@@ -39,6 +40,11 @@ const ct = facts(
     ImageType: ['ORIGINAL', 'PRIMARY', 'AXIAL'],
     StudyDescription: 'CT Thorax mit KM',
     AccessionNumber: '',
+    DiffusionBValue: 0.1,
+    RecommendedDisplayFrameRateInFloat: Math.fround(0.1),
+    InstanceNumber: 'one',
+    AcquisitionDateTime: '20240131230000.5-0500',
+    ReferringPhysicianName: {},
     RequestAttributesSequence: [dicom({ ScheduledProcedureStepID: 'SPS-9' })],
   },
   { CallingAETitle: 'CT1', CalledAETitle: 'ISOCENTER', SourceAddress: '10.0.0.5', StowUser: 'uploader' },
@@ -87,6 +93,8 @@ describe('matchRule, one instance', () => {
     ['calling AE title', { CallingAETitle: 'CT*' }, true],
     ['called AE title', { CalledAETitle: 'OTHER' }, false],
     ['source address', { SourceAddress: '10.0.0.*' }, true],
+    ['source address in a range', { SourceAddress: ['192.168.0.0/16', '10.0.0.0/24'] }, true],
+    ['source address outside a range', { SourceAddress: '10.0.1.0/24' }, false],
     [
       'nested',
       { not: { any: [{ Modality: 'MR' }, { all: [{ Modality: 'CT' }, { absent: 'StudyDate' }] }] } },
@@ -109,10 +117,81 @@ describe('matchRule, one instance', () => {
     ['in another zone', { Clock: window('08:00', '18:00', 'Asia/Tokyo') }, false],
     ['not within a window', { not: { Clock: window('18:00', '08:00') } }, true],
     ['an attribute by its tag', { '00080060': 'CT' }, true],
+    ['an attribute by its tag in parentheses', { '(0008,0060)': 'CT' }, true],
+    ['a name without its empty components', { PatientName: 'Doe^Jane^^^' }, true],
+    ['a name with all its groups', { PatientName: 'Doe^Jane=山田^太郎' }, true],
+    ['a name with other groups', { PatientName: 'Doe^Jane=山田' }, false],
+    ['a group of a name alone', { PatientName: { pattern: '^山田' } }, true],
+    ['32 bits of a number', { DiffusionBValue: 0.1, RecommendedDisplayFrameRateInFloat: 0.1 }, true],
+    ['a number written as no number', { InstanceNumber: { from: 0 } }, false],
+    ['a moment, whatever its offset', { AcquisitionDateTime: { from: '2024-01-31T23:00' } }, true],
+    ['a moment by its day', { AcquisitionDateTime: '20240131' }, true],
+    ['a moment before', { AcquisitionDateTime: { to: '20240130' } }, false],
+    ['bytes are there', { present: 'RedPaletteColorLookupTableData' }, true],
+    ['a name of empty groups is none', { absent: 'ReferringPhysicianName' }, true],
     ['a missing attribute equals nothing', { BodyPartExamined: 'CHEST' }, false],
     ['a missing attribute is not anything, either', { not: { BodyPartExamined: 'CHEST' } }, true],
   ])('%s', (_name, when, expected) => {
     expect(decide(when, ct).matched).toBe(expected);
+  });
+});
+
+describe('a private attribute', () => {
+  const CSA = '(0029,"SIEMENS CSA HEADER",08)';
+  const object = (json: DicomJson): InstanceFacts => ({ ...facts({}), dataSets: [json] });
+  /** The creator has its block at 11; another has the first. */
+  const own = (element: DicomJsonElement): DicomJson => ({
+    '00290010': { vr: 'LO', Value: ['OTHER'] },
+    '00290011': { vr: 'LO', Value: ['SIEMENS CSA HEADER '] },
+    '00291008': { vr: 'CS', Value: ['NOT THIS'] },
+    '00291108': element,
+  });
+  const base64 = (text: string): string => Buffer.from(text, 'latin1').toString('base64');
+
+  test.each<[string, DicomJsonElement, unknown, boolean]>([
+    ['equals', { vr: 'CS', Value: ['IMAGE NUM 4', 'x'] }, 'IMAGE NUM 4', true],
+    ['of another creator is another', { vr: 'CS', Value: ['x'] }, 'NOT THIS', false],
+    ['as a number', { vr: 'DS', Value: [1.5] }, '1.50', true],
+    ['as a number of bytes', { vr: 'US', Value: [800] }, [50, 800], true],
+    ['as a number that no text is', { vr: 'IS', Value: [5] }, 'many', false],
+    ['in a range of numbers', { vr: 'FD', Value: [850.5] }, { from: 800, to: 1000 }, true],
+    ['in a range of dates', { vr: 'DA', Value: ['20240131'] }, { from: '2024-01-01' }, true],
+    ['in a range that its VR has not', { vr: 'CS', Value: ['800'] }, { from: 1 }, false],
+    ['by wildcard', { vr: 'LO', Value: ['epfid2d1'] }, 'epfid*', true],
+    ['by pattern', { vr: 'SH', Value: ['%SiemensSeq%_ep2d'] }, { pattern: '_ep2d$' }, true],
+    ['a name', { vr: 'PN', Value: [{ Alphabetic: 'Doe^Jane' }] }, 'Doe^Jane', true],
+    ['without a VR, as text', { vr: 'UN', InlineBinary: base64('IMAGE NUM 4\\x ') }, 'IMAGE NUM 4', true],
+    ['without a VR, bytes', { vr: 'UN', InlineBinary: base64('\x01\x02') }, { pattern: '.' }, false],
+    ['bytes', { vr: 'OB', InlineBinary: base64('text') }, '*', false],
+  ])('%s', (_name, element, asked, expected) => {
+    expect(decide({ [CSA]: asked }, object(own(element))).matched).toBe(expected);
+  });
+
+  test('is found in items, each with its own blocks, and asked for by being there', () => {
+    const item = own({ vr: 'OB', InlineBinary: 'AAA=' });
+    const nested = object({ '00081140': { vr: 'SQ', Value: [{}, item] }, ...own({ vr: 'CS' }) });
+    expect(decide({ present: `ReferencedImageSequence.${CSA}` }, nested).matched).toBe(true);
+    expect(decide({ present: CSA }, nested).matched, 'empty').toBe(false);
+    expect(
+      decide({ absent: CSA }, object({ '00291108': item['00291108']! })).matched,
+      'nobody reserved it',
+    ).toBe(true);
+  });
+
+  test('is written in several ways, and told in one, without its value', () => {
+    const object1 = object(own({ vr: 'LO', Value: ['SECRET'] }));
+    for (const key of [CSA, '(0029,SIEMENS CSA HEADER,xx08)', '(0029, "SIEMENS CSA HEADER", 08)'])
+      expect(decide({ [key]: 'SECRET' }, object1)).toMatchObject({
+        matched: true,
+        reason: `${CSA} is the value asked for`,
+        decided: [{ attribute: CSA }],
+      });
+    const dots = '(0099,"1.2.840.113663.1",0a)';
+    const vendor: DicomJson = {
+      '00990010': { vr: 'LO', Value: ['1.2.840.113663.1'] },
+      '0099100A': { vr: 'SQ', Value: [{ '00080060': { vr: 'CS', Value: ['CT'] } }] },
+    };
+    expect(decide({ [`${dots}.Modality`]: 'CT' }, object(vendor)).matched).toBe(true);
   });
 });
 
@@ -289,6 +368,52 @@ describe('a rule with faults is refused with every fault', () => {
       { when: { Modality: true }, send: ['p'] },
       /when\.Modality: expected a value, a list of values/,
     ],
+    [
+      'several values as one',
+      { when: { ImageType: 'ORIGINAL\\PRIMARY' }, send: ['p'] },
+      /a backslash parts the values/,
+    ],
+    ['a value of bytes', { when: { EncapsulatedDocument: 'x' }, send: ['p'] }, /is bytes \(OB\)/],
+    ['pixels', { when: { present: 'PixelData' }, send: ['p'] }, /PixelData is not in what rules look at/],
+    ['a command', { when: { Status: 0 }, send: ['p'] }, /Status is not in what rules look at/],
+    [
+      'File Meta',
+      { when: { absent: 'SourceApplicationEntityTitle' }, send: ['p'] },
+      /\(0002,0016\) SourceApplicationEntityTitle is not in/,
+    ],
+    [
+      'a night',
+      { when: { StudyTime: { from: '22:00', to: '06:00' } }, send: ['p'] },
+      /over midnight it is two/,
+    ],
+    [
+      'a moment with a zone',
+      { when: { AcquisitionDateTime: { from: '20240131100000+0100' } }, send: ['p'] },
+      /without a zone/,
+    ],
+    [
+      'a month that is none',
+      { when: { AcquisitionDateTime: { to: '202413' } }, send: ['p'] },
+      /expected a date/,
+    ],
+    ['a hexadecimal number', { when: { Rows: '0x10' }, send: ['p'] }, /"0x10" is none/],
+    ['a private tag of nobody', { when: { '00291008': 'x' }, send: ['p'] }, /say whose it is, as in \(0019,/],
+    [
+      'the same, nested',
+      { when: { present: 'ReferencedImageSequence.(0029,1008)' }, send: ['p'] },
+      /whose it is/,
+    ],
+    [
+      'a creator of a public group',
+      { when: { '(0028,"X",08)': 'x' }, send: ['p'] },
+      /is no attribute keyword/,
+    ],
+    [
+      'a range of a private attribute',
+      { when: { '(0029,"X",08)': { from: 'a', to: 'b' } }, send: ['p'] },
+      /a range is of numbers, dates/,
+    ],
+    ['a private pattern', { when: { '(0029,"X",08)': { pattern: '(' } }, send: ['p'] }, /no RE2 expression/],
     ['no destination', { when: {}, send: [] }, /send: a rule names at least one destination/],
     ['no word of destinations', { when: {} }, /send is missing/],
     [
@@ -300,6 +425,11 @@ describe('a rule with faults is refused with every fault', () => {
     ['a list instead of a rule', [], /expected object/],
   ])('%s', (_name, json, expected) => {
     expect(faultsOf(json)).toMatch(expected);
+  });
+
+  test('that the schema would pass over', () => {
+    const json: unknown = JSON.parse('{"when":{"any":[{"__proto__":{"Modality":"CT"}}]},"send":["p"]}');
+    expect(faultsOf(json)).toMatch(/__proto__ is not known here/);
   });
 
   test('all at once', () => {

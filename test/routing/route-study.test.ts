@@ -139,7 +139,7 @@ describe('a stable study', () => {
       instances: [3, 3],
       from: { kind: 'dimse', callingAe: 'CT1' },
     });
-    await givenStableStudy(database, { from: { kind: 'dimse', callingAe: 'CLOUD' } });
+    await givenStableStudy(database, { from: { kind: 'dimse', callingAe: 'Cloud' } });
     await followAll();
     const owed = await debts();
     expect(owed).toHaveLength(3);
@@ -293,6 +293,30 @@ describe('a rule that asks for a person', () => {
     expect(await ledger.owedInstances(claimed!.lease, 0, 10)).toEqual([]);
   });
 
+  test.each([
+    ['before', 'a'],
+    ['after', 'z'],
+  ])('is obeyed where another rule owes the same, asked %s it', async (_order, name) => {
+    await rule('plain', { when: {}, send: ['pacs'] });
+    await rule(name, { when: {}, send: ['pacs'], hold: true });
+    await givenStableStudy(database);
+    await followAll();
+    expect(await debts()).toMatchObject([{ destination: 'pacs', held: true, sops: ['1.owed', '2.owed'] }]);
+    expect(await createLedger({ database, nodeName: 'n' }).claim()).toBeUndefined();
+  });
+
+  test('of what was sent already stops nothing', async () => {
+    await rule('each', { when: {}, at: 'instance', send: ['pacs'] });
+    await rule('look', { when: {}, send: ['pacs'], hold: true });
+    const { studyUid } = await givenStudy(database);
+    await followAll();
+    await database.query(`update delivery_instance set state = 'delivered'`);
+    await database.query(`update delivery set state = 'delivered', delivered_at = now()`);
+    await givenStableStudy(database, { studyUid, instances: [2, 2] });
+    await followAll();
+    expect(await debts()).toMatchObject([{ state: 'delivered', held: false }]);
+  });
+
   test('owes what waits until somebody releases it; late images do not wait again', async () => {
     await rule('look', { when: {}, send: ['pacs'], hold: true });
     await rule('plain', { when: {}, send: ['cloud'] });
@@ -416,6 +440,32 @@ describe('conditions beyond the index', () => {
     expect(await debts()).toMatchObject([{ destination: 'pacs' }]);
     expect(await decisions()).toMatchObject([
       { matched: true, reason: 'ExposureTime lies in the range asked for; 2 owed to pacs' },
+    ]);
+  });
+
+  test('of a private attribute, wherever its creator has its block', async () => {
+    await rule('research', { when: { '(0019,"SITE A",0C)': 'TRIAL-*' }, send: ['pacs'] });
+    await givenStableStudy(database, { instances: 1 });
+    reader = {
+      ...noReader,
+      // (0019,0010) LO "SITE B", (0019,0011) LO "SITE A", (0019,110C) LO "TRIAL-7 "
+      readRange: async () =>
+        Buffer.concat([
+          Buffer.from('190010004c4f0600', 'hex'),
+          Buffer.from('SITE B'),
+          Buffer.from('190011004c4f0600', 'hex'),
+          Buffer.from('SITE A'),
+          Buffer.from('19000c114c4f0800', 'hex'),
+          Buffer.from('TRIAL-7 '),
+        ]),
+    };
+    await followAll();
+    expect(await decisions()).toMatchObject([
+      {
+        matched: true,
+        reason: '(0019,"SITE A",0C) is the value asked for; 1 owed to pacs',
+        decided: [{ path: 'when.(0019,"SITE A",0C)', held: true }],
+      },
     ]);
   });
 

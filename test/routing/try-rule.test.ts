@@ -122,6 +122,29 @@ describe('a draft', () => {
     expect(off).toMatchObject({ goes: [], less: [{ destination: 'pacs', instances: 3 }] });
   });
 
+  test('that changes the same as a rule in force, written in another order, changes nothing', async () => {
+    const transform = (order: (a: object, b: object) => object) => [
+      { set: order({ StationName: 'A' }, { InstitutionName: 'B' }) },
+    ];
+    const both = { when: { Modality: 'CT' }, send: ['pacs'] };
+    await rule('ct', { ...both, transform: transform((a, b) => ({ ...a, ...b })) });
+    const { studyUid } = await givenStableStudy(database);
+    const draft = { ...both, transform: transform((a, b) => ({ ...b, ...a })) };
+    expect(await study(studyUid, { rule: draft })).toMatchObject({ more: [], less: [] });
+    expect(await study(studyUid, { rule: draft, replaces: 'ct' })).toMatchObject({ more: [], less: [] });
+    expect(await study(studyUid, { rule: both })).toMatchObject({ more: [{ destination: 'pacs' }] });
+  });
+
+  test('that asks for a person too late says so', async () => {
+    await rule('each', { when: {}, at: 'instance', send: ['pacs'] });
+    const { studyUid } = await givenStableStudy(database);
+    const { goes } = await study(studyUid, { rule: { send: ['pacs', 'cloud'], hold: true } });
+    expect(goes).toEqual([
+      { destination: 'cloud', instances: 2, waits: true },
+      { destination: 'pacs', instances: 2 },
+    ]);
+  });
+
   test('with a fault, or for what is not there, is refused in words', async () => {
     const { studyUid } = await givenStableStudy(database);
     const refused = (ask: object) => study(studyUid, ask).then(String, (failure: Error) => failure.message);

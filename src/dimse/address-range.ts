@@ -1,6 +1,6 @@
 /**
- * Where a known AE may call from: an IP address, or a range of them in CIDR form (RFC 4632, RFC 4291).
- * Written in /api/aes and KNOWN_AES, asked by admission.ts for every association request.
+ * Where somebody calls from: an IP address, or a range of them in CIDR form (RFC 4632, RFC 4291).
+ * Of known AEs (scp/known-ae.ts), asked by scp/admission.ts for every association request; and of rules (SourceAddress).
  */
 import { BlockList, isIP } from 'node:net';
 
