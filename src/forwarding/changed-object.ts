@@ -2,6 +2,7 @@
  * A stored object as a rule changes it on the way out: the header is read within a bound, edited and written anew, the
  * pixels pass as they come. Called by object-bytes.ts; what is stored stays as it is.
  */
+import { parseDataSet } from '../dicom/data-set.ts';
 import { HeaderScan } from '../dicom/header-scan.ts';
 import { transferSyntax } from '../dicom/transfer-syntax.ts';
 import { isUid } from '../dicom/uid.ts';
@@ -9,6 +10,7 @@ import { asFailure, Failure } from '../failure.ts';
 import { editable } from '../transform/editable-data-set.ts';
 import { PixelsOnly } from '../transform/pixels-only.ts';
 import type { CompiledTransform } from '../transform/transform.ts';
+import { createMaskedPixels, type MaskedPixels, PIXEL_HEADER_BYTES } from './masked-pixels.ts';
 
 /** Held whole, with what it becomes; an object without pixels (a report, a document) is all header. */
 const MAX_HEADER_BYTES = 32 * 1024 * 1024;
@@ -27,30 +29,39 @@ export class NotChanged extends Failure {}
 /**
  * Reads up to the pixels.
  * @param source a data set in Little Endian, not deflated
+ * @param released a person has looked at it and lets it go
  * @throws NotChanged when it cannot be sent as the rule asks; what the source throws
  */
 export async function changeObject(
   source: AsyncIterator<Uint8Array>,
   transferSyntaxUid: string,
   transform: CompiledTransform,
+  released = false,
 ): Promise<ChangedObject> {
-  const { header, rest } = await readHeader(source, transferSyntaxUid);
+  const { header, rest, hasPixels } = await readHeader(source, transferSyntaxUid);
   const implicit = !transferSyntax(transferSyntaxUid).explicit;
   try {
     const dataSet = editable(header, transferSyntaxUid);
-    transform.edit(dataSet);
+    const stored = transform.planMask && hasPixels ? parseDataSet(header, transferSyntaxUid) : undefined;
+    const masking = stored && transform.planMask?.(stored);
+    transform.edit(dataSet, { masking, released });
+    const masked =
+      stored && masking
+        ? createMaskedPixels(stored, rest.subarray(0, PIXEL_HEADER_BYTES), masking.area)
+        : undefined;
     const head = dataSet.bytes(implicit);
     const [studyUid, seriesUid, sopUid] = ['0020000D', '0020000E', '00080018'].map((tag) =>
       dataSet.text(tag),
     );
     if (!isUid(studyUid!) || !isUid(seriesUid!) || !isUid(sopUid!))
       throw new Failure('invalid', 'it has no valid UIDs of study, series and instance');
-    const pixels = transform.endsAtPixels ? new PixelsOnly(implicit) : undefined;
+    // Behind masked pixels, too, may stand what shows them as they were.
+    const pixels = transform.endsAtPixels || masked ? new PixelsOnly(implicit) : undefined;
     return {
       studyUid: studyUid!,
       seriesUid: seriesUid!,
       sopUid: sopUid!,
-      bytes: changed(head, rest, source, pixels),
+      bytes: changed(head, rest, source, { pixels, masked }),
     };
   } catch (thrown) {
     const failure = asFailure(thrown);
@@ -63,11 +74,12 @@ export async function changeObject(
 async function readHeader(
   source: AsyncIterator<Uint8Array>,
   transferSyntaxUid: string,
-): Promise<{ header: Buffer; rest: Buffer }> {
+): Promise<{ header: Buffer; rest: Buffer; hasPixels: boolean }> {
   const scan = new HeaderScan(transferSyntaxUid, { keep: new Set() });
   const read: Buffer[] = [];
   let length = 0;
-  while (scan.headerEnd === undefined) {
+  // With the first bytes of the pixels' element, which say how they lie.
+  while (scan.headerEnd === undefined || length < scan.headerEnd + PIXEL_HEADER_BYTES) {
     const next = await source.next();
     if (next.done) break;
     // Copied, because the reader may use its buffer again.
@@ -82,19 +94,23 @@ async function readHeader(
   }
   const whole = Buffer.concat(read);
   const end = scan.headerEnd ?? whole.length;
-  return { header: whole.subarray(0, end), rest: whole.subarray(end) };
+  return {
+    header: whole.subarray(0, end),
+    rest: whole.subarray(end),
+    hasPixels: scan.headerEnd !== undefined,
+  };
 }
 
 async function* changed(
   head: Buffer,
   rest: Buffer,
   source: AsyncIterator<Uint8Array>,
-  pixels: PixelsOnly | undefined,
+  { pixels, masked }: { pixels: PixelsOnly | undefined; masked: MaskedPixels | undefined },
 ): AsyncGenerator<Uint8Array> {
   yield head;
   for (let chunk: Uint8Array = rest; ; ) {
     const out = pixels ? pixels.push(chunk) : chunk;
-    if (out.length > 0) yield out;
+    if (out.length > 0) yield masked ? masked.push(out) : out;
     if (pixels?.ended) return;
     const next = await source.next();
     if (next.done) break;

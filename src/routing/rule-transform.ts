@@ -14,6 +14,7 @@ import {
   deidentifies,
   type Transform,
 } from '../transform/transform.ts';
+import { maskSchema } from './mask-schema.ts';
 
 const path = z
   .string()
@@ -80,10 +81,13 @@ const actionSchema = z.union([
         burnedIn: z
           .enum(['hold', 'send'])
           .default('hold')
-          .describe('Objects that may show text which names the patient'),
+          .describe('Objects that may show text which names the patient, where no mask is drawn on them'),
       }),
     })
     .describe('The Basic Application Level Confidentiality Profile with its options (PS3.15 Annex E)'),
+  z
+    .strictObject({ mask: maskSchema })
+    .describe('Blanks regions of the pixels; of a list, the first mask whose "when" holds'),
 ]);
 
 export const transformSchema = z

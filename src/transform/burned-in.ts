@@ -3,7 +3,11 @@
  * document, the prose of a report. Asked by de-identify.ts, which lets no such object leave by itself.
  */
 import { label } from '../dicom/attributes.ts';
+import { Failure } from '../failure.ts';
 import type { EditableDataSet } from './editable-data-set.ts';
+
+/** Until a person has looked and lets it go. */
+export class MayShowText extends Failure {}
 
 /** Storage SOP classes (PS3.4 B.5) by the start of their UIDs. */
 const RISKY: readonly (readonly [string, string])[] = [

@@ -6,8 +6,9 @@
  */
 import { attribute } from '../dicom/attributes.ts';
 import { Failure } from '../failure.ts';
-import { burnedInRisk } from './burned-in.ts';
+import { burnedInRisk, MayShowText } from './burned-in.ts';
 import { CONFIDENTIALITY_TABLE, type ConfidentialityRow } from './confidentiality-table.ts';
+import type { Edit } from './edit-attributes.ts';
 import type { EditableDataSet, EditableElement } from './editable-data-set.ts';
 import { type PatientPseudonym, patientPseudonym, replacedUid, shiftedDate } from './pseudonym.ts';
 
@@ -25,7 +26,7 @@ export interface DeidentifySettings {
   readonly retain: readonly RetainOption[];
   /** Clean Descriptors: texts that may stay, because a person has read them; all others go. */
   readonly descriptors?: readonly string[] | undefined;
-  /** What becomes of objects that may show text which names the patient. */
+  /** What becomes of objects that may show text which names the patient, where no mask is drawn. */
   readonly burnedIn: 'hold' | 'send';
 }
 
@@ -74,10 +75,7 @@ const STUDY_UID = '0020000D';
 const STANDARD_ROOT = '1.2.840.10008.';
 
 /** @throws Failure 'invalid' for options that contradict each other */
-export function compileDeidentify(
-  settings: DeidentifySettings,
-  key: string | undefined,
-): (dataSet: EditableDataSet) => void {
+export function compileDeidentify(settings: DeidentifySettings, key: string | undefined): Edit {
   const retained = new Set(settings.retain);
   if (retained.has('full-dates') && retained.has('modified-dates'))
     throw new Failure('invalid', 'full-dates and modified-dates exclude each other (PS3.15 E.3.6)');
@@ -85,12 +83,12 @@ export function compileDeidentify(
     CONFIDENTIALITY_TABLE.map((row) => [attribute(row.keyword)!.tag, ruleFor(row, retained)]),
   );
   const descriptors = new Set(settings.descriptors?.map(normal) ?? []);
-  return (dataSet) => {
+  return (dataSet, { isLookedAt }) => {
     if (key === undefined)
       throw new Failure('invalid', 'de-identification needs the setting DEIDENTIFY_KEY, and it is not set');
-    const risk = settings.burnedIn === 'hold' ? burnedInRisk(dataSet) : undefined;
+    const risk = settings.burnedIn === 'hold' && !isLookedAt ? burnedInRisk(dataSet) : undefined;
     if (risk !== undefined)
-      throw new Failure(
+      throw new MayShowText(
         'conflict',
         `it may show text that names the patient, and a person has to look: ${risk}`,
       );

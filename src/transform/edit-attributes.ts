@@ -7,7 +7,13 @@ import { FLOAT_PIXEL_DATA, tagNumber } from '../dicom/element-header.ts';
 import { Failure } from '../failure.ts';
 import { type EditableDataSet, encodeValues, type Value } from './editable-data-set.ts';
 
-export type Edit = (dataSet: EditableDataSet) => void;
+/** What is known of the object beside its header. */
+export interface Circumstances {
+  /** Text in the pixels is masked, or a person has looked and lets it go. */
+  readonly isLookedAt: boolean;
+}
+
+export type Edit = (dataSet: EditableDataSet, circumstances: Circumstances) => void;
 
 export type Values = Value | readonly Value[];
 
@@ -170,13 +176,13 @@ export function coercePatient({ table = {}, prefix, issuer, otherwise }: Patient
     ...(prefix === undefined ? [] : [prefixAttribute('PatientID', prefix)]),
     ...(issuer === undefined ? [] : [setAttribute('IssuerOfPatientID', issuer)]),
   ];
-  return (dataSet) => {
+  return (dataSet, circumstances) => {
     const edit = known.get(dataSet.text(PATIENT_ID));
-    if (edit) return edit(dataSet);
+    if (edit) return edit(dataSet, circumstances);
     if (otherwise === 'refuse')
       throw new Failure('not-found', `its ${label(PATIENT_ID)} is not in the rule's table of patients`);
     if (issuer !== undefined) dataSet.remove(ISSUER_QUALIFIERS);
-    for (const other of others) other(dataSet);
+    for (const other of others) other(dataSet, circumstances);
   };
 }
 
@@ -189,9 +195,9 @@ function identityEdit({ id, issuer, name, birthDate, sex }: Identity): Edit {
     ...(birthDate === undefined ? [] : [setAttribute('PatientBirthDate', birthDate)]),
     ...(sex === undefined ? [] : [setAttribute('PatientSex', sex)]),
   ];
-  return (dataSet) => {
+  return (dataSet, circumstances) => {
     dataSet.remove(ISSUER);
     dataSet.remove(ISSUER_QUALIFIERS);
-    for (const edit of edits) edit(dataSet);
+    for (const edit of edits) edit(dataSet, circumstances);
   };
 }

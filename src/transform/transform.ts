@@ -15,6 +15,7 @@ import {
   type Values,
 } from './edit-attributes.ts';
 import type { EditableDataSet, Value } from './editable-data-set.ts';
+import { compileMasks, type Masking, type MaskSettings, type PlanMask } from './mask.ts';
 
 export type TransformAction =
   | { readonly set: Readonly<Record<string, Values>> }
@@ -28,13 +29,21 @@ export type TransformAction =
       };
     }
   | { readonly patient: PatientSettings }
-  | { readonly deidentify: DeidentifySettings };
+  | { readonly deidentify: DeidentifySettings }
+  | { readonly mask: MaskSettings | readonly MaskSettings[] };
 
 export type Transform = readonly TransformAction[];
 
 export interface CompiledTransform {
-  /** In place. @throws Failure when the object cannot be sent so, with why */
-  edit(dataSet: EditableDataSet): void;
+  /** Undefined without masks. @param header of an object with pixels, as it is stored */
+  readonly planMask: PlanMask | undefined;
+  /**
+   * In place.
+   * @param masking what planMask gave
+   * @param released a person has looked at the object and lets it go
+   * @throws Failure when the object cannot be sent so, with why; MayShowText when a person has to look first
+   */
+  edit(dataSet: EditableDataSet, seen?: { masking?: Masking | undefined; released?: boolean }): void;
   /** Nothing behind the pixels leaves: signatures, private elements, padding. */
   readonly endsAtPixels: boolean;
 }
@@ -61,6 +70,13 @@ export function compileTransform(
       faults.push(`${path}: ${thrown.message}`);
     }
   };
+  let planMask: PlanMask | undefined;
+  /** Its part in the header comes last, whatever is changed behind it. */
+  const masked = (masks: MaskSettings | readonly MaskSettings[]): Edit => {
+    if (planMask) throw new Failure('invalid', 'a transform has one "mask"; it may be a list of masks');
+    planMask = compileMasks([masks].flat());
+    return () => undefined;
+  };
   for (const [index, action] of transform.entries()) {
     const at = `transform.${index}`;
     if ('set' in action)
@@ -75,13 +91,18 @@ export function compileTransform(
       const { attribute, table, otherwise } = action.map;
       take(`${at}.map`, () => mapAttribute(attribute, table, otherwise));
     } else if ('patient' in action) take(`${at}.patient`, () => coercePatient(action.patient));
-    else take(`${at}.deidentify`, () => compileDeidentify(action.deidentify, key));
+    else if ('deidentify' in action)
+      take(`${at}.deidentify`, () => compileDeidentify(action.deidentify, key));
+    else take(`${at}.mask`, () => masked(action.mask));
   }
   if (faults.length > 0) return { faults };
   return {
     endsAtPixels: deidentifies(transform),
-    edit(dataSet) {
-      for (const edit of edits) edit(dataSet);
+    planMask,
+    edit(dataSet, { masking, released = false } = {}) {
+      const circumstances = { isLookedAt: released || masking !== undefined };
+      for (const edit of edits) edit(dataSet, circumstances);
+      masking?.say(dataSet);
     },
   };
 }
