@@ -88,7 +88,7 @@ function interleaved(
 }
 
 /** Y1 Y2 Cb Cr for two neighbours (C.7.6.3.1.2), or three samples a pixel where a writer did not share them. */
-function spread422(samples: Uint8Array, pixel: ImagePixel): Buffer {
+export function spread422(samples: Uint8Array, pixel: ImagePixel): Buffer {
   const count = pixel.rows * pixel.columns;
   if (pixel.bitsAllocated !== 8)
     throw new Failure('unsupported', 'YBR with shared samples is rendered with 8 bits only');
@@ -103,7 +103,8 @@ function spread422(samples: Uint8Array, pixel: ImagePixel): Buffer {
   return ybr;
 }
 
-function fromYbr(ybr: Buffer, range: 'full' | 'partial'): Buffer {
+/** Of eight bits, samples by pixel. */
+export function fromYbr(ybr: Buffer, range: 'full' | 'partial'): Buffer {
   const rgb = Buffer.allocUnsafe(ybr.length);
   for (let at = 0; at + 2 < ybr.length; at += 3) {
     const y = range === 'full' ? ybr[at]! : (ybr[at]! - 16) * 1.1644;

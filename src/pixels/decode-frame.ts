@@ -86,13 +86,23 @@ function inflated(pixel: ImagePixel, frame: Uint8Array): Uint8Array {
 }
 
 function decodedByCodec(codec: Codec, pixel: ImagePixel, frame: Uint8Array): Uint8Array {
-  const samples = runCodec(codec, pixel, frame).getDecodedBuffer() ?? new Uint8Array(0);
+  let samples = runCodec(codec, pixel, frame).getDecodedBuffer() ?? new Uint8Array(0);
+  // A codestream of eight bits in a pixel cell of sixteen comes as bytes.
+  if (pixel.bitsAllocated === 16 && samples.length * 2 === decodedLength(pixel))
+    samples = widened(samples, pixel.signed);
   if (samples.length !== decodedLength(pixel))
     throw new Failure(
       'invalid',
       `The frame decodes to ${samples.length} bytes where its dimensions need ${decodedLength(pixel)}`,
     );
   return samples;
+}
+
+function widened(bytes: Uint8Array, signed: boolean): Uint8Array {
+  const words = Buffer.alloc(bytes.length * 2);
+  for (let at = 0; at < bytes.length; at++)
+    words.writeUInt16LE(signed && bytes[at]! > 0x7f ? bytes[at]! | 0xff00 : bytes[at]!, at * 2);
+  return words;
 }
 
 /**
@@ -207,7 +217,7 @@ function runCodec(codec: Codec, pixel: ImagePixel, frame: Uint8Array): InstanceT
 }
 
 /** The codecs refuse names they do not know, newer ones too; which colours they give does not hang on those. */
-function nameForCodec({ photometricInterpretation: name, samplesPerPixel }: ImagePixel): string {
+export function nameForCodec({ photometricInterpretation: name, samplesPerPixel }: ImagePixel): string {
   if (KNOWN_TO_CODECS.has(name)) return name;
   return samplesPerPixel === 1 ? 'MONOCHROME2' : 'RGB';
 }

@@ -1,18 +1,21 @@
 /**
- * A worker thread that decodes and renders frames, one at a time. Started and watched by pixel-workers.ts.
+ * A worker thread that decodes, recodes and renders frames, one at a time. Started and watched by pixel-workers.ts.
  */
 import { parentPort } from 'node:worker_threads';
 import { asFailure } from '../failure.ts';
 import { cine } from './cine.ts';
 import { decodedLength } from './decodable.ts';
 import { decodeFrame, loadCodecs } from './decode-frame.ts';
+import type { Recoding } from './encodable.ts';
 import type { ImagePixel } from './image-pixel.ts';
 import type { Presentation } from './presentation.ts';
+import { recodeFrame } from './recode-frame.ts';
 import { type PictureOptions, renderFrame } from './render-frame.ts';
 import { sameSamples } from './same-samples.ts';
 
 export type PixelTask =
   | { kind: 'decode'; pixel: ImagePixel; frame: Uint8Array }
+  | { kind: 'recode'; pixel: ImagePixel; frame: Uint8Array; recoding: Recoding }
   /** Answered by one byte: 1 when both frames show the same. */
   | { kind: 'compare'; pixel: ImagePixel; frame: Uint8Array; other: { pixel: ImagePixel; frame: Uint8Array } }
   | {
@@ -42,6 +45,8 @@ function work(task: PixelTask): Uint8Array | Promise<Uint8Array> {
   switch (task.kind) {
     case 'decode':
       return decodeFrame(task.pixel, task.frame).samples;
+    case 'recode':
+      return recodeFrame(task.pixel, task.frame, task.recoding);
     case 'compare':
       return Uint8Array.of(sameSamples(task.pixel, task.frame, task.other.pixel, task.other.frame) ? 1 : 0);
     case 'render':

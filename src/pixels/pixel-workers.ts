@@ -1,11 +1,13 @@
 /**
  * The threads that decode and render, so that no frame holds up HTTP: a few workers, a bounded queue, a time limit.
- * Made by dicomweb's routes, and by the archive to compare versions. A worker that ran too long or out of memory is replaced; its memory goes with it.
+ * Made by dicomweb's routes, by the archive to compare versions, and by forwarding to send in another transfer syntax.
+ * A worker that ran too long or out of memory is replaced; its memory goes with it.
  */
 import { availableParallelism } from 'node:os';
 import type { Worker } from 'node:worker_threads';
 import { Failure, type FailureKind } from '../failure.ts';
 import { startThread, threadEnd } from '../thread.ts';
+import type { Recoding } from './encodable.ts';
 import type { ImagePixel } from './image-pixel.ts';
 import type { PixelAnswer, PixelEnd, PixelTask } from './pixel-worker.ts';
 import type { Presentation } from './presentation.ts';
@@ -14,6 +16,8 @@ import type { PictureOptions } from './render-frame.ts';
 export interface PixelWorkers {
   /** Native samples of a frame, little endian. */
   decode(pixel: ImagePixel, frame: Uint8Array): Promise<Uint8Array>;
+  /** The frame as it leaves: encoded, or native samples (recode-frame.ts). */
+  recode(pixel: ImagePixel, frame: Uint8Array, recoding: Recoding): Promise<Uint8Array>;
   /** Whether two frames show the same, sample for sample (same-samples.ts). */
   compare(
     one: { pixel: ImagePixel; frame: Uint8Array },
@@ -163,6 +167,7 @@ export function createPixelWorkers(options: PixelWorkersOptions = {}): PixelWork
 
   return {
     decode: (pixel, frame) => submit({ kind: 'decode', pixel, frame }),
+    recode: (pixel, frame, recoding) => submit({ kind: 'recode', pixel, frame, recoding }),
     async compare({ pixel, frame }, other) {
       return (await submit({ kind: 'compare', pixel, frame, other }))[0] === 1;
     },

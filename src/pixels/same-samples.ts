@@ -1,6 +1,7 @@
 /**
  * Whether two frames show the same: decoded without loss where they are compressed, sample for sample.
- * Runs in pixel-worker.ts; asked by archive/version-difference.ts for two versions of an object.
+ * Runs in pixel-worker.ts; asked by archive/version-difference.ts for two versions of an object, and by recode-frame.ts
+ * for what it encoded.
  *
  * What lossless compression may change beside the bytes, and what is therefore brought to one form here:
  * - Planar Configuration (PS3.5 8.2: with JPEG, JPEG-LS and JPEG 2000 it is 0, with RLE whatever the object says);
@@ -26,11 +27,16 @@ export function sameSamples(
       'unsupported',
       `Frames in ${colour} and in ${otherColour} cannot be compared sample for sample`,
     );
-  const [samples, others] = [byPixel(a, one), byPixel(b, other)];
-  return samples.equals(others) || sameStoredBits(a, samples, others);
+  return sameValues(a, byPixel(a, one), byPixel(b, other));
 }
 
-function byPixel(pixel: ImagePixel, { samples, planarConfiguration }: DecodedFrame): Buffer {
+/** @param pixel of both; samples by pixel, in the same colours */
+export function sameValues(pixel: ImagePixel, samples: Buffer, others: Buffer): boolean {
+  return samples.equals(others) || sameStoredBits(pixel, samples, others);
+}
+
+/** The samples of each pixel together, whatever Planar Configuration says. */
+export function byPixel(pixel: ImagePixel, { samples, planarConfiguration }: DecodedFrame): Buffer {
   const bytes = Buffer.from(samples.buffer, samples.byteOffset, samples.byteLength);
   const { samplesPerPixel, bitsAllocated } = pixel;
   const size = bitsAllocated / 8;
