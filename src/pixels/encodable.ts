@@ -3,6 +3,7 @@
  * cannot. Pure: asked by forwarding before anything is read or sent to a worker; encode-frame.ts does the work there.
  * Apart from it, because the codecs are loaded in the workers only.
  */
+import type { BlankArea } from '../dicom/blank-area.ts';
 import {
   HTJ2K_LOSSLESS,
   HTJ2K_LOSSLESS_RPCL,
@@ -18,6 +19,7 @@ import {
 } from '../dicom/transfer-syntax.ts';
 import { decodedPixel, isDecodable } from './decodable.ts';
 import type { ImagePixel } from './image-pixel.ts';
+import type { Palette } from './presentation.ts';
 
 /** How much may be lost, in the measure of the codec; only with the syntaxes of LOSSY. */
 export type Loss =
@@ -34,6 +36,8 @@ export interface Recoding {
   readonly to: string;
   /** Without it everything is kept, and checked. */
   readonly loss?: Loss | undefined;
+  /** What a rule masks: blanked in the decoded samples. */
+  readonly blank?: { readonly area: BlankArea; readonly palette?: Palette | undefined } | undefined;
 }
 
 export type Encoder = 'rle' | 'jpeg' | 'jpeg-ls' | 'jpeg-2000' | 'htj2k';
@@ -139,8 +143,11 @@ function whyNotEncoded(pixel: ImagePixel, encoder: Encoder, loss: Loss | undefin
       loss !== undefined && encoder === 'jpeg' && (bits !== 8 || bitsStored !== 8 || signed),
       'it is made of 8 bits, unsigned, only',
     ],
-    // Near-lossless, the greatest value of a signed sample may become the least.
-    [loss !== undefined && encoder === 'jpeg-ls' && signed, 'it is made of unsigned samples only'],
+    // Near-lossless, the greatest value could become the least; so it could where the codestream has a bit more.
+    [
+      loss !== undefined && encoder === 'jpeg-ls' && (signed || (bits === 16 && bitsStored <= 8)),
+      'it is made of unsigned samples only, and of 8 bits in 8',
+    ],
   ];
   return faults.find(([bad]) => bad)?.[1];
 }

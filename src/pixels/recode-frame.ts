@@ -1,10 +1,11 @@
 /**
- * One stored frame as it leaves in another transfer syntax: decoded, changed where a rule draws on it, encoded, and
+ * One stored frame as it leaves in another transfer syntax: decoded, blanked where a rule masks it, encoded, and
  * decoded again: what is not the same then does not leave. Runs in pixel-worker.ts; asked by forwarding/recoded-pixels.ts.
  */
 import { Failure } from '../failure.ts';
+import { createBlanking } from './blank-frame.ts';
 import { spread422 } from './colour.ts';
-import { decodedPixel } from './decodable.ts';
+import { decodedLength, decodedPixel } from './decodable.ts';
 import { type DecodedFrame, decodeFrame } from './decode-frame.ts';
 import { encodedPixel, encoderOf, type Recoding, spreadColour } from './encodable.ts';
 import { encodeFrame } from './encode-frame.ts';
@@ -12,27 +13,19 @@ import type { ImagePixel } from './image-pixel.ts';
 import { byPixel, sameValues } from './same-samples.ts';
 
 /**
- * Draws on the samples where they lie.
- * @param samples native, little endian; of YBR_FULL_422 two neighbours share their colour, as it was stored
- * @param pixel what they are (decodedPixel): colour, Planar Configuration, bits
- */
-export type FrameChange = (samples: Uint8Array, pixel: ImagePixel) => void;
-
-/**
  * @param pixel what the stored object says
  * @param frame as it is stored; may be written to
  * @throws Failure 'invalid' when it does not decode, or does not come back as it went in; 'unsupported', 'too-large' as
  * decodeFrame
  */
-export function recodeFrame(
-  pixel: ImagePixel,
-  frame: Uint8Array,
-  recoding: Recoding,
-  change?: FrameChange,
-): Uint8Array {
+export function recodeFrame(pixel: ImagePixel, frame: Uint8Array, recoding: Recoding): Uint8Array {
   const decoded = decodeFrame(pixel, frame);
   const native = { ...decodedPixel(pixel), numberOfFrames: 1 };
-  change?.(decoded.samples, native);
+  if (recoding.blank) {
+    const sharesColour =
+      decoded.photometricInterpretation === 'YBR_FULL_422' && decoded.samples.length < decodedLength(native);
+    createBlanking({ ...recoding.blank, pixel: native, sharesColour }).draw(decoded.samples, 0);
+  }
   if (!encoderOf(recoding.to)) return decoded.samples;
   const samples = spread(native, decoded);
   const source: ImagePixel = {

@@ -184,7 +184,7 @@ describe('a frame encoded with loss', () => {
     [JPEG_BASELINE, { quality: 90 }, [8, 8, false, 'YBR_FULL'], 255],
     [JPEG_LS_NEAR_LOSSLESS, { maxError: 2 }, [8, 8, false, 'MONOCHROME2'], 2],
     [JPEG_LS_NEAR_LOSSLESS, { maxError: 2 }, [16, 12, false, 'MONOCHROME2'], 2],
-    [JPEG_LS_NEAR_LOSSLESS, { maxError: 2 }, [16, 8, false, 'MONOCHROME2'], 2],
+    [JPEG_LS_NEAR_LOSSLESS, { maxError: 2 }, [16, 10, false, 'MONOCHROME2'], 2],
     [JPEG_LS_NEAR_LOSSLESS, { maxError: 2 }, [8, 8, false, 'RGB'], 2],
     [JPEG_2000, { ratio: 4 }, [8, 8, false, 'MONOCHROME2'], 40],
     [JPEG_2000, { ratio: 4 }, [8, 8, false, 'RGB'], 50],
@@ -199,14 +199,19 @@ describe('a frame encoded with loss', () => {
     expect(frame.length).toBeLessThan(samples.length);
     const after = encodedPixel(pixel, { to, loss });
     const decoded = valuesByPixel(await workers.decode(after, frame), decodedPixel(after));
-      to,
-      JSON.stringify(loss),
-      named(kind),
-      frame.length,
-      samples.length,
-      furthest(decoded, valuesByPixel(samples, pixel)),
+    // YBR_FULL comes back as RGB: another measure.
+    if (pixel.photometricInterpretation !== 'YBR_FULL')
+      expect(furthest(decoded, valuesByPixel(samples, pixel))).toBeLessThanOrEqual(far);
+    if (!dcmtk || !gdcm) return;
+    const file = join(folder.path, `${to}-${named(kind).replaceAll(/\W/g, '-')}-lossy.dcm`);
+    await writeFile(file, fileOf(after, frame));
+    const others = await Promise.all([byDcmtk(file, to, folder.path), byGdcm(file, folder.path)]);
+    const read = others.flatMap((other) => (other ? [imageOf(other)] : []));
+    const differences = await Promise.all(
+      read
+        .filter(({ pixel: theirs }) => theirs.transferSyntaxUid === EXPLICIT_LE)
+        .map(async (other) => furthest(valuesByPixel(await other.frame(1), other.pixel), decoded)),
     );
-    expect(decoded.length).toBe(valuesByPixel(samples, pixel).length);
-    void far;
+    expect(Math.min(...differences)).toBeLessThanOrEqual(to === JPEG_BASELINE ? 2 : 0);
   });
 });
