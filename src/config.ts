@@ -101,6 +101,7 @@ const environment = z.object({
     .string()
     .min(32, 'at least 32 characters, such as `openssl rand -hex 32` gives')
     .optional(),
+  SECRETS_KEY: z.string().min(32, 'at least 32 characters, such as `openssl rand -hex 32` gives').optional(),
   STABLE_AGE_S: seconds.default(60),
   ACK_AFTER: oneOf('journal', 'store').default('journal'),
   ACK_LIMIT_S: seconds.default(30),
@@ -206,6 +207,8 @@ export interface Config {
   readonly folderRoot: string | undefined;
   /** Secret: the pseudonyms of de-identified patients are made from it. */
   readonly deidentifyKey: string | undefined;
+  /** Credentials of destinations are sealed with it. */
+  readonly secretsKey: string | undefined;
   readonly stableAgeS: number;
   readonly ackAfter: 'journal' | 'store';
   /** With ackAfter store: how long an object may wait for it. */
@@ -301,6 +304,7 @@ export function parseConfig(env: Record<string, string | undefined>, root: strin
       : undefined,
     redisUrl: e.REDIS_URL,
     deidentifyKey: e.DEIDENTIFY_KEY,
+    secretsKey: e.SECRETS_KEY,
     folderRoot: e.FOLDER_ROOT === undefined ? undefined : path.resolve(root, e.FOLDER_ROOT),
     stableAgeS: e.STABLE_AGE_S,
     ackAfter: e.ACK_AFTER,

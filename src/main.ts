@@ -23,6 +23,7 @@ import { createLog, type Log } from './log.ts';
 import { createMetrics, type Metrics } from './metrics.ts';
 import { BREAKERS } from './routing/health.ts';
 import { createRouting, type Routing } from './routing/routing.ts';
+import { secretsKeys } from './routing/secrets-key.ts';
 import { createScp, type Scp } from './scp/scp.ts';
 
 export const PROJECT_FOLDER = path.join(path.dirname(fileURLToPath(import.meta.url)), '..');
@@ -99,6 +100,7 @@ export async function startIsocenter(
       }),
       folderRoot: config.folderRoot,
       deidentifyKey: config.deidentifyKey,
+      secretsKeys: await secretsKeys(dataFolder.path, config.secretsKey, config.databaseUrl === undefined),
       log: log('routing'),
     });
     opened('routing', () => routing.stop());

@@ -106,7 +106,8 @@ export function createForwarding(parts: ForwardingParts): Forwarding {
     deliveries: routing.deliveries,
     orders: routing.orders,
     table: routing.table,
-    test: (settings) => testDestination(settings, { callingAeTitle, timeouts, tokens, folderRoot }),
+    test: (name, settings) =>
+      testDestination(name, settings, { callingAeTitle, timeouts, tokens, folderRoot }),
   });
   routes.get('/queues{/*rest}', (ctx, next) => board.look(ctx, next));
 

@@ -20,7 +20,7 @@ export interface ForwardingRoutesParts {
   deliveries: DeliveryList;
   orders: DeliveryOrders;
   table: RoutingTable;
-  test(settings: PeerSettings): Promise<DestinationTest>;
+  test(name: string, settings: PeerSettings): Promise<DestinationTest>;
 }
 
 const paging = {
@@ -103,14 +103,14 @@ export function createForwardingRoutes({ deliveries, orders, table, test }: Forw
   router.post('/destinations/:name/test', async (ctx) => {
     const { name, settings } = await known(ctx.params.name ?? '');
     if (settings.kind !== 'group') {
-      ctx.body = await test(settings);
+      ctx.body = await test(name, settings);
       return;
     }
     const members = await Promise.all(
       settings.members.map(async (member) => {
         const { settings: own } = await known(member);
         if (own.kind === 'group') throw new Failure('internal', `${member} of the group ${name} is a group`);
-        return { member, ...(await test(own)) };
+        return { member, ...(await test(member, own)) };
       }),
     );
     const up = members.filter(({ ok }) => ok).length;

@@ -13,6 +13,7 @@ import type { CommitmentLedger } from '../routing/commitment.ts';
 import type { DimseSettings } from '../routing/dimse-destination.ts';
 import type { ClaimedDelivery, Ledger } from '../routing/ledger.ts';
 import { compiledForm } from '../routing/rule-transform.ts';
+import { refuseSealed } from '../routing/sealed-secrets.ts';
 import type { CompiledTransform } from '../transform/transform.ts';
 import type { Attempt, SendTimeouts } from './attempt.ts';
 import { askCommitment } from './commitment-scu.ts';
@@ -141,8 +142,9 @@ export function createSender(parts: SenderParts): Sender {
 
   /** The attempt, and what it means when it broke. */
   async function sent(attempt: Attempt): Promise<AttemptEnd> {
-    const { settings } = attempt.claimed.destination;
+    const { name, settings } = attempt.claimed.destination;
     try {
+      refuseSealed(name, settings);
       if (settings.kind === 'stow')
         return await sendByStow(attempt, settings, { timeouts: parts.timeouts, tokens: parts.tokens });
       if (settings.kind === 'folder') return await sendToFolder(attempt, settings, parts.folderRoot);
@@ -150,6 +152,8 @@ export function createSender(parts: SenderParts): Sender {
     } catch (thrown) {
       const failure = asFailure(thrown);
       if (failure.kind === 'conflict') throw failure;
+      // Another process may have the key.
+      if (failure.kind === 'peer-refused') return { kind: 'retry', down: true, reason: failure.message };
       if (failure.kind === 'unavailable') return { kind: 'retry', down: false, reason: failure.message };
       log.error({ err: thrown, delivery: attempt.claimed.lease.delivery }, 'an attempt at a delivery broke');
       return {

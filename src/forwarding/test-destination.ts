@@ -14,6 +14,7 @@ import { asFailure } from '../failure.ts';
 import type { PeerSettings } from '../routing/destination.ts';
 import { committerOf, type DimseSettings } from '../routing/dimse-destination.ts';
 import type { FolderSettings } from '../routing/folder-destination.ts';
+import { refuseSealed } from '../routing/sealed-secrets.ts';
 import type { StowSettings } from '../routing/stow-destination.ts';
 import { tlsOptions } from '../routing/tls-settings.ts';
 import type { SendTimeouts } from './attempt.ts';
@@ -37,6 +38,7 @@ export interface TestOptions {
 }
 
 export async function testDestination(
+  name: string,
   settings: PeerSettings,
   options: TestOptions,
 ): Promise<DestinationTest> {
@@ -47,6 +49,7 @@ export async function testDestination(
     milliseconds: Math.round(performance.now() - began),
   });
   try {
+    refuseSealed(name, settings);
     const { ok, message } = await ask(settings, options);
     return ended(ok, message);
   } catch (thrown) {

@@ -6,11 +6,13 @@
 import type { Queryable } from '../archive/database/database.ts';
 import type { PeerSettings } from './destination.ts';
 import type { ClaimedDelivery } from './ledger.ts';
+import type { SealedSecrets } from './sealed-secrets.ts';
 import { standing } from './time-window.ts';
 
 export interface Claimant {
   nodeName: string;
   leaseS: number;
+  secrets: Pick<SealedSecrets, 'open'>;
 }
 
 /** Found closed one after the other, each is left alone from then on until it opens. */
@@ -88,7 +90,7 @@ async function claimNext(
   { owner, via }: Lane,
   { settings, faults, now }: Member,
   closesAt: Date | undefined,
-  { nodeName, leaseS }: Claimant,
+  { nodeName, leaseS, secrets }: Claimant,
 ): Promise<ClaimedDelivery | undefined> {
   const { rows } = await tx.query<{
     id: number;
@@ -115,7 +117,7 @@ async function claimNext(
   return {
     lease: { delivery: row.id, token: row.token },
     studyUid: row.studyUid,
-    destination: { name: via, settings },
+    destination: { name: via, settings: secrets.open(via, settings) },
     ...(owner !== via && { group: owner }),
     form: row.form,
     priority: row.priority,

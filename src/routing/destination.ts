@@ -68,7 +68,7 @@ function keepable(settings: DestinationSettings, known: DestinationSettings | un
   return new Map(secrets.filter(([path]) => keepsSecret(path, known, settings)));
 }
 
-const mapSecrets: MapSecrets<DestinationSettings> = (settings, change) => {
+export const mapSecrets: MapSecrets<DestinationSettings> = (settings, change) => {
   if (settings.kind === 'stow') return mapStowSecrets(settings, change);
   if (settings.kind !== 'dimse' || settings.tls?.key === undefined) return settings;
   return { ...settings, tls: { ...settings.tls, key: change('tls.key', settings.tls.key) } };

@@ -10,6 +10,7 @@ import { type BackoffSettings, DEFAULT_BACKOFF } from './backoff.ts';
 import { claimDelivery } from './claim.ts';
 import type { Peer } from './destination.ts';
 import { notifyDue } from './due.ts';
+import { createSealedSecrets, type SealedSecrets } from './sealed-secrets.ts';
 
 export interface Lease {
   readonly delivery: number;
@@ -63,6 +64,8 @@ export interface LedgerParts {
   /** Where a destination has no `retry` of its own. */
   backoff?: BackoffSettings;
   random?: () => number;
+  /** Credentials stand in the clear without. */
+  secrets?: SealedSecrets;
 }
 
 export interface Ledger {
@@ -106,11 +109,13 @@ const KINDS_AHEAD = 10_000;
 
 export function createLedger(parts: LedgerParts): Ledger {
   const { database, nodeName, leaseS = LEASE_S, backoff = DEFAULT_BACKOFF, random = Math.random } = parts;
+  const { secrets = createSealedSecrets({ seal: undefined }) } = parts;
 
   return {
     leaseS,
 
-    claim: (delivery) => database.transaction((tx) => claimDelivery(tx, { nodeName, leaseS }, delivery)),
+    claim: (delivery) =>
+      database.transaction((tx) => claimDelivery(tx, { nodeName, leaseS, secrets }, delivery)),
 
     async extend(lease) {
       const { rowCount } = await database.query(

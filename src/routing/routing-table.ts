@@ -19,6 +19,7 @@ import { folderPath } from './folder-destination.ts';
 import { refuseBadGroup, refuseMember } from './group-destination.ts';
 import { parseRule, type Rule, type RuleBody } from './rule.ts';
 import { refuseWithoutKey } from './rule-transform.ts';
+import { createSealedSecrets, type SealedSecrets } from './sealed-secrets.ts';
 import { forgetPace } from './send-pace.ts';
 
 export interface DestinationRecord extends Destination {
@@ -87,6 +88,8 @@ export interface RoutingTableParts {
   folderRoot?: string | undefined;
   /** Rules may de-identify when there is one. */
   deidentifyKey?: string | undefined;
+  /** Credentials stand in the clear without. */
+  secrets?: SealedSecrets;
   log: Log;
 }
 
@@ -95,8 +98,13 @@ export function createRoutingTable({
   ourselves,
   folderRoot,
   deidentifyKey,
+  secrets = createSealedSecrets({ seal: undefined }),
   log,
 }: RoutingTableParts): RoutingTable {
+  const opened = (record: DestinationRecord): DestinationRecord => ({
+    ...record,
+    settings: secrets.open(record.name, record.settings),
+  });
   const compiled = new Map<string, Rule>();
 
   async function destination(name: string, db: Queryable = database): Promise<DestinationRecord | undefined> {
@@ -104,7 +112,7 @@ export function createRoutingTable({
       `select ${DESTINATION_COLUMNS} from destination where name = $1`,
       [name],
     );
-    return rows[0];
+    return rows[0] && opened(rows[0]);
   }
 
   async function rule(name: string, db: Queryable = database): Promise<RuleRecord | undefined> {
@@ -155,7 +163,7 @@ export function createRoutingTable({
       const { rows } = await db.query<DestinationRecord>(
         `select ${DESTINATION_COLUMNS} from destination order by name limit ${MAX_ROWS}`,
       );
-      return rows;
+      return rows.map(opened);
     },
 
     destination,
@@ -178,7 +186,7 @@ export function createRoutingTable({
            on conflict (name) do update set kind = excluded.kind, settings = excluded.settings,
              enabled = excluded.enabled, changed_by = excluded.changed_by, changed_at = now(),
              faults = 0, down_until = null, opens_at = null, last_fault = null`,
-          [name, settings.kind, JSON.stringify(settings), settings.enabled, by],
+          [name, settings.kind, JSON.stringify(secrets.seal(name, settings)), settings.enabled, by],
         );
         await forgetPace(tx, name);
         await notifyDue(tx);

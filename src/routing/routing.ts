@@ -18,6 +18,7 @@ import { createQuietSeries } from './quiet-series.ts';
 import { ROUTED_KINDS, routeChanges } from './route-study.ts';
 import { createRoutingRoutes } from './routes.ts';
 import { createRoutingTable, type RoutingTable } from './routing-table.ts';
+import { createSealedSecrets, type SecretsKeys } from './sealed-secrets.ts';
 import { createTryOut, type TryOut } from './try-rule.ts';
 
 export interface RoutingParts {
@@ -32,6 +33,8 @@ export interface RoutingParts {
   folderRoot?: string | undefined;
   /** Rules may de-identify when there is one. */
   deidentifyKey?: string | undefined;
+  /** Credentials of destinations stand in the clear in the database without. */
+  secretsKeys?: SecretsKeys | undefined;
   log: Log;
   leaseS?: number;
   backoff?: BackoffSettings;
@@ -57,8 +60,10 @@ export interface RoutingNumbers {
   groups: { group: string; member: string; current: boolean }[];
 }
 
-export function createRouting(parts: RoutingParts): Routing {
-  const { database, log } = parts;
+export function createRouting(given: RoutingParts): Routing {
+  const { database, log } = given;
+  const secrets = createSealedSecrets(given.secretsKeys ?? { seal: undefined });
+  const parts = { ...given, secrets };
   const table = createRoutingTable(parts);
   const ledger = createLedger(parts);
   const deliveries = createDeliveryList(parts);
@@ -82,6 +87,7 @@ export function createRouting(parts: RoutingParts): Routing {
     tryOut: createTryOut(evaluateParts),
     routes: createRoutingRoutes({ table }),
     async start() {
+      await secrets.sealAll(database, log);
       await follower.start();
       quietSeries.start();
     },

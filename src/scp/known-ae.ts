@@ -63,6 +63,18 @@ const knownAe = z
       .optional()
       .describe('Where it listens itself, for our reports of storage commitment; with port'),
     port: z.number().int().min(1).max(65_535).optional(),
+    hostTls: z
+      .boolean()
+      .optional()
+      .describe(
+        'Whether it speaks TLS there; as tls is required, when absent. Its certificate must be signed by DICOM_TLS_CA ' +
+          '(a public authority without that) and name the host; we show DICOM_TLS_CERT',
+      ),
+    serverName: z
+      .string()
+      .regex(/^[A-Za-z0-9._-]{1,253}$/, 'expected a host name')
+      .optional()
+      .describe('The name its certificate has there, where that is not the host'),
     enabled: z.boolean().default(true).describe('While false it is not let in'),
     description: z.string().max(500).default(''),
   })
@@ -73,6 +85,10 @@ const knownAe = z
   .refine(({ host, port }) => (host === undefined) === (port === undefined), {
     path: ['port'],
     message: 'expected host and port, or neither',
+  })
+  .refine(({ host, hostTls, serverName }) => host !== undefined || (!hostTls && serverName === undefined), {
+    path: ['host'],
+    message: 'expected with hostTls and serverName, which say how it listens there',
   });
 
 export type KnownAeSettings = z.infer<typeof knownAe>;

@@ -102,7 +102,7 @@ export function createScp(parts: ScpParts): Scp {
   });
   const commitment = createCommitment({
     archive,
-    call: (to, report) => callAe(known.current() ?? [], to, report),
+    call: (to, report) => callAe(known.current() ?? [], material, to, report),
     log,
     ...(parts.patience && { patience: parts.patience }),
   });

@@ -2,18 +2,11 @@
  * Storage Commitment as SCP (PS3.4 Annex J), from outside: a modality asks, and hears on its association or where
  * /api/aes says that it listens. What it is told is what is in the store and in the index, and nothing else.
  */
-import net from 'node:net';
 import { afterAll, afterEach, beforeAll, describe, expect, it, test } from 'vitest';
-import { STORAGE_COMMITMENT, STORAGE_COMMITMENT_INSTANCE } from '../../src/dicom/sop-class.ts';
-import { IMPLICIT_LE } from '../../src/dicom/transfer-syntax.ts';
+import { STORAGE_COMMITMENT_INSTANCE } from '../../src/dicom/sop-class.ts';
 import { createUid } from '../../src/dicom/uid.ts';
-import type { AssociationRequest } from '../../src/dimse/association-request.ts';
-import { createInboundAssociation } from '../../src/dimse/inbound-association.ts';
-import type { Operation, OperationOutcome, OutgoingOperation } from '../../src/dimse/operation.ts';
-import { openAssociation } from '../../src/dimse/outbound-association.ts';
-import type { OutboundAssociation } from '../../src/dimse/outbound-requests.ts';
+import type { OutgoingOperation } from '../../src/dimse/operation.ts';
 import {
-  type CommitmentReport,
   commitmentRequest,
   type InstanceReference,
   readCommitmentReport,
@@ -24,6 +17,7 @@ import { type AnObject, anObject, CT, uid } from '../support/an-object.ts';
 import { freePort } from '../support/free-port.ts';
 import { eventually, type House, openHouse } from '../support/house.ts';
 import { sendObjects } from '../support/modality.ts';
+import { callingModality, type ListeningModality, listeningModality } from './committing-modality.ts';
 
 const MR = '1.2.840.10008.5.1.4.1.1.4';
 
@@ -33,67 +27,15 @@ beforeAll(async () => {
 });
 afterAll(() => house?.close());
 
-interface Heard extends CommitmentReport {
-  typeId: number;
-}
-
-/** A modality that asks, and keeps the reports that come on its own association. */
-async function modality(aeTitle: string, answer: OperationOutcome = { status: 0 }) {
-  const heard: Heard[] = [];
-  const association: OutboundAssociation = await openAssociation({
-    host: '127.0.0.1',
-    port: house.dicomPort,
-    callingAeTitle: aeTitle,
-    calledAeTitle: 'ISOCENTER',
-    contexts: [
-      { abstractSyntax: CT, transferSyntaxes: ['1.2.840.10008.1.2.1'] },
-      { abstractSyntax: STORAGE_COMMITMENT, transferSyntaxes: [IMPLICIT_LE] },
-    ],
-    async operate(operation) {
-      heard.push({ ...readCommitmentReport(operation), typeId: operation.typeId });
-      return answer;
-    },
-  });
-  return {
-    association,
-    heard,
-    async ask(instances: readonly InstanceReference[], transactionUid = createUid()) {
-      const outcome = await association.request(commitmentRequest({ transactionUid, instances }));
-      return { transactionUid, outcome };
-    },
-    report: (transactionUid: string) =>
-      eventually(
-        async () => heard.find((one) => one.transactionUid === transactionUid),
-        'the report',
-        30_000,
-      ),
-  };
-}
-
-/** The port of a modality that listens: reports on associations of ours. */
-async function listener(aeTitle: string, port = 0) {
-  const heard: { operation: Operation; request: AssociationRequest | undefined }[] = [];
-  const server = net.createServer((socket) => {
-    const association = createInboundAssociation(socket, {
-      admit: (request) =>
-        request.calledAeTitle === aeTitle
-          ? { accept: true }
-          : { reject: { result: 1, source: 1, reason: 7, sentence: 'another' } },
-      negotiate: ({ transferSyntaxes }) => transferSyntaxes.at(-1)!,
-      store: { open: () => ({ status: 0x0122 }) },
-      async operate(operation) {
-        heard.push({ operation, request: association.request });
-        return { status: 0 };
-      },
-    });
-  });
-  await new Promise<void>((resolve) => server.listen(port, '127.0.0.1', resolve));
-  listeners.push(server);
-  return { port: (server.address() as net.AddressInfo).port, heard };
-}
-const listeners: net.Server[] = [];
+const modality = (aeTitle: string) => callingModality(house.dicomPort, aeTitle);
+const listener = async (aeTitle: string, port = 0) => {
+  const one = await listeningModality(aeTitle, { port });
+  listeners.push(one);
+  return one;
+};
+const listeners: ListeningModality[] = [];
 afterEach(() => {
-  for (const server of listeners.splice(0)) server.close();
+  for (const one of listeners.splice(0)) one.close();
 });
 
 const referenceTo = (object: AnObject, sopClassUid = CT): InstanceReference => ({
