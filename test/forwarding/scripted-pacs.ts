@@ -2,6 +2,7 @@
  * A PACS that does as a test tells it: takes objects, refuses them by status, aborts, hangs up, says nothing.
  */
 import net from 'node:net';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { PresentationContextRequest } from '../../src/dimse/association-request.ts';
 import { createInboundAssociation, type InboundAssociation } from '../../src/dimse/inbound-association.ts';
 import type { StoreOutcome, StoreRequest } from '../../src/dimse/inbound-store.ts';
@@ -14,6 +15,8 @@ export type Deed = number | StoreOutcome | 'abort' | 'close' | 'hang';
 export interface Script {
   /** @param nth of this instance, from 1 */
   answer?(request: StoreRequest, nth: number): Deed;
+  /** How long it takes for each answer; at once without it. */
+  takesMs?: () => number;
   negotiate?(context: PresentationContextRequest): ContextAnswer;
   /** Rejects the association: permanent 1, transient 2. */
   reject?: () => 1 | 2 | undefined;
@@ -23,12 +26,22 @@ export interface Script {
   port?: number;
 }
 
+export interface PacsEvent {
+  /** Numbered from 1. */
+  readonly association: number;
+  readonly at: Date;
+  /** Of a C-STORE; undefined for the association's end. */
+  readonly sop?: string;
+  /** Answered by; undefined while it is not, and for one that was broken off. */
+  status?: number;
+}
+
 export interface ScriptedPacs {
   readonly port: number;
   /** Every C-STORE that was begun, in order. */
   readonly asked: StoreRequest[];
-  /** C-STOREs begun and associations ended, in order; associations are numbered from 1. */
-  readonly events: { association: number; sop?: string }[];
+  /** C-STOREs begun and associations ended, in order. */
+  readonly events: PacsEvent[];
   /** Data sets answered with Success or a warning, by SOP Instance UID. */
   readonly kept: Map<string, Buffer>;
   /** Associations accepted so far. */
@@ -69,7 +82,7 @@ export async function startScriptedPacs(script: Script = {}): Promise<ScriptedPa
       onClose() {
         if (counted) {
           open--;
-          events.push({ association: number });
+          events.push({ association: number, at: new Date() });
         }
         counted = false;
       },
@@ -78,7 +91,12 @@ export async function startScriptedPacs(script: Script = {}): Promise<ScriptedPa
       store: {
         open(request) {
           asked.push(request);
-          events.push({ association: number, sop: request.affectedSopInstanceUid });
+          const event: PacsEvent = {
+            association: number,
+            at: new Date(),
+            sop: request.affectedSopInstanceUid,
+          };
+          events.push(event);
           const nth = asked.filter(
             (one) => one.affectedSopInstanceUid === request.affectedSopInstanceUid,
           ).length;
@@ -97,7 +115,8 @@ export async function startScriptedPacs(script: Script = {}): Promise<ScriptedPa
               const outcome = typeof deed === 'number' ? { status: deed } : deed;
               if (outcome.status === 0 || outcome.status >> 12 === 0xb)
                 kept.set(request.affectedSopInstanceUid, Buffer.concat(parts));
-              return outcome;
+              event.status = outcome.status;
+              return script.takesMs ? sleep(script.takesMs(), outcome) : outcome;
             },
             abort: () => undefined,
           };

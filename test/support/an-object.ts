@@ -6,9 +6,12 @@ import { createHash, randomInt } from 'node:crypto';
 import { element, uint16 } from '../dicom/elements.ts';
 
 export const CT = '1.2.840.10008.5.1.4.1.1.2';
+export const MR = '1.2.840.10008.5.1.4.1.1.4';
 export const EXPLICIT = '1.2.840.10008.1.2.1';
 
 export interface Wanted {
+  /** Default CT Image Storage. */
+  sopClass?: string;
   study?: string;
   series?: string;
   sop?: string;
@@ -39,9 +42,9 @@ export const uid = (): string => `${root}.${++made}`;
 
 export function anObject(wanted: Wanted = {}): AnObject {
   const { study = uid(), series = uid(), sop = uid(), patientId = 'P1', issuer, birthDate } = wanted;
-  const { number = 1, pixelBytes = 512, pixels = 0, more = [] } = wanted;
+  const { number = 1, pixelBytes = 512, pixels = 0, more = [], sopClass = CT } = wanted;
   const dataSet = Buffer.concat([
-    element('00080016', 'UI', padded(CT, '\0')),
+    element('00080016', 'UI', padded(sopClass, '\0')),
     element('00080018', 'UI', padded(sop, '\0')),
     element('00080060', 'CS', 'CT'),
     element('00100010', 'PN', 'Example^Anna'),
@@ -56,7 +59,7 @@ export function anObject(wanted: Wanted = {}): AnObject {
     element('7FE00010', 'OW', noise(pixelBytes, pixels)),
   ]);
   return {
-    declared: { sopClassUid: CT, sopInstanceUid: sop, transferSyntaxUid: EXPLICIT },
+    declared: { sopClassUid: sopClass, sopInstanceUid: sop, transferSyntaxUid: EXPLICIT },
     study,
     series,
     sop,

@@ -3,7 +3,7 @@
  * For the suites that look at what is delivered; senders.ts is its wilder sister for what is received.
  */
 import { openAssociation } from '../../src/dimse/outbound-association.ts';
-import { type AnObject, aSeries, CT, EXPLICIT } from '../support/an-object.ts';
+import { type AnObject, anObject, aSeries, CT, EXPLICIT, MR } from '../support/an-object.ts';
 import type { Chance } from './chance.ts';
 
 export interface SteadyModality {
@@ -11,7 +11,7 @@ export interface SteadyModality {
   readonly objects: AnObject[];
   /** Objects that no archive has answered Success for. */
   readonly unanswered: number;
-  /** A new study. */
+  /** A new study; some have an object of another SOP class. */
   scan(): void;
   /** Sends what is unanswered, over one association for each study. @returns why it ended early, if it did */
   send(dicomPort: number): Promise<string | undefined>;
@@ -28,7 +28,7 @@ export function createSteadyModality(chance: Chance): SteadyModality {
         port,
         callingAeTitle: 'MODALITY',
         calledAeTitle: 'ISOCENTER',
-        contexts: [{ abstractSyntax: CT, transferSyntaxes: [EXPLICIT] }],
+        contexts: [CT, MR].map((abstractSyntax) => ({ abstractSyntax, transferSyntaxes: [EXPLICIT] })),
       });
       try {
         for (const object of study) {
@@ -52,6 +52,9 @@ export function createSteadyModality(chance: Chance): SteadyModality {
         pixelBytes: chance.whole(500, 40_000) * 2,
         pixels: chance.whole(0, 2 ** 31),
       });
+      const { study, series } = slices[0]!;
+      if (chance.happens(0.3))
+        slices.splice(chance.whole(0, slices.length), 0, anObject({ study, series, sopClass: MR }));
       objects.push(...slices);
       waiting.push(...slices);
     },

@@ -1,24 +1,31 @@
 /**
  * Three PACS that a torture suite delivers to: DCMTK's storescp, which keeps every byte in its folder; one that is well
- * and counts; and one with moods, that refuses, warns, breaks off and has no room. And Orthanc, where it is installed.
- * What each object must come to in the ledger is decided by its SOP Instance UID alone.
+ * and counts; and one with moods, that refuses objects and a SOP class, warns, breaks off, hangs and has no room. Beside
+ * them another storescp that takes Implicit VR Little Endian alone, and Orthanc, where it is installed.
+ * What each object must come to in the ledger is decided by its SOP Class and Instance UID alone.
  */
 import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import type { Database } from '../../src/archive/database/database.ts';
+import { parseDataSet } from '../../src/dicom/data-set.ts';
+import { toDicomJson } from '../../src/dicom/dicom-json.ts';
 import { readFileMeta } from '../../src/dicom/part10.ts';
-import { type ScriptedPacs, startScriptedPacs } from '../forwarding/scripted-pacs.ts';
-import type { AnObject } from '../support/an-object.ts';
+import { EXPLICIT_LE, IMPLICIT_LE } from '../../src/dicom/transfer-syntax.ts';
+import { type Deed, type ScriptedPacs, startScriptedPacs } from '../forwarding/scripted-pacs.ts';
+import { type AnObject, MR } from '../support/an-object.ts';
 import { type Orthanc, startOrthanc } from '../support/orthanc.ts';
 import { type StoreScp, startStoreScp } from '../support/pacs.ts';
 import { findPeer } from '../support/peers.ts';
 import type { Chance } from './chance.ts';
+import { type Repeats, watchRepeats } from './repeats.ts';
 
 export interface ThreePacs {
   readonly folder: StoreScp;
   readonly well: ScriptedPacs;
   readonly moody: ScriptedPacs;
   readonly orthanc: Orthanc | undefined;
+  /** The moody one hangs no more: what it hung on would cost the end of a suite a minute. */
+  calm(): void;
   /** Destinations and the rules that send everything to each of them, over HTTP. */
   configure(url: string): Promise<void>;
   /** Ledger and peers, looked at from outside. @returns a sentence for each thing that is not as it must be */
@@ -27,45 +34,62 @@ export interface ThreePacs {
   shared(objects: readonly AnObject[]): string[];
   /** C-STOREs begun so far, where they are counted. */
   begun(): number;
-  /** C-STOREs that the PACS that is well was asked more than once, in all. */
-  repeats(): number;
+  /** Of those two, what a kill costs. */
+  repeats(database: Database): Repeats;
   stop(): Promise<void>;
 }
 
 type Row = 'delivered 0' | `warning ${number}` | `failed ${number}`;
 
-/** Of the moody one: 1 in 16 is refused for good, 1 in 8 taken with a warning. */
-function fateAtMoody(sop: string): Row {
+/** Of the moody one: 1 in 16 is refused for good, 1 in 8 taken with a warning; MR Image Storage is never asked for. */
+function fateAtMoody({ sop, declared }: AnObject): Row {
+  return declared.sopClassUid === MR ? `failed ${NO_STATUS}` : answerOfMoody(sop);
+}
+
+const NO_STATUS = -1;
+
+function answerOfMoody(sop: string): Row {
   const fate = createHash('sha256').update(sop).digest()[0]! % 16;
   return fate === 0 ? `failed ${0xc000}` : fate < 3 ? `warning ${0xb000}` : 'delivered 0';
 }
 
 export async function startThreePacs(chance: Chance): Promise<ThreePacs> {
   const folder = await startStoreScp({ aeTitle: 'FOLDER' });
-  const well = await startScriptedPacs({ aeTitle: 'WELL' });
+  const implicit = await startStoreScp({ aeTitle: 'IMPLICIT', extraArgs: ['+xi'] });
+  // Slow enough that most kills come while something is on its way.
+  const takesMs = (): number => chance.whole(0, 10);
+  const well = await startScriptedPacs({ aeTitle: 'WELL', takesMs });
+  const moods: Deed[] = [0xa700, 'abort', 'close', 'hang'];
   const moody = await startScriptedPacs({
     aeTitle: 'MOODY',
+    takesMs,
     reject: () => (chance.happens(0.1) ? 2 : undefined),
+    negotiate: ({ abstractSyntax, transferSyntaxes }) =>
+      abstractSyntax === MR ? 'refuse-abstract-syntax' : transferSyntaxes[0]!,
     answer({ affectedSopInstanceUid }) {
-      if (chance.happens(0.04)) return chance.pick([0xa700, 'abort', 'close'] as const);
-      return Number(fateAtMoody(affectedSopInstanceUid).split(' ')[1]);
+      if (chance.happens(0.04)) return chance.pick(moods);
+      return Number(answerOfMoody(affectedSopInstanceUid).split(' ')[1]);
     },
   });
   const orthanc = findPeer('orthanc') ? await startOrthanc() : undefined;
   const ports: Record<string, [string, number]> = {
     folder: ['FOLDER', folder.port],
+    implicit: ['IMPLICIT', implicit.port],
     well: ['WELL', well.port],
     moody: ['MOODY', moody.port],
     ...(orthanc && { orthanc: [orthanc.aeTitle, orthanc.dicomPort] as [string, number] }),
   };
   const names = Object.keys(ports);
-  const fates: Record<string, (sop: string) => Row> = { moody: fateAtMoody };
+  const fates: Record<string, (object: AnObject) => Row> = { moody: fateAtMoody };
 
   return {
     folder,
     well,
     moody,
     orthanc,
+    calm() {
+      moods.pop();
+    },
     async configure(url) {
       for (const [name, [aeTitle, port]] of Object.entries(ports))
         await put(`${url}/api/destinations/${name}`, {
@@ -81,12 +105,13 @@ export async function startThreePacs(chance: Chance): Promise<ThreePacs> {
       await put(`${url}/api/rules/stable`, { at: 'study-stable', send: names.slice(1) });
     },
     async findings(database, objects) {
-      const found = await ledgerFindings(database, objects, names, (name, sop) =>
-        (fates[name] ?? (() => 'delivered 0' as const))(sop),
+      const found = await ledgerFindings(database, objects, names, (name, object) =>
+        (fates[name] ?? (() => 'delivered 0' as const))(object),
       );
-      found.push(...(await folderFindings(folder, objects)));
+      found.push(...(await folderFindings(folder, objects, (bytes, { dataSet }) => bytes.equals(dataSet))));
+      found.push(...(await folderFindings(implicit, objects, sameValues)));
       found.push(...keptFindings('well', well, objects));
-      const taken = objects.filter(({ sop }) => !fateAtMoody(sop).startsWith('failed'));
+      const taken = objects.filter((object) => !fateAtMoody(object).startsWith('failed'));
       found.push(...keptFindings('moody', moody, taken));
       if (orthanc) found.push(...(await orthancFindings(orthanc, objects)));
       return found;
@@ -108,9 +133,10 @@ export async function startThreePacs(chance: Chance): Promise<ThreePacs> {
       return found;
     },
     begun: () => well.asked.length + moody.asked.length,
-    repeats: () => well.asked.length - new Set(well.asked.map((one) => one.affectedSopInstanceUid)).size,
+    repeats: (database) =>
+      watchRepeats(database, { well: { pacs: well, moody: false }, moody: { pacs: moody, moody: true } }),
     async stop() {
-      await Promise.all([folder.stop(), well.stop(), moody.stop(), orthanc?.stop()]);
+      await Promise.all([folder.stop(), implicit.stop(), well.stop(), moody.stop(), orthanc?.stop()]);
     },
   };
 }
@@ -129,22 +155,23 @@ async function ledgerFindings(
   database: Database,
   objects: readonly AnObject[],
   names: readonly string[],
-  fate: (name: string, sop: string) => Row,
+  fate: (name: string, object: AnObject) => Row,
 ): Promise<string[]> {
   const findings: string[] = [];
   const { rows } = await database.query<{ destination: string; sop: string; said: string; count: number }>(
-    `select d.destination, i.sop_uid as sop, min(i.state || ' ' || coalesce(i.status, -1)) as said, count(*) as count
+    `select d.destination, i.sop_uid as sop, min(i.state || ' ' || coalesce(i.status, ${NO_STATUS})) as said, count(*) as count
      from delivery d join delivery_instance i on i.delivery = d.id group by 1, 2`,
   );
   const said = new Map(rows.map((row) => [`${row.destination} ${row.sop}`, row]));
   for (const name of names)
-    for (const { sop } of objects) {
+    for (const object of objects) {
+      const { sop } = object;
       const row = said.get(`${name} ${sop}`);
       said.delete(`${name} ${sop}`);
       if (!row) findings.push(`${sop} is not owed to ${name}`);
       else if (row.count !== 1) findings.push(`${sop} is owed to ${name} ${row.count} times`);
-      else if (row.said !== fate(name, sop))
-        findings.push(`${sop} is "${row.said}" at ${name}, where ${fate(name, sop)} is right`);
+      else if (row.said !== fate(name, object))
+        findings.push(`${sop} is "${row.said}" at ${name}, where ${fate(name, object)} is right`);
     }
   for (const odd of said.keys()) findings.push(`${odd} is owed, and was never sent`);
   const deliveries = await database.query<{ found: string }>(
@@ -152,14 +179,19 @@ async function ledgerFindings(
      from delivery d, lateral (select count(*) filter (where state = 'failed') as failed, count(*) as total
        from delivery_instance where delivery = d.id) n
      where d.lease_owner is not null or d.state <> case when n.failed > 0 then 'parked' else 'delivered' end
-       or coalesce(d.last_error, '') not like case when n.failed > 0
-         then n.failed || ' of ' || n.total || ' instances were refused: 0xC000%' else '' end`,
+       or coalesce(d.last_error, '') !~ case when n.failed > 0
+         then '^' || n.failed || ' of ' || n.total || ' instances were refused: (0xC000|the peer does not take MR Image Storage)'
+         else '^$' end`,
   );
   findings.push(...deliveries.rows.map((row) => row.found));
   return findings;
 }
 
-async function folderFindings(scp: StoreScp, objects: readonly AnObject[]): Promise<string[]> {
+async function folderFindings(
+  scp: StoreScp,
+  objects: readonly AnObject[],
+  isRight: (dataSet: Buffer, object: AnObject) => boolean,
+): Promise<string[]> {
   const findings: string[] = [];
   const owed = new Map(objects.map((object) => [object.sop, object]));
   for (const path of await scp.received()) {
@@ -167,12 +199,19 @@ async function folderFindings(scp: StoreScp, objects: readonly AnObject[]): Prom
     const { sopInstanceUid = '', dataSetOffset } = readFileMeta(file);
     const object = owed.get(sopInstanceUid);
     owed.delete(sopInstanceUid);
-    if (!object) findings.push(`storescp has ${path}, which nobody sent`);
-    else if (!file.subarray(dataSetOffset).equals(object.dataSet))
-      findings.push(`storescp has ${sopInstanceUid} with other bytes`);
+    if (!object) findings.push(`${scp.aeTitle} has ${path}, which nobody sent`);
+    else if (!isRight(file.subarray(dataSetOffset), object))
+      findings.push(`${scp.aeTitle} has ${sopInstanceUid} with other bytes or values`);
   }
-  for (const sop of owed.keys()) findings.push(`storescp has no ${sop}`);
+  for (const sop of owed.keys()) findings.push(`${scp.aeTitle} has no ${sop}`);
   return findings;
+}
+
+/** What arrived in Implicit VR, of what is stored in Explicit VR. */
+function sameValues(implicit: Buffer, { dataSet }: AnObject): boolean {
+  const values = (bytes: Buffer, syntax: string): string =>
+    JSON.stringify(toDicomJson(parseDataSet(bytes, syntax)));
+  return values(implicit, IMPLICIT_LE) === values(dataSet, EXPLICIT_LE);
 }
 
 function keptFindings(name: string, { kept }: ScriptedPacs, objects: readonly AnObject[]): string[] {
