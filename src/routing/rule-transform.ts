@@ -29,6 +29,7 @@ const identity = z.strictObject({
   birthDate: z.string().max(8).optional(),
   sex: z.string().max(16).optional(),
 });
+const allowedTexts = z.array(z.string().min(1).max(200)).max(1000).optional();
 
 const actionSchema = z.union([
   z
@@ -78,6 +79,28 @@ const actionSchema = z.union([
           .max(1000)
           .optional()
           .describe('Clean Descriptors Option: texts that may stay, all others go'),
+        privateElements: z
+          .array(
+            z.strictObject({
+              creator: z.string().min(1).max(64),
+              elements: z.array(z.string().max(9)).min(1).max(256),
+            }),
+          )
+          .max(1000)
+          .optional()
+          .describe(
+            'With safe-private: more that may stay, as "0019,xx0C" in the block of its private creator',
+          ),
+        content: z
+          .strictObject({ texts: allowedTexts, concepts: allowedTexts, codingSchemes: allowedTexts })
+          .optional()
+          .describe(
+            'Clean Structured Content Option; texts, concepts whose text ("DCM:121071") and private coding schemes whose codes may stay',
+          ),
+        graphics: z
+          .strictObject({ texts: allowedTexts })
+          .optional()
+          .describe('Clean Graphics Option: annotations keep their shapes, and of their texts those listed'),
         burnedIn: z
           .enum(['hold', 'send'])
           .default('hold')

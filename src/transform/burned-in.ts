@@ -18,22 +18,25 @@ const RISKY: readonly (readonly [string, string])[] = [
   ['1.2.840.10008.5.1.4.1.1.77.1', 'a picture in visible light'],
 ];
 /** Nothing in them says that they are clean. */
-const TEXTS: readonly (readonly [string, string])[] = [
-  ['1.2.840.10008.5.1.4.1.1.88', 'a structured report'],
-  ['1.2.840.10008.5.1.4.1.1.104', 'a document'],
-];
+const REPORT = ['1.2.840.10008.5.1.4.1.1.88', 'a structured report'] as const;
+const DOCUMENT = ['1.2.840.10008.5.1.4.1.1.104', 'a document'] as const;
 
 const SOP_CLASS = '00080016';
 const IMAGE_TYPE = '00080008';
 const BURNED_IN_ANNOTATION = '00280301';
 
-/** @returns why a person has to look, if so: a sentence without patient data */
-export function burnedInRisk(dataSet: EditableDataSet): string | undefined {
+/**
+ * @param cleaned what is cleaned at the same time: `content` is that of a report
+ * @returns why a person has to look, if so: a sentence without patient data
+ */
+export function burnedInRisk(dataSet: EditableDataSet, cleaned: { content?: unknown }): string | undefined {
   const sopClass = dataSet.text(SOP_CLASS);
   const is = ([start]: readonly [string, string]): boolean =>
     sopClass === start || sopClass.startsWith(`${start}.`);
-  const text = TEXTS.find(is);
+  const text = (cleaned.content ? [DOCUMENT] : [REPORT, DOCUMENT]).find(is);
   if (text) return `it is ${text[1]}, whose text is not cleaned`;
+  const overlay = overlayInPixels(dataSet);
+  if (overlay !== undefined) return `its overlay ${label(overlay)} lies among the bits of the pixels`;
   const said = dataSet.text(BURNED_IN_ANNOTATION).toUpperCase();
   if (said === 'YES') return `its ${label(BURNED_IN_ANNOTATION)} is YES`;
   if (said === 'NO') return undefined;
@@ -43,4 +46,11 @@ export function burnedInRisk(dataSet: EditableDataSet): string | undefined {
   return screen
     ? `its ${label(IMAGE_TYPE)} says that it is a picture of a screen or a derived one`
     : undefined;
+}
+
+/** An overlay without data of its own (PS3.3 C.9.2, retired): to remove its group leaves what it shows. */
+function overlayInPixels(dataSet: EditableDataSet): string | undefined {
+  return [...dataSet.elements.keys()].find(
+    (tag) => /^60..0010$/.test(tag) && !dataSet.elements.has(`${tag.slice(0, 4)}3000`),
+  );
 }

@@ -118,7 +118,8 @@ function removeIcons(dataSet: EditableDataSet): void {
 /** PS3.15 E.3.1, beside what de-identification has written. */
 function sayCleanPixelData(dataSet: EditableDataSet): void {
   const codes = dataSet.items(DEIDENTIFICATION_CODES);
-  if (codes.length > 0)
+  const isSaid = codes.some((item) => item.text('00080100') === '113101');
+  if (codes.length > 0 && !isSaid)
     dataSet.setItems(DEIDENTIFICATION_CODES, [...codes, code(dataSet, '113101', 'Clean Pixel Data Option')]);
 }
 

@@ -4,7 +4,7 @@
  */
 import { describe, expect, test } from 'vitest';
 import { attribute } from '../../src/dicom/attributes.ts';
-import { type DataSet, parseDataSet, text, texts } from '../../src/dicom/data-set.ts';
+import { text, texts } from '../../src/dicom/data-set.ts';
 import { EXPLICIT_LE } from '../../src/dicom/transfer-syntax.ts';
 import { CONFIDENTIALITY_TABLE } from '../../src/transform/confidentiality-table.ts';
 import type { DeidentifySettings } from '../../src/transform/de-identify.ts';
@@ -12,23 +12,13 @@ import { editable } from '../../src/transform/editable-data-set.ts';
 import { shiftedDate } from '../../src/transform/pseudonym.ts';
 import { compileTransform } from '../../src/transform/transform.ts';
 import { element, sequence } from '../dicom/elements.ts';
+import { deidentified, KEY, read } from './de-identified.ts';
 
-const KEY = 'a key of the test, which is long enough';
 const CT = '1.2.840.10008.5.1.4.1.1.2';
 const SHARED_GROUPS = '52009229';
 
-function run(
-  bytes: Buffer,
-  settings: Partial<DeidentifySettings> = {},
-  key: string | undefined = KEY,
-): Buffer {
-  const compiled = compileTransform([{ deidentify: { retain: [], burnedIn: 'hold', ...settings } }], key);
-  if ('faults' in compiled) throw new Error(compiled.faults.join());
-  const dataSet = editable(bytes, EXPLICIT_LE);
-  compiled.edit(dataSet);
-  return dataSet.bytes(false);
-}
-const read = (bytes: Buffer): DataSet => parseDataSet(bytes, EXPLICIT_LE);
+const run = (bytes: Buffer, settings: Partial<DeidentifySettings> = {}, key = KEY): Buffer =>
+  deidentified(bytes, settings, { key });
 
 /** A value that is nobody else's, in the form of its VR. */
 function planted(vr: string, index: number): Buffer {
@@ -203,6 +193,50 @@ test('a report keeps its form and none of its words, codes and numbers', () => {
   const first = read(bytes).elements.get('0040A730')!.items![0]!;
   expect(text(first, '0040A010')).toBe('CONTAINS');
   expect(text(first.elements.get('0040A730')!.items![0]!, '0040A160')).toBe('ANONYMIZED');
+});
+
+describe('attributes of no row', () => {
+  const WHO = [
+    { tag: '00100010', bytes: element('00100010', 'PN', 'M\xfcller^Ida=\xfc\xfc ') },
+    { tag: '00100020', bytes: element('00100020', 'LO', 'ID-4711 ') },
+    { tag: '00080005', bytes: element('00080005', 'CS', 'ISO_IR 100') },
+  ];
+  const left = (tag: string, vr: string, value: string, settings: Partial<DeidentifySettings> = {}) =>
+    text(read(run(joined([...WHO, { tag, bytes: element(tag, vr, value) }]), settings)), tag);
+  test.each([
+    ['SOPInstanceUIDOfConcatenationSource', '00200242', 'UI', '1.2.3.4\0', /^2\.25\./],
+    ['VolumeFrameOfReferenceUID', '00209312', 'UI', '1.2.3.4\0', /^2\.25\./],
+    ['ReferencedSOPClassUID, private', '00081150', 'UI', '1.2.3.4\0', /^1\.2\.3\.4$/],
+    ['PatientBirthDateInAlternativeCalendar', '00100033', 'LO', 'Showa 34', /^ANONYMIZED$/],
+    ['RetrieveURI', '0040E010', 'UR', 'http://a/1.2.3.4', /invalid$/],
+    ['CommentsOnTheScheduledProcedureStep', '00400400', 'LT', 'anything', /^ANONYMIZED$/],
+    ['ExpirationDateTime', '00080416', 'DT', '20200101', /^19000101/],
+    ['EvaluatorName', '00142006', 'PN', 'Else^Somebody ', /^ANONYMIZED$/],
+    ['SoftwareVersions', '00181020', 'LO', 'HEAD of M\xdcLLER', /^ANONYMIZED$/],
+    ['Manufacturer', '00080070', 'LO', 'ACME for id-4711 ', /^ANONYMIZED$/],
+    ['Manufacturer', '00080070', 'LO', 'ACME, unrelated ', /^ACME, unrelated$/],
+  ])('%s', (_, tag, vr, value, expected) => {
+    expect(left(tag, vr, value)).toMatch(expected);
+  });
+  test('follow the options', () => {
+    expect(left('00200242', 'UI', '1.2.3.4\0', { retain: ['uids'] })).toBe('1.2.3.4');
+    expect(left('00080416', 'DT', '20200101', { retain: ['full-dates'] })).toBe('20200101');
+    expect(left('00080416', 'DT', '20200101', { retain: ['modified-dates'] })).toMatch(/^20[01]\d{5}$/);
+    expect(left('00400400', 'LT', 'anything', { descriptors: ['Anything'] })).toBe('anything');
+  });
+  test('what others have encrypted is not sent', () => {
+    const bytes = run(
+      joined([{ tag: '04000500', bytes: sequence('04000500', [element('04000520', 'OB', 'SECRET')]) }]),
+    );
+    expect(bytes.includes('SECRET')).toBe(false);
+  });
+});
+
+test('what others did to the pixels before is still said', () => {
+  const code = Buffer.concat([element('00080100', 'SH', '113101'), element('00080102', 'SH', 'DCM ')]);
+  const before = [{ tag: '00120064', bytes: sequence('00120064', [code]) }];
+  const codes = read(run(joined(before))).elements.get('00120064')!.items!;
+  expect(codes.map((item) => text(item, '00080100'))).toEqual(['113100', '113101']);
 });
 
 describe('options', () => {
