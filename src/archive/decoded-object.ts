@@ -37,7 +37,7 @@ const MAX_VALUE_BYTES = 0xfffffffe;
  * Tables of the fragments that are no more, and signatures over what has changed.
  * (7FE0,0001) to (7FE0,0003): Extended Offset Table, its Lengths, Encapsulated Pixel Data Value Total Length.
  */
-const NO_LONGER_TRUE = ['7FE00001', '7FE00002', '7FE00003', 'FFFAFFFA'];
+export const NO_LONGER_TRUE = ['7FE00001', '7FE00002', '7FE00003', 'FFFAFFFA'];
 const ICON_IMAGE_SEQUENCE = '00880200';
 
 /** Whether there is anything to decode, and a codec for it. */
@@ -141,7 +141,7 @@ function hasCompressedIcon(header: DataSet): boolean {
 const even = (text: string): Buffer => Buffer.from(text.length % 2 === 0 ? text : `${text} `, 'latin1');
 
 /** @throws Failure 'unsupported' for frames of single bits that would begin inside a byte */
-function nativeFrameLength(pixel: ImagePixel): number {
+export function nativeFrameLength(pixel: ImagePixel): number {
   const { rows, columns, samplesPerPixel, bitsAllocated, numberOfFrames } = pixel;
   if (numberOfFrames > 1 && (rows * columns * samplesPerPixel * bitsAllocated) % 8 !== 0)
     throw new Failure('unsupported', 'Frames that end inside a byte are not put together when decoded');
@@ -218,7 +218,7 @@ async function patiently<T>(work: () => T | Promise<T>): Promise<T> {
 }
 
 /** Where the element behind the compressed pixels begins. */
-async function endOfFragments(reader: ObjectReader, object: StoredObject): Promise<number> {
+export async function endOfFragments(reader: ObjectReader, object: StoredObject): Promise<number> {
   const { offsets = [], lengths = [] } = object.pixel?.fragments ?? {};
   const end = (offsets.at(-1) ?? 0) + (lengths.at(-1) ?? 0);
   const rest = object.length - object.dataSetOffset - end;

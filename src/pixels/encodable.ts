@@ -4,6 +4,7 @@
  * Apart from it, because the codecs are loaded in the workers only.
  */
 import type { BlankArea } from '../dicom/blank-area.ts';
+import type { Loss } from '../dicom/encodings.ts';
 import {
   HTJ2K_LOSSLESS,
   HTJ2K_LOSSLESS_RPCL,
@@ -20,15 +21,6 @@ import {
 import { decodedPixel, isDecodable } from './decodable.ts';
 import type { ImagePixel } from './image-pixel.ts';
 import type { Palette } from './presentation.ts';
-
-/** How much may be lost, in the measure of the codec; only with the syntaxes of LOSSY. */
-export type Loss =
-  /** JPEG: 1 to 100, as libjpeg counts. */
-  | { readonly quality: number }
-  /** JPEG 2000: so many times smaller than the native pixels. */
-  | { readonly ratio: number }
-  /** JPEG-LS: no sample differs by more. */
-  | { readonly maxError: number };
 
 /** What is made of each frame of an object: all alike, so that its header can tell. */
 export interface Recoding {
@@ -55,22 +47,9 @@ const ENCODERS: Readonly<Record<string, Encoder>> = {
   [HTJ2K_LOSSLESS_RPCL]: 'htj2k',
 };
 
-/** Which measure of loss each lossy syntax takes. */
-export const LOSSY: Readonly<Record<string, 'quality' | 'ratio' | 'maxError'>> = {
-  [JPEG_BASELINE]: 'quality',
-  [JPEG_LS_NEAR_LOSSLESS]: 'maxError',
-  [JPEG_2000]: 'ratio',
-};
-
 export function encoderOf(transferSyntaxUid: string): Encoder | undefined {
   return ENCODERS[transferSyntaxUid];
 }
-
-/** All that frames can be compressed to. */
-export const ENCODABLE: readonly string[] = Object.keys(ENCODERS);
-
-/** Those that keep every sample. */
-export const LOSSLESS: readonly string[] = ENCODABLE.filter((uid) => !(uid in LOSSY));
 
 /**
  * The Image Pixel module of an object whose frames were recoded (PS3.5 8.2.1 to 8.2.4): samples by pixel; colour as the

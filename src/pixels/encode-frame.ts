@@ -3,11 +3,12 @@
  * Called by recode-frame.ts, which decodes what comes of it again before anybody gets it.
  */
 import codecs from 'dcmjs-codecs';
+import type { Loss } from '../dicom/encodings.ts';
 import { HTJ2K_LOSSLESS_RPCL } from '../dicom/transfer-syntax.ts';
 import { Failure } from '../failure.ts';
 import { fromYbr } from './colour.ts';
 import { nameForCodec } from './decode-frame.ts';
-import { type Encoder, encoderOf, type Loss, type Recoding } from './encodable.ts';
+import { type Encoder, encoderOf, type Recoding } from './encodable.ts';
 import { encodeRle } from './encode-rle.ts';
 import type { ImagePixel } from './image-pixel.ts';
 

@@ -5,6 +5,7 @@
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { LOSSLESS, type Loss } from '../../src/dicom/encodings.ts';
 import {
   JPEG_2000,
   JPEG_2000_LOSSLESS,
@@ -13,7 +14,7 @@ import {
   transferSyntax,
 } from '../../src/dicom/transfer-syntax.ts';
 import { decodedPixel } from '../../src/pixels/decodable.ts';
-import { encodedPixel, LOSSLESS, type Loss, whyNotRecoded } from '../../src/pixels/encodable.ts';
+import { encodedPixel, whyNotRecoded } from '../../src/pixels/encodable.ts';
 import type { ImagePixel } from '../../src/pixels/image-pixel.ts';
 import { createPixelWorkers } from '../../src/pixels/pixel-workers.ts';
 import { uint16 } from '../dicom/elements.ts';
