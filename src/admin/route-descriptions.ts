@@ -3,7 +3,7 @@
  * A test holds it to the routes that are mounted, none missing and none left over.
  */
 import { z } from 'zod';
-import { resendOrder } from '../forwarding/routes.ts';
+import { letGoOrder, resendOrder } from '../forwarding/routes.ts';
 import { destinationJsonSchema } from '../routing/destination.ts';
 import { restoreSchema } from '../routing/routes.ts';
 import { ruleJsonSchema } from '../routing/rule.ts';
@@ -317,12 +317,21 @@ export const ROUTE_DESCRIPTIONS: Readonly<Record<string, RouteText>> = {
       destination: 'Name of a destination',
       state: 'owed, sending, committing, delivered, parked or cancelled',
       waits: 'true: only those that wait for a person, because a rule says hold',
+      toLook: 'true: only those with instances that a person has to look at first, for text in the picture',
       ...WINDOW,
     },
   }),
   'GET /api/deliveries/{id}': routing('A delivery with its instances', { query: WINDOW }),
   'POST /api/deliveries/{id}/retry': routing('Sends what is not delivered now'),
   'POST /api/deliveries/{id}/release': routing('Lets go what waits for a person, late images included'),
+  'POST /api/deliveries/{id}/instances/release': routing(
+    'Lets go every instance that waits for a person to look at it; who, when and why is on record, and holds for the same objects in this form to every destination',
+    { body: JSON_BODY, schema: z.toJSONSchema(letGoOrder, { io: 'input' }) },
+  ),
+  'POST /api/deliveries/{id}/instances/{instance}/release': routing('The same for one instance', {
+    body: JSON_BODY,
+    schema: z.toJSONSchema(letGoOrder, { io: 'input' }),
+  }),
   'POST /api/deliveries/{id}/cancel': routing('Sends nothing more of it'),
 
   'GET /dicom-web/studies': qido('Studies'),

@@ -55,6 +55,8 @@ const SOURCES = [
      'rules', d.rules, 'waits', nullif(d.waits, false)) from delivery d where d.study_uid = $1`,
   `select d.released_at, 9, 'delivery-released', jsonb_build_object('delivery', d.id, 'destination', d.destination,
      'by', d.released_by) from delivery d where d.study_uid = $1 and d.released_at is not null`,
+  `select l.at, 9, 'instances-let-go', jsonb_build_object('by', l.by, 'why', l.why, 'instances', count(*))
+   from looked_at l where l.study_uid = $1 group by l.form, l.at, l.by, l.why`,
   `select d.claimed_at, 9, 'delivery-tried', jsonb_build_object('delivery', d.id, 'destination', d.destination,
      'attempts', d.attempts) from delivery d where d.study_uid = $1 and d.claimed_at is not null`,
   `select max(i.at), 10, 'instances-' || i.state, jsonb_build_object('delivery', d.id, 'destination', d.destination,

@@ -7,6 +7,7 @@ import { HeaderScan } from '../dicom/header-scan.ts';
 import { transferSyntax } from '../dicom/transfer-syntax.ts';
 import { isUid } from '../dicom/uid.ts';
 import { asFailure, Failure } from '../failure.ts';
+import { MayShowText } from '../transform/burned-in.ts';
 import { editable } from '../transform/editable-data-set.ts';
 import { PixelsOnly } from '../transform/pixels-only.ts';
 import type { CompiledTransform } from '../transform/transform.ts';
@@ -25,6 +26,9 @@ export interface ChangedObject {
 
 /** The object itself stands against what the rule asks; trying again changes nothing. */
 export class NotChanged extends Failure {}
+
+/** Until a person has looked at it. */
+export class NotLookedAt extends NotChanged {}
 
 /**
  * Reads up to the pixels.
@@ -65,7 +69,8 @@ export async function changeObject(
     };
   } catch (thrown) {
     const failure = asFailure(thrown);
-    throw new NotChanged(failure.kind, `it is not sent as the rule asks: ${failure.message}`, {
+    const Kind = thrown instanceof MayShowText ? NotLookedAt : NotChanged;
+    throw new Kind(failure.kind, `it is not sent as the rule asks: ${failure.message}`, {
       cause: thrown,
     });
   }

@@ -7,14 +7,13 @@ import { constants } from 'node:fs';
 import { type FileHandle, lstat, mkdir, open, readdir, realpath, rename, rm } from 'node:fs/promises';
 import path from 'node:path';
 import { recordDisclosure } from '../archive/disclosure.ts';
-import type { StoredObject } from '../archive/stored-object.ts';
 import { asFailure, Failure } from '../failure.ts';
 import type { AttemptEnd } from '../routing/attempt-end.ts';
 import { type FolderSettings, folderPath } from '../routing/folder-destination.ts';
 import type { Outcome } from '../routing/ledger.ts';
 import { type Attempt, triedAll } from './attempt.ts';
 import { folderFailure } from './folder-failure.ts';
-import { openFile, type SentFile } from './object-bytes.ts';
+import { openFile, type SendableObject, type SentFile } from './object-bytes.ts';
 import { owedObjects } from './owed-objects.ts';
 import { sentUnder, unreadable } from './storage-scu.ts';
 
@@ -89,7 +88,7 @@ class FolderDelivery {
   }
 
   /** @throws what the file system throws: that is the folder's fault, not the object's */
-  async place(object: StoredObject): Promise<Omit<Outcome, 'id'>> {
+  async place(object: SendableObject): Promise<Omit<Outcome, 'id'>> {
     const { reader, transform } = this.#attempt;
     let sent: SentFile;
     try {

@@ -20,6 +20,11 @@ export interface SentAs {
   readonly sopUid: string;
 }
 
+export interface SendableObject extends StoredObject {
+  /** A person has looked at it, and it may go as its rule asks. */
+  readonly released: boolean;
+}
+
 export interface OpenedObject extends SentAs {
   readonly transferSyntaxUid: string;
   /** Of the data set; unknown when it is converted or changed. */
@@ -59,7 +64,7 @@ export function changedSyntax(stored: string): string {
  */
 export async function openObject(
   reader: ObjectReader,
-  object: StoredObject,
+  object: SendableObject,
   leavingAs: string,
   { transform, buffers }: { transform?: CompiledTransform | undefined; buffers?: PieceBuffers } = {},
 ): Promise<OpenedObject> {
@@ -69,7 +74,7 @@ export async function openObject(
   const isLent = asStored && !transform && length <= WHOLE_PIECE_BYTES;
   const lent = buffers && isLent ? lend(buffers) : undefined;
   const stored = reader.read(object, { offset: object.dataSetOffset, length }, lent);
-  if (transform) return openChanged(stored, object.transferSyntax, leavingAs, transform);
+  if (transform) return openChanged(stored, object, leavingAs, transform);
   const source = (asStored ? stored : converted(stored, object.transferSyntax, leavingAs))[
     Symbol.asyncIterator
   ]();
@@ -115,7 +120,7 @@ function lend(buffers: PieceBuffers): PieceBuffers & { giveAllBack(): void } {
 
 async function openChanged(
   stored: AsyncIterable<Uint8Array>,
-  storedAs: string,
+  { transferSyntax: storedAs, released }: SendableObject,
   leavingAs: string,
   transform: CompiledTransform,
 ): Promise<OpenedObject> {
@@ -125,7 +130,7 @@ async function openChanged(
     Symbol.asyncIterator
   ]();
   try {
-    const { bytes, ...sentAs } = await changeObject(input, editedAs, transform);
+    const { bytes, ...sentAs } = await changeObject(input, editedAs, transform, released);
     const source = (leavingAs === editedAs ? bytes : converted(bytes, editedAs, leavingAs))[
       Symbol.asyncIterator
     ]();
@@ -181,7 +186,7 @@ export interface SentFile extends SentAs {
  */
 export async function openFile(
   reader: ObjectReader,
-  object: StoredObject,
+  object: SendableObject,
   transform?: CompiledTransform,
 ): Promise<SentFile> {
   const { studyUid, seriesUid, sopUid, length } = object;
@@ -198,7 +203,7 @@ export async function openFile(
 
 async function* changedFile(
   reader: ObjectReader,
-  object: StoredObject,
+  object: SendableObject,
   transform: CompiledTransform,
 ): AsyncGenerator<Uint8Array, SentAs> {
   const data = await openObject(reader, object, changedSyntax(object.transferSyntax), { transform });

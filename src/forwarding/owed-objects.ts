@@ -3,16 +3,17 @@
  * study. Used by storage-scu.ts and stow-client's caller; the bytes themselves come from the archive's reader.
  */
 import type { Database } from '../archive/database/database.ts';
-import { findStoredObjects, type StoredObject } from '../archive/stored-object.ts';
+import { findStoredObjects } from '../archive/stored-object.ts';
 import { cameFrom, sendersOf } from '../routing/came-from.ts';
 import type { ClaimedDelivery, Ledger } from '../routing/ledger.ts';
+import type { SendableObject } from './object-bytes.ts';
 
 export interface OwedObject {
   /** Of the debt, for its outcome. */
   readonly id: number;
   readonly sopUid: string;
   /** Undefined when it is not sent. */
-  readonly object: StoredObject | undefined;
+  readonly object: SendableObject | undefined;
   /** Why not, then. */
   readonly why: string;
 }
@@ -38,13 +39,13 @@ export async function* owedObjects(parts: {
       { limit: PAGE },
     );
     const byId = new Map(objects.map((object) => [object.id, object]));
-    yield owed.map(({ id, sopUid, object: objectId }) => {
+    yield owed.map(({ id, sopUid, object: objectId, released }) => {
       const object = byId.get(objectId);
       if (!object) return { id, sopUid, object, why: NOT_CURRENT };
       const { sourceKind: kind, sourceAe: aeTitle, sourceAddress: address } = object;
       // It had not when it was owed; the destination's AE title or address is another by now.
       if (cameFrom(peer, { kind, aeTitle, address })) return { id, sopUid, object: undefined, why: NOT_BACK };
-      return { id, sopUid, object, why: '' };
+      return { id, sopUid, object: { ...object, released }, why: '' };
     });
   }
 }

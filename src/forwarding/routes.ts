@@ -27,14 +27,16 @@ const paging = {
   limit: z.coerce.number().int().min(1).max(1000).default(100),
   offset: z.coerce.number().int().min(0).max(10_000_000).default(0),
 };
+const onlyTrue = z
+  .literal('true')
+  .transform(() => true)
+  .optional();
 const listQuery = z.strictObject({
   study: z.string().refine(isUid, 'expected a UID').optional(),
   destination: z.string().max(100).optional(),
   state: z.enum(['owed', 'sending', 'committing', 'delivered', 'parked', 'cancelled']).optional(),
-  waits: z
-    .literal('true')
-    .transform(() => true)
-    .optional(),
+  waits: onlyTrue,
+  toLook: onlyTrue,
   ...paging,
 });
 const instancesQuery = z.strictObject(paging);
@@ -46,6 +48,10 @@ export const resendOrder = z.strictObject({
     .max(50)
     .optional()
     .describe('Names; without them, wherever it was owed before'),
+});
+/** The body of letting go what a person has looked at, also for the description of the API. */
+export const letGoOrder = z.strictObject({
+  why: z.string().trim().min(1).max(500).describe('In your words, for the record: not who the patient is'),
 });
 const idSchema = z.coerce.number().int().min(1).max(Number.MAX_SAFE_INTEGER);
 
@@ -74,6 +80,16 @@ export function createForwardingRoutes({ deliveries, orders, table, test }: Forw
 
   router.post('/deliveries/:id/release', async (ctx) => {
     ctx.body = await orders.release(idOf(ctx.params.id), actorOf(ctx));
+  });
+
+  router.post('/deliveries/:id/instances/release', json, async (ctx) => {
+    ctx.body = await orders.letGo({ ...letGoOf(ctx), delivery: idOf(ctx.params.id) });
+  });
+
+  router.post('/deliveries/:id/instances/:instance/release', json, async (ctx) => {
+    const { instance: sopUid = '' } = ctx.params;
+    if (!isUid(sopUid)) throw new Failure('invalid', 'The path needs a (0008,0018) SOPInstanceUID.');
+    ctx.body = await orders.letGo({ ...letGoOf(ctx), delivery: idOf(ctx.params.id), sopUid });
   });
 
   router.post('/deliveries/:id/cancel', async (ctx) => {
@@ -125,6 +141,12 @@ function idOf(given: string | undefined): number {
   if (!parsed.success)
     throw new Failure('invalid', `"${given}" is no delivery id: expected a positive whole number`);
   return parsed.data;
+}
+
+function letGoOf(ctx: Context): { by: string; why: string } {
+  const parsed = letGoOrder.safeParse(bodyOf(ctx));
+  if (!parsed.success) throw invalid('The order', sentences(parsed.error));
+  return { by: actorOf(ctx), why: parsed.data.why };
 }
 
 function queryOf<T extends z.ZodType>(ctx: Context, schema: T): z.output<T> {

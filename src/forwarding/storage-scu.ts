@@ -14,9 +14,9 @@ import type { DimseSettings } from '../routing/dimse-destination.ts';
 import type { Outcome } from '../routing/ledger.ts';
 import { tlsOptions } from '../routing/tls-settings.ts';
 import { type Attempt, MAX_TRANSIENT, type SendTimeouts, triedAll } from './attempt.ts';
-import { NotChanged } from './changed-object.ts';
+import { NotChanged, NotLookedAt } from './changed-object.ts';
 import { judge, peerWords } from './judge.ts';
-import { type OpenedObject, openObject, type SentAs } from './object-bytes.ts';
+import { type OpenedObject, openObject, type SendableObject, type SentAs } from './object-bytes.ts';
 import { owedObjects } from './owed-objects.ts';
 import { kindOf, type PlannedAssociation, planAssociations, waysOut } from './ways-out.ts';
 
@@ -28,7 +28,7 @@ export interface StorageScuOptions {
 interface Sendable {
   /** Of the debt, for its outcome. */
   readonly id: number;
-  readonly object: StoredObject;
+  readonly object: SendableObject;
 }
 
 /** A pause for the send rate that is longer than this is made without an association. */
@@ -63,7 +63,7 @@ class Sending {
   readonly #settings: DimseSettings;
   readonly #options: StorageScuOptions;
   #association: OutboundAssociation | undefined;
-  #ahead: { object: StoredObject; way: string; opening: Promise<OpenedObject> } | undefined;
+  #ahead: { object: SendableObject; way: string; opening: Promise<OpenedObject> } | undefined;
   #lostInARow = 0;
   #transientInARow = 0;
   #answers = 0;
@@ -245,7 +245,7 @@ class Sending {
   }
 
   /** Read while the peer takes and answers the one before it. */
-  #openAhead(object: StoredObject): void {
+  #openAhead(object: SendableObject): void {
     const way = this.#way(object);
     if (way === undefined) return;
     const opening = this.#openObject(object, way);
@@ -254,7 +254,7 @@ class Sending {
     this.#ahead = { object, way, opening };
   }
 
-  async #opened(object: StoredObject, way: string): Promise<OpenedObject> {
+  async #opened(object: SendableObject, way: string): Promise<OpenedObject> {
     const ahead = this.#ahead;
     if (ahead?.object === object && ahead.way === way) {
       this.#ahead = undefined;
@@ -264,7 +264,7 @@ class Sending {
     return this.#openObject(object, way);
   }
 
-  #openObject(object: StoredObject, way: string): Promise<OpenedObject> {
+  #openObject(object: SendableObject, way: string): Promise<OpenedObject> {
     const { reader, transform, buffers } = this.#attempt;
     return openObject(reader, object, way, { transform, buffers });
   }
@@ -309,6 +309,7 @@ class Sending {
 
 /** Our own side cannot read the object: away for now, or broken. */
 export function unreadable(failure: Failure): Omit<Outcome, 'id'> {
+  if (failure instanceof NotLookedAt) return { state: 'failed', comment: failure.message, toLook: true };
   if (failure instanceof NotChanged) return { state: 'failed', comment: failure.message };
   const away = failure.kind === 'unavailable';
   return { state: away ? 'owed' : 'failed', comment: `the stored object cannot be read: ${failure.message}` };

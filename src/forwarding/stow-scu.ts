@@ -3,14 +3,13 @@
  * Called by send-delivery.ts; outcomes go to the ledger through the attempt's outcome log.
  */
 import { recordDisclosure } from '../archive/disclosure.ts';
-import type { StoredObject } from '../archive/stored-object.ts';
 import { asFailure, type Failure } from '../failure.ts';
 import type { AttemptEnd } from '../routing/attempt-end.ts';
 import type { StowSettings } from '../routing/stow-destination.ts';
 import { type Attempt, MAX_TRANSIENT, type SendTimeouts, triedAll } from './attempt.ts';
 import type { Verdict } from './judge.ts';
 import type { TokenSource } from './oauth-token.ts';
-import { openFile, type SentFile } from './object-bytes.ts';
+import { openFile, type SendableObject, type SentFile } from './object-bytes.ts';
 import { MAX_UNWRITTEN } from './outcome-log.ts';
 import { owedObjects } from './owed-objects.ts';
 import { sentUnder, unreadable } from './storage-scu.ts';
@@ -21,7 +20,7 @@ type Owed = Pick<Sendable, 'id' | 'object'>;
 
 interface Sendable {
   readonly id: number;
-  readonly object: StoredObject;
+  readonly object: SendableObject;
   readonly file: SentFile;
 }
 

@@ -22,6 +22,8 @@ export interface DeliveryView {
   /** Of those, by the peer's storage commitment; 0 where it is not asked for. */
   committed: number;
   failed: number;
+  /** Of those, because a person has to look at them first: they may show text that names the patient. */
+  toLook: number;
   attempts: number;
   /** A rule asked a person to look first, and nobody has released it. */
   waits: boolean;
@@ -43,6 +45,10 @@ export interface DeliveryInstanceView {
   commitment: 'asked' | 'committed' | 'refused' | null;
   /** When it was last asked for, or reported. */
   commitmentAt: Date | null;
+  /** It failed because a person has to look at it first. */
+  toLook: boolean;
+  /** Who looked at it and let it go, and why, in this form. */
+  lookedAt: { at: string; by: string; why: string } | null;
 }
 
 export interface DeliveryQuery {
@@ -51,6 +57,8 @@ export interface DeliveryQuery {
   state?: DeliveryView['state'] | undefined;
   /** Only those that wait for a person. */
   waits?: boolean | undefined;
+  /** Only those of which a person has to look at instances first. */
+  toLook?: boolean | undefined;
   limit: number;
   offset: number;
 }
@@ -77,15 +85,18 @@ const STATE_IS: Readonly<Record<DeliveryView['state'], string>> = {
   cancelled: `d.state = 'cancelled'`,
 };
 
+const TO_LOOK = `select delivery from delivery_instance where to_look and state = 'failed'`;
+
 const VIEW = `select d.id, d.study_uid as study, d.destination, d.via, array_to_string(d.rules, ', ') as rule,
-    ${STATE} as state, n.total, n.delivered, n.committed, n.failed, d.attempts, d.waits, d.last_error as "lastError",
+    ${STATE} as state, n.total, n.delivered, n.committed, n.failed, n."toLook", d.attempts, d.waits, d.last_error as "lastError",
     case when d.state = 'owed' and not d.held then greatest(d.next_attempt_at,
       (select min(l.up_at) from lane l where l.owner = d.destination)) end as "nextAttempt"
   from delivery d
   cross join lateral (
     select count(*) as total, count(*) filter (where i.state in ('delivered', 'warning')) as delivered,
       count(*) filter (where i.commitment = 'committed') as committed,
-      count(*) filter (where i.state = 'failed') as failed
+      count(*) filter (where i.state = 'failed') as failed,
+      count(*) filter (where i.state = 'failed' and i.to_look) as "toLook"
     from delivery_instance i where i.delivery = d.id) n`;
 
 export function createDeliveryList({ database }: { database: Database }): DeliveryList {
@@ -96,7 +107,7 @@ export function createDeliveryList({ database }: { database: Database }): Delive
   }
 
   return {
-    async list({ study, destination, state, waits, limit, offset }) {
+    async list({ study, destination, state, waits, toLook, limit, offset }) {
       const values: unknown[] = [limit, offset];
       const holds = (column: string, value: string): string => `d.${column} = $${values.push(value)}`;
       const conditions = [
@@ -104,6 +115,7 @@ export function createDeliveryList({ database }: { database: Database }): Delive
         ...(destination === undefined ? [] : [holds('destination', destination)]),
         ...(state === undefined ? [] : [STATE_IS[state]]),
         ...(waits ? [`d.waits and d.state <> 'cancelled'`] : []),
+        ...(toLook ? [`d.state <> 'cancelled' and d.id in (${TO_LOOK})`] : []),
       ];
       // The page first: what is passed over is not counted instance by instance.
       const { rows } = await database.query<DeliveryView>(
@@ -120,8 +132,12 @@ export function createDeliveryList({ database }: { database: Database }): Delive
 
     async instances(id, limit, offset) {
       const { rows } = await database.query<DeliveryInstanceView>(
-        `select sop_uid as sop, sent_sop_uid as "sentSop", state, status, comment, at, via, commitment, commitment_at as "commitmentAt"
-         from delivery_instance where delivery = $1 order by id limit $2 offset $3`,
+        `select i.sop_uid as sop, i.sent_sop_uid as "sentSop", i.state, i.status, i.comment, i.at, i.via, i.commitment,
+           i.commitment_at as "commitmentAt", i.to_look and i.state = 'failed' as "toLook",
+           case when l.at is not null then jsonb_build_object('at', l.at, 'by', l.by, 'why', l.why) end as "lookedAt"
+         from delivery_instance i join delivery d on d.id = i.delivery
+         left join looked_at l on l.form = d.form and l.sop_uid = i.sop_uid and l.content_hash = i.content_hash
+         where i.delivery = $1 order by i.id limit $2 offset $3`,
         [id, limit, offset],
       );
       return rows;

@@ -9,7 +9,9 @@ import type { DeliveryState } from './attempt-end.ts';
 import { cancelDeliveries, cancelOwedTo, inBatches } from './cancel-deliveries.ts';
 import type { DeliveryList, DeliveryView } from './delivery-list.ts';
 import { notifyDue } from './due.ts';
+import { type LetGo, type LetGoOrder, letGo } from './let-go.ts';
 import { owe } from './owe.ts';
+import { reopen } from './reopen.ts';
 import type { DestinationRecord, RoutingTable } from './routing-table.ts';
 
 export interface Resent {
@@ -27,6 +29,8 @@ export interface DeliveryOrders {
   cancel(id: number, by: string): Promise<DeliveryView>;
   /** A person has looked: what a rule held back goes, late images included. @throws Failure 'not-found' | 'conflict' */
   release(id: number, by: string): Promise<DeliveryView>;
+  /** A person has looked at instances that may show text, and they go (let-go.ts). @throws Failure 'not-found' | 'conflict' */
+  letGo(order: LetGoOrder): Promise<LetGo>;
   /** What is parked, and what waits, is owed now. @returns how many deliveries. @throws Failure 'not-found' */
   retryAll(destination: string): Promise<number>;
   /** What is not delivered is cancelled. @returns how many deliveries. @throws Failure 'not-found' */
@@ -75,6 +79,8 @@ export function createDeliveryOrders({ database, table, deliveries }: DeliveryOr
       if (rowCount === 0) throw new Failure('conflict', `Delivery ${id} does not wait for a person`);
       return now;
     },
+
+    letGo: (order) => letGo(database, order),
 
     async retryAll(destination) {
       await known(destination);
@@ -153,23 +159,6 @@ async function retryDeliveries(tx: Queryable, ids: readonly number[]): Promise<v
     [ids],
   );
   await reopen(tx, ids);
-}
-
-/** Owed from now on, with a clean slate; one that is being sent goes on, and its end sees what was added. */
-async function reopen(tx: Queryable, ids: readonly number[]): Promise<void> {
-  // What is sent again, or was not committed to in time, is asked for anew.
-  await tx.query(
-    `update delivery_instance set commitment = null, commitment_tries = 0, commitment_resends = 0
-     where delivery = any($1) and (state = 'owed' or commitment = 'asked')
-       and (commitment is not null or commitment_resends > 0)`,
-    [ids],
-  );
-  await tx.query(
-    `update delivery set state = case when state = 'sending' then state else 'owed' end, faults = 0,
-       failing_since = null, last_error = null, committing = false, delivered_at = null, next_attempt_at = now(), changed_at = now()
-     where id = any($1)`,
-    [ids],
-  );
 }
 
 /** In the order of names, as every transaction that owes to several. */

@@ -37,6 +37,8 @@ export interface OwedInstance {
   readonly id: number;
   readonly sopUid: string;
   readonly object: number;
+  /** A person has looked at it and lets it go in the form it is owed in (let-go.ts). */
+  readonly released: boolean;
 }
 
 export interface Outcome {
@@ -47,6 +49,8 @@ export interface Outcome {
   readonly comment?: string;
   /** What the peer got, where a rule gave it another SOP Instance UID. */
   readonly sentSopUid?: string;
+  /** It failed because a person has to look at it first. */
+  readonly toLook?: boolean;
 }
 
 export interface DueDelivery {
@@ -139,7 +143,10 @@ export function createLedger(parts: LedgerParts): Ledger {
 
     async owedInstances(lease, after, limit) {
       const { rows } = await database.query<OwedInstance>(
-        `select i.id, i.sop_uid as "sopUid", i.object from delivery_instance i join delivery d on d.id = i.delivery
+        `select i.id, i.sop_uid as "sopUid", i.object,
+           d.form <> '' and exists (select 1 from looked_at l where l.form = d.form and l.sop_uid = i.sop_uid
+             and l.content_hash = i.content_hash) as released
+         from delivery_instance i join delivery d on d.id = i.delivery
          where i.delivery = $1 and i.state = 'owed' and i.id > $2 and not d.waits
            and not exists (select 1 from study s where s.study_uid = d.study_uid and s.held is not null)
            and ($2 = 0 or not exists (select 1 from delivery u where u.destination = d.destination and u.state = 'owed'
@@ -163,9 +170,9 @@ export function createLedger(parts: LedgerParts): Ledger {
              set_config('synchronous_commit', 'off', true)),
          written as (
            update delivery_instance i set state = o.state, status = o.status, comment = o.comment, at = clock_timestamp(),
-             via = fence.via, sent_sop_uid = coalesce(o."sentSopUid", i.sent_sop_uid)
+             via = fence.via, sent_sop_uid = coalesce(o."sentSopUid", i.sent_sop_uid), to_look = coalesce(o."toLook", false)
            from fence, jsonb_to_recordset($3::jsonb)
-             as o(id bigint, state text, status integer, comment text, "sentSopUid" text)
+             as o(id bigint, state text, status integer, comment text, "sentSopUid" text, "toLook" boolean)
            where i.id = o.id and i.delivery = fence.id)
          select count(*) as fenced from fence`,
         [lease.delivery, lease.token, JSON.stringify(outcomes), leaseS],

@@ -253,6 +253,7 @@ describe('deliveries', () => {
         via: null,
         rule: 'ct',
         state: 'parked',
+        toLook: 0,
         total: 3,
         delivered: 0,
         committed: 0,

@@ -1,10 +1,9 @@
 /** A Part 10 file as a rule changes it, by forwarding's own code, from bytes instead of a store. */
 import { createHash } from 'node:crypto';
 import type { ObjectReader } from '../../src/archive/read-object.ts';
-import type { StoredObject } from '../../src/archive/stored-object.ts';
 import { type DataSet, parseDataSet, text } from '../../src/dicom/data-set.ts';
 import { readFileMeta } from '../../src/dicom/part10.ts';
-import { openFile } from '../../src/forwarding/object-bytes.ts';
+import { openFile, type SendableObject } from '../../src/forwarding/object-bytes.ts';
 import { compileTransform, type Transform } from '../../src/transform/transform.ts';
 
 export const KEY = 'a key of the test, which is long enough';
@@ -14,8 +13,15 @@ export function dataSetOf(file: Buffer): DataSet {
   return parseDataSet(file.subarray(meta.dataSetOffset), meta.transferSyntaxUid);
 }
 
-/** @param piece bytes that the reader gives at a time */
-export async function changedFile(file: Buffer, transform: Transform, piece = 65_536): Promise<Buffer> {
+/**
+ * @param piece bytes that the reader gives at a time
+ * @param released a person has looked at it
+ */
+export async function changedFile(
+  file: Buffer,
+  transform: Transform,
+  { piece = 65_536, released = false } = {},
+): Promise<Buffer> {
   const compiled = compileTransform(transform, KEY);
   if ('faults' in compiled) throw new Error(compiled.faults.join());
   const meta = readFileMeta(file);
@@ -31,7 +37,8 @@ export async function changedFile(file: Buffer, transform: Transform, piece = 65
     contentHash: createHash('sha256').update(file).digest(),
     dataSetOffset: meta.dataSetOffset,
     length: file.length,
-  } as unknown as StoredObject;
+    released,
+  } as unknown as SendableObject;
   const reader: ObjectReader = {
     async *read(_object, range = { offset: 0, length: file.length }) {
       // One buffer again and again, as readers may.

@@ -92,7 +92,7 @@ function pixelsOf(file: Buffer): Buffer {
   return Buffer.from(dataSetOf(file).elements.get('7FE00010')!.value);
 }
 const masked = (file: Buffer, mask: MaskSettings | MaskSettings[], piece?: number): Promise<Buffer> =>
-  changedFile(file, [{ mask }], piece);
+  changedFile(file, [{ mask }], piece === undefined ? {} : { piece });
 
 const TOP_AND_BOX: MaskSettings = {
   regions: [

@@ -572,6 +572,7 @@ describe('people', () => {
       'rule',
       'state',
       'study',
+      'toLook',
       'total',
       'via',
       'waits',
