@@ -26,10 +26,13 @@ const IMAGE_TYPE = '00080008';
 const BURNED_IN_ANNOTATION = '00280301';
 
 /**
- * @param cleaned what is cleaned at the same time: `content` is that of a report
+ * @param cleaned what is cleaned at the same time: `content` is that of a report, `isMasked` the text in the pixels
  * @returns why a person has to look, if so: a sentence without patient data
  */
-export function burnedInRisk(dataSet: EditableDataSet, cleaned: { content?: unknown }): string | undefined {
+export function burnedInRisk(
+  dataSet: EditableDataSet,
+  cleaned: { content?: unknown; isMasked: boolean },
+): string | undefined {
   const sopClass = dataSet.text(SOP_CLASS);
   const is = ([start]: readonly [string, string]): boolean =>
     sopClass === start || sopClass.startsWith(`${start}.`);
@@ -37,6 +40,7 @@ export function burnedInRisk(dataSet: EditableDataSet, cleaned: { content?: unkn
   if (text) return `it is ${text[1]}, whose text is not cleaned`;
   const overlay = overlayInPixels(dataSet);
   if (overlay !== undefined) return `its overlay ${label(overlay)} lies among the bits of the pixels`;
+  if (cleaned.isMasked) return undefined;
   const said = dataSet.text(BURNED_IN_ANNOTATION).toUpperCase();
   if (said === 'YES') return `its ${label(BURNED_IN_ANNOTATION)} is YES`;
   if (said === 'NO') return undefined;

@@ -9,8 +9,10 @@ import { type EditableDataSet, encodeValues, type Value } from './editable-data-
 
 /** What is known of the object beside its header. */
 export interface Circumstances {
-  /** Text in the pixels is masked, or a person has looked and lets it go. */
-  readonly isLookedAt: boolean;
+  /** A rule's mask is drawn on its pixels. */
+  readonly isMasked: boolean;
+  /** A person has looked at it and lets it go. */
+  readonly isReleased: boolean;
 }
 
 export type Edit = (dataSet: EditableDataSet, circumstances: Circumstances) => void;

@@ -100,7 +100,7 @@ export function compileTransform(
     endsAtPixels: deidentifies(transform),
     planMask,
     edit(dataSet, { masking, released = false } = {}) {
-      const circumstances = { isLookedAt: released || masking !== undefined };
+      const circumstances = { isMasked: masking !== undefined, isReleased: released };
       for (const edit of edits) edit(dataSet, circumstances);
       masking?.say(dataSet);
     },
