@@ -48,7 +48,9 @@ export function addTryRoutes(router: Router, { database, tryOut }: TryRoutesPart
         'invalid',
         'A try-out needs one of these: an object in the body, "study" with a Study Instance UID, or "days"',
       );
-    const answer = await answerOf(tryOut, ask, uploaded);
+    const gone = new AbortController();
+    ctx.res.once('close', () => gone.abort());
+    const answer = await answerOf(tryOut, ask, uploaded, gone.signal);
     const actor = ctx.state.actor as { name: string; address: string } | undefined;
     await recordDisclosure(database, {
       channel: 'api',
@@ -68,10 +70,15 @@ export function addTryRoutes(router: Router, { database, tryOut }: TryRoutesPart
   });
 }
 
-async function answerOf(tryOut: TryOut, ask: Ask, uploaded: TriedHeader | undefined): Promise<object> {
+async function answerOf(
+  tryOut: TryOut,
+  ask: Ask,
+  uploaded: TriedHeader | undefined,
+  gone: AbortSignal,
+): Promise<object> {
   if (uploaded) return tryOut.header(ask, uploaded);
-  if (ask.study !== undefined) return tryOut.study(ask, ask.study);
-  return tryOut.days(ask, ask.days ?? 1);
+  if (ask.study !== undefined) return tryOut.study(ask, ask.study, gone);
+  return tryOut.days(ask, ask.days ?? 1, gone);
 }
 
 async function readBody(ctx: Context): Promise<{ json: unknown; uploaded: TriedHeader | undefined }> {

@@ -87,9 +87,9 @@ export interface TryOut {
   /** @throws Failure 'invalid' */
   parse(json: unknown): Ask;
   header(ask: Ask, uploaded: TriedHeader): Promise<TriedUnit>;
-  /** @throws Failure 'not-found' */
-  study(ask: Ask, studyUid: string): Promise<TriedStudy>;
-  days(ask: Ask, days: number): Promise<TriedDays>;
+  /** @param gone whoever asked has left: it stops as if the time were up. @throws Failure 'not-found' */
+  study(ask: Ask, studyUid: string, gone?: AbortSignal): Promise<TriedStudy>;
+  days(ask: Ask, days: number, gone?: AbortSignal): Promise<TriedDays>;
 }
 
 export interface TryOutParts extends EvaluateParts {
@@ -109,7 +109,7 @@ export function createTryOut(parts: TryOutParts): TryOut {
   const { database, table, budgetMs = BUDGET_MS } = parts;
   let running = 0;
 
-  async function alone<T>(work: (isTimeUp: () => boolean) => Promise<T>): Promise<T> {
+  async function alone<T>(work: (isTimeUp: () => boolean) => Promise<T>, gone?: AbortSignal): Promise<T> {
     if (running >= MOST_AT_ONCE)
       throw new Failure(
         'unavailable',
@@ -121,7 +121,7 @@ export function createTryOut(parts: TryOutParts): TryOut {
     running++;
     const end = performance.now() + budgetMs;
     try {
-      return await work(() => performance.now() > end);
+      return await work(() => gone?.aborted || performance.now() > end);
     } finally {
       running--;
     }
@@ -196,15 +196,15 @@ export function createTryOut(parts: TryOutParts): TryOut {
         return tryUnit(page(), rules, isTimeUp);
       }),
 
-    study: (ask, studyUid) =>
+    study: (ask, studyUid, gone) =>
       alone(async (isTimeUp) => {
         const rules = await rulesOf(ask);
         const study = await findStudy(database, studyUid);
         if (!study) throw new Failure('not-found', `There is no study ${studyUid}`);
         return tryStudy(rules, study, isTimeUp);
-      }),
+      }, gone),
 
-    days: (ask, days) =>
+    days: (ask, days, gone) =>
       alone(async (isTimeUp) => {
         const rules = await rulesOf(ask);
         if (!rules.draft)
@@ -228,7 +228,7 @@ export function createTryOut(parts: TryOutParts): TryOut {
         if (answer.looked - from.looked === ask.limit || last !== (found.at(-1)?.id ?? from.before))
           answer.next = writeCursor({ ...from, before: last, looked: answer.looked });
         return answer;
-      }),
+      }, gone),
   };
 }
 
@@ -281,8 +281,10 @@ async function studiesOf(
   limit: number,
 ): Promise<{ id: number; studyUid: string }[]> {
   const { rows } = await database.query<{ id: number; studyUid: string }>(
-    `select id, study_uid as "studyUid" from study
-     where last_received_at >= $1 and ($2::bigint is null or id < $2) order by id desc limit $3`,
+    // By the index of what was received lately: in the order of ids a rare day would be looked for in all studies.
+    `with recent as materialized (select id from study where last_received_at >= $1)
+     select id, study_uid as "studyUid" from study where id = any(array(
+       select id from recent where $2::bigint is null or id < $2 order by id desc limit $3)) order by id desc`,
     [since, before, limit],
   );
   return rows;
