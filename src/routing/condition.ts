@@ -16,24 +16,25 @@ import { type TimeWindow, timeWindowSchema } from './time-window.ts';
 import { type CompiledTest, compileClock, compileTest } from './value-test.ts';
 
 const scalar = z.union([z.string(), z.number()], { error: 'expected a text or a number' });
+const TEST_FORMS =
+  'expected a value, a list of values, {"pattern": "..."} or {"from": ..., "to": ...}; ' +
+  'conditions stand only in all, any and not';
+const notOfForm = (issue: { readonly code: string }): string | undefined =>
+  issue.code === 'unrecognized_keys' ? TEST_FORMS : undefined;
 const testSchema = z.union(
   [
     scalar.describe('Equals; in text * and ? are wildcards'),
     z.array(scalar).min(1).max(1000).describe('Equals one of them'),
     z
-      .strictObject({ pattern: z.string().min(1).max(1000) })
+      .strictObject({ pattern: z.string().min(1).max(1000) }, { error: notOfForm })
       .describe('An RE2 pattern, found anywhere in the value'),
     z
-      .strictObject({ from: scalar.optional(), to: scalar.optional() })
+      .strictObject({ from: scalar.optional(), to: scalar.optional() }, { error: notOfForm })
       .describe(
         'A range of numbers, dates (YYYYMMDD or YYYY-MM-DD), times (HH:MM) or ages (018Y), both ends included',
       ),
   ],
-  {
-    error:
-      'expected a value, a list of values, {"pattern": "..."} or {"from": ..., "to": ...}; ' +
-      'conditions stand only in all, any and not',
-  },
+  { error: TEST_FORMS },
 );
 
 type TestJson = z.infer<typeof testSchema>;

@@ -414,6 +414,32 @@ describe('a rule with faults is refused with every fault', () => {
       /a range is of numbers, dates/,
     ],
     ['a private pattern', { when: { '(0029,"X",08)': { pattern: '(' } }, send: ['p'] }, /no RE2 expression/],
+    [
+      'a condition in the place of a value',
+      { when: { Modality: { not: 'CT' } }, send: ['p'] },
+      /when\.Modality: expected a value, .* conditions stand only in all, any and not/,
+    ],
+    [
+      'one bound of two',
+      { when: { Rows: { from: 1, to: true } }, send: ['p'] },
+      /when\.Rows\.to: expected a text/,
+    ],
+    ['an empty list', { when: { Rows: [] }, send: ['p'] }, /when\.Rows: expected 1 item or more/],
+    [
+      'a change of no name',
+      { send: ['p'], transform: [{ sett: {} }] },
+      /transform\.0: expected one of set, remove, /,
+    ],
+    [
+      'two changes in one',
+      { send: ['p'], transform: [{ set: {}, remove: ['x'] }] },
+      /transform\.0: remove is not known/,
+    ],
+    [
+      'a change by its own words',
+      { send: ['p'], transform: [{ patient: { table: { 1: {} } } }] },
+      /transform\.0\.patient\.table\.1\.id is missing/,
+    ],
     ['no destination', { when: {}, send: [] }, /send: a rule names at least one destination/],
     ['no word of destinations', { when: {} }, /send is missing/],
     [
