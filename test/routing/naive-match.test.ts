@@ -4,24 +4,9 @@ import { attribute } from '../../src/dicom/attributes.ts';
 import { type InstanceFacts, matchRule } from '../../src/routing/match-rule.ts';
 import { parseRule } from '../../src/routing/rule.ts';
 import { dicom } from './given-study.ts';
+import { type Condition, conditionOf, NESTED, random, TEXTS, type Value } from './random-conditions.ts';
 
-type Value = string | number;
-type Condition = { [key: string]: unknown };
 type Instance = Record<string, Value[]>;
-
-/** mulberry32: the same conditions in every run. */
-function random(seed: number): () => number {
-  let state = seed;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 4_294_967_296;
-  };
-}
-
-const TEXTS: Record<string, string[]> = { Modality: ['CT', 'MR', 'SR'], BodyPartExamined: ['HEAD', 'CHEST'] };
-const NESTED = 'RequestAttributesSequence.ScheduledProcedureStepID';
 
 function instanceOf(next: () => number): Instance {
   const one: Instance = {};
@@ -50,45 +35,6 @@ function factsOf(one: Instance): InstanceFacts {
     },
     at: new Date('2024-02-07T10:00:00Z'),
   };
-}
-
-function leafOf(next: () => number): Condition {
-  const pick = <T>(from: readonly T[]): T => from[Math.floor(next() * from.length)]!;
-  const keyword = pick(['Modality', 'BodyPartExamined', 'Rows', NESTED, 'StudyDate']);
-  const value = (): Value => {
-    if (keyword === 'Rows') return Math.floor(next() * 4);
-    if (keyword === 'StudyDate') return `2024010${1 + Math.floor(next() * 4)}`;
-    return keyword === NESTED ? pick(['A', 'B', 'C']) : pick(TEXTS[keyword]!);
-  };
-  const ranged = keyword === 'Rows' || keyword === 'StudyDate';
-  switch (pick(['equals', 'in', 'present', 'absent', ranged ? 'range' : 'wildcard', 'pattern'])) {
-    case 'in':
-      return { [keyword]: [value(), value()] };
-    case 'present':
-      return { present: keyword };
-    case 'absent':
-      return { absent: keyword };
-    case 'range': {
-      const [from, to] = [value(), value()].sort();
-      return { [keyword]: next() < 0.3 ? { from } : next() < 0.4 ? { to } : { from, to } };
-    }
-    case 'wildcard':
-      return { [keyword]: `${String(value())[0]}*` };
-    case 'pattern':
-      return { [keyword]: { pattern: `^${String(value()).slice(0, 2)}` } };
-    default:
-      return { [keyword]: value() };
-  }
-}
-
-function conditionOf(next: () => number, depth: number): Condition {
-  const kind = next();
-  if (depth === 0 || kind < 0.4) return leafOf(next);
-  const inner = () => conditionOf(next, depth - 1);
-  if (kind < 0.55) return { not: inner() };
-  if (kind < 0.75) return { any: [inner(), inner()] };
-  if (kind < 0.9) return { all: [inner(), inner()] };
-  return { ...leafOf(next), not: inner() };
 }
 
 /** As the schema says it, one instance at a time. */

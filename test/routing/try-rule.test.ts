@@ -4,10 +4,14 @@ import { findStudy } from '../../src/archive/study.ts';
 import { createLog } from '../../src/log.ts';
 import { beginEvaluation, evaluateUnit } from '../../src/routing/evaluate.ts';
 import { createRoutingTable, type RoutingTable } from '../../src/routing/routing-table.ts';
+import { RULE_UNITS, type RuleUnit } from '../../src/routing/rule.ts';
 import { TRY_EXAMPLES } from '../../src/routing/rule-examples.ts';
 import { createTryOut, type TriedDays, type TryOut } from '../../src/routing/try-rule.ts';
+import type { Going } from '../../src/routing/try-unit.ts';
+import type { UnitScope } from '../../src/routing/unit-facts.ts';
 import { type TestDatabase, testDatabase } from '../support/database.ts';
 import { dicom, givenStableStudy, givenStudy } from './given-study.ts';
+import { conditionOf, random } from './random-conditions.ts';
 
 const log = createLog('silent', 'test');
 const reader = {
@@ -69,21 +73,131 @@ test('says of a study exactly what routing then owes, by the same rules', async 
   const { goes, instances } = await study(studyUid, {});
   expect(instances).toBe(11);
 
+  await routeAll(studyUid);
+  const owed = await owedNow();
+  expect(new Set(owed.keys())).toEqual(new Set(['cloud ', 'either ', 'pacs ', 'spare ']));
+  expect(goes).toEqual(told(owed));
+});
+
+/** As the feed would have it: instances first, then series, then the study; each is sent before the next is asked. */
+async function routeAll(studyUid: string): Promise<void> {
   const parts = { table, reader, log };
-  await database.transaction(async (tx) => {
-    const evaluation = await beginEvaluation(parts, tx);
-    const record = (await findStudy(tx, studyUid))!;
-    await evaluateUnit(parts, tx, evaluation, 'study-stable', record, {});
-    await evaluateUnit(parts, tx, evaluation, 'instance', record, {});
-    const { rows } = await tx.query<{ seriesUid: string }>('select series_uid as "seriesUid" from series');
-    for (const scope of rows) await evaluateUnit(parts, tx, evaluation, 'series-stable', record, scope);
-  });
-  const { rows } = await database.query<{ destination: string; instances: number }>(
-    `select d.destination, count(*) as instances from delivery d join delivery_instance i on i.delivery = d.id
-     group by d.destination order by d.destination`,
+  const unit = (at: RuleUnit, scopes: readonly UnitScope[]) =>
+    database.transaction(async (tx) => {
+      const evaluation = await beginEvaluation(parts, tx);
+      const record = (await findStudy(tx, studyUid))!;
+      for (const scope of scopes) await evaluateUnit(parts, tx, evaluation, at, record, scope);
+      await tx.query(
+        `update delivery_instance i set state = 'delivered' from delivery d where d.id = i.delivery and not d.held`,
+      );
+      await tx.query(`update delivery set state = 'delivered' where not held`);
+    });
+  await unit('instance', [{}]);
+  const { rows } = await database.query<{ seriesUid: string }>(
+    'select series_uid as "seriesUid" from series',
   );
-  expect(rows.length).toBe(4);
-  expect(goes).toEqual(rows);
+  await unit('series-stable', rows);
+  await unit('study-stable', [{}]);
+}
+
+/** Instances by destination and form. */
+type Owed = ReadonlyMap<string, { waits: boolean; sops: readonly string[] }>;
+async function owedNow(): Promise<Owed> {
+  const { rows } = await database.query<{ key: string; waits: boolean; sops: string[] }>(
+    `select d.destination || ' ' || d.form as key, d.waits, array_agg(i.sop_uid) as sops
+     from delivery d join delivery_instance i on i.delivery = d.id group by d.id`,
+  );
+  return new Map(rows.map(({ key, ...rest }) => [key, rest]));
+}
+
+/** As a try-out tells it. */
+function told(owed: Owed, without: Owed = new Map()): Going[] {
+  return [...owed]
+    .map(([key, { waits, sops }]) => {
+      const known = without.get(key)?.sops ?? [];
+      return { key, waits, instances: sops.filter((sop) => !known.includes(sop)).length };
+    })
+    .filter(({ instances }) => instances > 0)
+    .map(({ key, waits, instances }) => {
+      const [destination = '', form = ''] = key.split(' ');
+      return {
+        destination,
+        instances,
+        ...(form !== '' && { changed: true as const }),
+        ...(waits && { waits: true as const }),
+      };
+    })
+    .sort(inOrder);
+}
+const inOrder = (a: object, b: object): number => (JSON.stringify(a) < JSON.stringify(b) ? -1 : 1);
+
+test('says of random studies, rules and drafts what routing then does', { timeout: 240_000 }, async () => {
+  const next = random(20_261_122);
+  const pick = <T>(from: readonly T[]): T => from[Math.floor(next() * from.length)]!;
+  const names = ['pacs', 'spare', 'cloud', 'either'];
+  const forms = [[{ set: { StationName: 'A' } }], [{ remove: ['StationName'] }]];
+  const ruleOf = (): object => ({
+    // Of what given studies have; the others are absent.
+    when:
+      next() < 0.2
+        ? { [pick(['CallingAETitle', 'SourceAddress'])]: pick(['CT1', 'PACS', '10.9.8.7']) }
+        : conditionOf(next, 2),
+    at: pick(RULE_UNITS),
+    send: names.filter(() => next() < 0.4).concat(pick(names)),
+    hold: next() < 0.2,
+    ...(next() < 0.3 && { transform: pick(forms) }),
+  });
+  const from = [
+    { kind: 'dimse', callingAe: 'CT1' },
+    { kind: 'dimse', callingAe: 'pacs' },
+    { kind: 'dimse', callingAe: 'SPARE' },
+    { kind: 'stow', address: '10.9.8.7' },
+  ] as const;
+  let differences = 0;
+  for (let round = 0; round < 40; round++) {
+    await database.query('truncate decision, delivery cascade');
+    await database.query('truncate study, object cascade');
+    await database.query('delete from rule');
+    const { studyUid } = await givenStudy(database, { instances: 1 });
+    for (let series = 2; series < 5; series++)
+      await givenStudy(database, {
+        studyUid,
+        series,
+        modality: pick(['CT', 'MR', 'SR']),
+        instances: 1 + Math.floor(next() * 3),
+        from: pick(from),
+        more: { Rows: Math.floor(next() * 4), BodyPartExamined: pick(['HEAD', 'CHEST']) },
+      });
+    const rules = Array.from({ length: 1 + Math.floor(next() * 4) }, ruleOf);
+    for (const [n, body] of rules.entries()) await rule(`r${n}`, body);
+    const draft = ruleOf();
+    const replaces = next() < 0.5 ? 'r0' : undefined;
+    const [today, tried] = [await study(studyUid, {}), await study(studyUid, { rule: draft, replaces })];
+
+    await routeAll(studyUid);
+    const now = await owedNow();
+    await database.query('truncate decision, delivery cascade');
+    await rule(replaces ?? 'draft', draft);
+    await routeAll(studyUid);
+    const then = await owedNow();
+    const which = JSON.stringify({ rules, draft, replaces });
+    const plain = (going: readonly Going[]) => going.map(({ waits: _, ...rest }) => rest).sort(inOrder);
+    expect([...today.goes].sort(inOrder), which).toEqual(told(now));
+    expect([...tried.goes].sort(inOrder), which).toEqual(told(then));
+    expect(plain(tried.more), which).toEqual(plain(told(then, now)));
+    expect(plain(tried.less), which).toEqual(plain(told(now, then)));
+    if (tried.more.length + tried.less.length > 0) differences++;
+    const { rows } = await database.query<{ rule: string; matched: boolean }>(
+      'select rule, bool_or(matched) as matched from decision group by rule order by rule',
+    );
+    const decided = new Map<string, boolean>();
+    for (const { rule: name, draft: isDraft, matched } of tried.decisions)
+      if (isDraft || name !== replaces) decided.set(name, matched || (decided.get(name) ?? false));
+    expect(Object.fromEntries(decided), which).toEqual(
+      Object.fromEntries(rows.map((row) => [row.rule, row.matched])),
+    );
+  }
+  expect(differences, 'drafts mostly change something').toBeGreaterThan(20);
 });
 
 describe('a draft', () => {
