@@ -111,6 +111,14 @@ const asked: [string, () => Promise<unknown>][] = [
       await ledger.finish(claimed.lease, { kind: 'release' });
     },
   ],
+  [
+    'a page of a delivery under way',
+    async () => {
+      const claimed = (await ledger.claim())!;
+      await ledger.owedInstances(claimed.lease, 1, 32);
+      await ledger.finish(claimed.lease, { kind: 'release' });
+    },
+  ],
   ['what the clocks arm', async () => expect((await ledger.window(16)).length).toBeLessThanOrEqual(2 * 16)],
   ['leases that ran out', () => ledger.returnExpired()],
   ['leases of this node', () => ledger.returnOwn()],
@@ -129,6 +137,11 @@ test.each(asked)('%s, while nothing else is owed', async (name, ask) => {
 describe(`with ${OWED} instances owed to a dead PACS`, () => {
   beforeAll(
     async () => {
+      await database.query(
+        `insert into study (study_uid, patient, attributes, stable_version)
+         select '9.d.' || n, (select min(id) from patient), '{}', 1 from generate_series(1, $1::int) n`,
+        [OWED / 2],
+      );
       await owe('dead', 'd', OWED / 2, 1);
       await owe('dead', 'e', OWED / 2 / STUDY_OF, STUDY_OF);
       await database.query(
@@ -154,6 +167,7 @@ describe(`with ${OWED} instances owed to a dead PACS`, () => {
       const claimed = (await ledger.claim())!;
       expect(claimed).toMatchObject({ destination: { name: 'dead' }, probing: true });
       await ledger.owedKinds(claimed.lease);
+      await ledger.owedInstances(claimed.lease, 1, 32);
       await ledger.finish(claimed.lease, { kind: 'retry', down: true, reason: 'PACS cannot be reached' });
     });
     expect(read).toBeLessThan(2000);
