@@ -196,6 +196,7 @@ describe.skipIf(!peer('s3'))('two processes on Postgres and S3 (needs s3)', () =
       ...{ kind: 'dimse', host: '127.0.0.1', port: pacs.port, aeTitle: 'PACS' },
       rate: { instancesPerMinute: 600 },
     });
+    await call(first, '/rules/all', { when: {}, send: ['pacs'] });
     const objects = studyOf(60);
     const sops = objects.map(({ sop }) => sop);
     await sendObjects(second, 'CT1', objects);
@@ -212,7 +213,7 @@ describe.skipIf(!peer('s3'))('two processes on Postgres and S3 (needs s3)', () =
     sleeper.child.signal('SIGSTOP');
     try {
       await db.database.query(`update delivery set lease_until = now() where state = 'sending'`);
-      // Suspended amid a transaction it keeps what that locked until Postgres ends it, after a minute.
+      // An outcome that was on its way may extend the lease once more; then it runs out by itself.
       await eventually(
         async () => {
           const { rowCount } = await db.database.query(
