@@ -54,8 +54,14 @@ const BASIC: Readonly<Record<ConfidentialityRow['basic'], Fate>> = {
   'X/Z/U*': 'into',
 };
 
-/** X/Z, and optional wherever it stands: with no item it would break PS3.3 C.7.2.1, where without it nothing does. */
-const NOT_EMPTY = new Set(['ReferencedStudySequence']);
+/** Otherwise than in the table, for objects that stay valid. */
+const OTHERWISE: Readonly<Record<string, Fate>> = {
+  // X/Z, and optional wherever it stands: with no item it would break PS3.3 C.7.2.1, where without it nothing does.
+  ReferencedStudySequence: 'remove',
+  // X, and of type 1 in a presentation state (PS3.3 C.11.10).
+  PresentationCreationDate: 'dummy',
+  PresentationCreationTime: 'dummy',
+};
 
 type Method = RetainOption | 'basic' | 'pixels' | 'faces' | 'graphics' | 'content' | 'descriptors';
 
@@ -129,7 +135,7 @@ function policyOf(settings: DeidentifySettings, retained: ReadonlySet<RetainOpti
 }
 
 function ruleFor({ keyword, basic, options }: ConfidentialityRow, retained: ReadonlySet<RetainOption>): Rule {
-  const fate = NOT_EMPTY.has(keyword) ? 'remove' : BASIC[basic];
+  const fate = OTHERWISE[keyword] ?? BASIC[basic];
   const descriptor = options.includes('desc~');
   // A date that another option would keep as it is is shifted all the same: one true date undoes the shift.
   if (options.includes('dates') && retained.has('modified-dates'))

@@ -55,7 +55,7 @@ const PROSE = new Set(['LT', 'ST', 'UC', 'UR', 'UT']);
 const PROSE_KEYWORDS = /AlternativeCalendar|Comment|Notes$|InstructionText/;
 /** Names of codes and of things that are published. */
 const NO_PROSE =
-  /^(ExtendedCodeMeaning|LongCodeValue|URNCodeValue|CodingScheme|MappingResource|EXIFVersion)|ColumnNames$/;
+  /^(ExtendedCodeMeaning|LongCodeValue|URNCodeValue|CodingScheme(Name|ExternalID|URL)|MappingResource|EXIFVersion)|ColumnNames$/;
 
 export class Deidentification implements Cleaner {
   readonly #policy: Policy;
