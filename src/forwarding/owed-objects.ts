@@ -2,7 +2,7 @@
  * Pages through what a delivery owes, as stored objects to be read. A bounded number at a time, however large the
  * study. Used by storage-scu.ts and stow-client's caller; the bytes themselves come from the archive's reader.
  */
-import type { Database } from '../archive/database/database.ts';
+import { type Database, preparing } from '../archive/database/database.ts';
 import { findStoredObjects } from '../archive/stored-object.ts';
 import { cameFrom, sendersOf } from '../routing/came-from.ts';
 import type { ClaimedDelivery, Ledger } from '../routing/ledger.ts';
@@ -34,7 +34,7 @@ export async function* owedObjects(parts: {
     if (!last) return;
     after = last.id;
     const objects = await findStoredObjects(
-      parts.database,
+      preparing(parts.database),
       { objectIds: owed.map(({ object }) => object) },
       { limit: PAGE },
     );

@@ -131,7 +131,7 @@ export function createLedger(parts: LedgerParts): Ledger {
     },
 
     async owedKinds(lease) {
-      const { rows } = await database.query<{ sopClassUid: string; transferSyntaxUid: string }>(
+      const { rows } = await database.prepared<{ sopClassUid: string; transferSyntaxUid: string }>(
         `select o.sop_class as "sopClassUid", o.transfer_syntax as "transferSyntaxUid"
          from (select id, object from delivery_instance where delivery = $1 and state = 'owed'
            order by id limit ${KINDS_AHEAD}) di join object o on o.id = di.object
@@ -142,7 +142,7 @@ export function createLedger(parts: LedgerParts): Ledger {
     },
 
     async owedInstances(lease, after, limit) {
-      const { rows } = await database.query<OwedInstance>(
+      const { rows } = await database.prepared<OwedInstance>(
         `select i.id, i.sop_uid as "sopUid", i.object,
            d.form <> '' and exists (select 1 from looked_at l where l.form = d.form and l.sop_uid = i.sop_uid
              and l.content_hash = i.content_hash) as released
@@ -163,7 +163,7 @@ export function createLedger(parts: LedgerParts): Ledger {
 
     async writeOutcomes(lease, outcomes) {
       if (outcomes.length === 0) return;
-      const { rows } = await database.query<{ fenced: number }>(
+      const { rows } = await database.prepared<{ fenced: number }>(
         // Not synced by themselves: what a crash of Postgres takes from the log's end is owed again, and the end of the
         // attempt, which is synced, takes all before it along. A sync for each batch would hold the peer up.
         `with fence as (
@@ -171,13 +171,26 @@ export function createLedger(parts: LedgerParts): Ledger {
            where id = $1 and lease_token = $2 and state = 'sending' returning id, via,
              set_config('synchronous_commit', 'off', true)),
          written as (
-           update delivery_instance i set state = o.state, status = o.status, comment = o.comment, at = clock_timestamp(),
-             via = fence.via, sent_sop_uid = coalesce(o."sentSopUid", i.sent_sop_uid), to_look = coalesce(o."toLook", false)
-           from fence, jsonb_to_recordset($3::jsonb)
-             as o(id bigint, state text, status integer, comment text, "sentSopUid" text, "toLook" boolean)
-           where i.id = o.id and i.delivery = fence.id)
+           -- Not joined with a set of rows, for which a planner that knows little of the table reads all of it.
+           update delivery_instance i set at = clock_timestamp(), via = fence.via,
+             state = ($5::text[])[array_position($3::bigint[], i.id)],
+             status = ($6::integer[])[array_position($3::bigint[], i.id)],
+             comment = ($7::text[])[array_position($3::bigint[], i.id)],
+             sent_sop_uid = coalesce(($8::text[])[array_position($3::bigint[], i.id)], i.sent_sop_uid),
+             to_look = ($9::boolean[])[array_position($3::bigint[], i.id)]
+           from fence where i.id = any($3::bigint[]) and i.delivery = fence.id)
          select count(*) as fenced from fence`,
-        [lease.delivery, lease.token, JSON.stringify(outcomes), leaseS],
+        [
+          lease.delivery,
+          lease.token,
+          outcomes.map(({ id }) => id),
+          leaseS,
+          outcomes.map(({ state }) => state),
+          outcomes.map(({ status }) => status ?? null),
+          outcomes.map(({ comment }) => comment ?? null),
+          outcomes.map(({ sentSopUid }) => sentSopUid ?? null),
+          outcomes.map(({ toLook }) => toLook ?? false),
+        ],
       );
       if (rows[0]?.fenced !== 1) throw leaseLost(lease);
     },

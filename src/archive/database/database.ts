@@ -271,6 +271,13 @@ function asker(prepare: boolean, prefix = 'isocenter') {
   };
 }
 
+/** The same database, whose every statement with values is a prepared one. */
+export function preparing(database: Pick<Database, 'query' | 'prepared'>): Queryable {
+  return {
+    query: (text, values) => (values ? database.prepared(text, values) : database.query(text)),
+  };
+}
+
 const asText = (value: string): string => value;
 
 function asInteger(value: string): number | bigint {
