@@ -17,7 +17,7 @@ import { type Attempt, MAX_TRANSIENT, type SendTimeouts, triedAll } from './atte
 import { NotChanged, NotLookedAt } from './changed-object.ts';
 import { judge, peerWords } from './judge.ts';
 import { type OpenedObject, openObject, type SendableObject, type SentAs } from './object-bytes.ts';
-import { owedObjects } from './owed-objects.ts';
+import { type OwedObject, owedObjects } from './owed-objects.ts';
 import { kindOf, type PlannedAssociation, planAssociations, waysOut } from './ways-out.ts';
 
 export interface StorageScuOptions {
@@ -29,6 +29,13 @@ interface Sendable {
   /** Of the debt, for its outcome. */
   readonly id: number;
   readonly object: SendableObject;
+}
+
+/** What an association is for, of a page of what is owed. */
+interface Page {
+  readonly mine: readonly Sendable[];
+  /** The association it was disclosed for: another may take other objects of it. */
+  disclosedFor: OutboundAssociation | undefined;
 }
 
 /** A pause for the send rate that is longer than this is made without an association. */
@@ -47,11 +54,12 @@ export async function sendByDimse(
   const sending = new Sending(attempt, settings, options);
   try {
     const changed = attempt.transform !== undefined;
-    for (const planned of planAssociations(kinds, settings.transferSyntaxes, changed)) {
+    const associations = planAssociations(kinds, settings.transferSyntaxes, changed);
+    for (const planned of associations) {
       const end = await sending.send(planned);
       if (end) return end;
     }
-    await sending.refuseRest();
+    if (sending.hasRest || associations.length === 0) await sending.refuseRest();
     return triedAll(attempt.outcomes, sending.mute);
   } finally {
     await sending.close();
@@ -67,6 +75,7 @@ class Sending {
   #lostInARow = 0;
   #transientInARow = 0;
   #answers = 0;
+  #hasRest = false;
 
   constructor(attempt: Attempt, settings: DimseSettings, options: StorageScuOptions) {
     this.#attempt = attempt;
@@ -79,22 +88,24 @@ class Sending {
     return this.#lostInARow > 0 && this.#answers === 0;
   }
 
+  /** Objects were seen that no association is for. */
+  get hasRest(): boolean {
+    return this.#hasRest;
+  }
+
   /** Every owed instance that the association is for. @returns an end, when going on makes no sense */
   async send({ contexts, kinds }: PlannedAssociation): Promise<AttemptEnd | undefined> {
     const pages = owedObjects(this.#attempt);
-    for (let coming = pages.next(); ; ) {
-      const { value: page, done } = await coming;
-      if (done) break;
-      const mine = page.flatMap(({ id, object }) =>
-        object && kinds.has(kindOf(object.sopClass, object.transferSyntax)) ? [{ id, object }] : [],
-      );
+    for (let coming = this.#nextPage(pages, kinds); ; ) {
+      const page = await coming;
+      if (!page) break;
+      const { mine } = page;
       // Asked for towards the end of this one, and no sooner: a hold of the study is seen there.
       const askAt = Math.max(0, mine.length - ASK_AHEAD);
-      if (mine.length === 0) coming = pages.next();
-      let disclosed = false;
+      if (mine.length === 0) coming = this.#nextPage(pages, kinds);
       for (const [index, owed] of mine.entries()) {
         if (index === askAt) {
-          coming = pages.next();
+          coming = this.#nextPage(pages, kinds);
           coming.catch(() => undefined);
         }
         await this.#attempt.outcomes.room();
@@ -103,16 +114,33 @@ class Sending {
         if (!this.#association?.open) {
           const end = await this.#open(contexts);
           if (end) return end;
-          disclosed = false;
         }
-        if (!disclosed) await this.#disclose(mine.slice(index));
-        disclosed = true;
+        if (page.disclosedFor !== this.#association) {
+          await this.#disclose(mine.slice(index));
+          page.disclosedFor = this.#association;
+        }
         const end = await this.#sendOne(owed, mine[index + 1]);
         if (end) return end;
       }
     }
     await this.close();
     return undefined;
+  }
+
+  /** Disclosed as well, while the page before it is sent: a record more than was sent does no harm, one less would. */
+  async #nextPage(
+    pages: AsyncGenerator<OwedObject[]>,
+    kinds: PlannedAssociation['kinds'],
+  ): Promise<Page | undefined> {
+    const { value: page, done } = await pages.next();
+    if (done) return undefined;
+    this.#hasRest ||= page.some(({ object }) => !object || this.#waysOut(object).length === 0);
+    const mine = page.flatMap(({ id, object }) =>
+      object && kinds.has(kindOf(object.sopClass, object.transferSyntax)) ? [{ id, object }] : [],
+    );
+    const association = this.#association?.open ? this.#association : undefined;
+    if (association) await this.#disclose(mine);
+    return { mine, disclosedFor: association };
   }
 
   /** What no association was for: not to be sent (any more), or no way out that the destination's settings allow. */
