@@ -63,7 +63,8 @@ export function createOutcomeLog(ledger: Ledger, lease: Lease): OutcomeLog {
         lastReason = outcome.comment ?? lastReason;
       }
       waiting.push(outcome);
-      if (waiting.length >= BATCH) write();
+      // Behind the next instance, which may go at once: it must not wait for the statement to be made.
+      if (waiting.length >= BATCH) setImmediate(write);
     },
     flush: () => settle(() => waiting.length + inFlight === 0),
     get left() {

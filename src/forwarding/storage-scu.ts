@@ -38,6 +38,18 @@ interface Page {
   disclosedFor: OutboundAssociation | undefined;
 }
 
+interface OpeningObject {
+  readonly object: SendableObject;
+  readonly way: string;
+  readonly opening: Promise<OpenedObject>;
+}
+
+/**
+ * Objects that are opened while one is sent. The first reads of a file take longer than a peer nearby takes an object,
+ * so one would be late. Of those that a rule changes one is enough: their headers are held.
+ */
+const OPEN_AHEAD = 2;
+
 /** A pause for the send rate that is longer than this is made without an association. */
 const LONGEST_IDLE_MS = 5000;
 /** Instances left of a page when the next is asked for. */
@@ -71,7 +83,8 @@ class Sending {
   readonly #settings: DimseSettings;
   readonly #options: StorageScuOptions;
   #association: OutboundAssociation | undefined;
-  #ahead: { object: SendableObject; way: string; opening: Promise<OpenedObject> } | undefined;
+  /** In the order in which they will be sent. */
+  readonly #ahead: OpeningObject[] = [];
   #lostInARow = 0;
   #transientInARow = 0;
   #answers = 0;
@@ -100,13 +113,19 @@ class Sending {
       const page = await coming;
       if (!page) break;
       const { mine } = page;
+      let following: readonly Sendable[] = [];
       // Asked for towards the end of this one, and no sooner: a hold of the study is seen there.
       const askAt = Math.max(0, mine.length - ASK_AHEAD);
       if (mine.length === 0) coming = this.#nextPage(pages, kinds);
       for (const [index, owed] of mine.entries()) {
         if (index === askAt) {
           coming = this.#nextPage(pages, kinds);
-          coming.catch(() => undefined);
+          coming.then(
+            (next) => {
+              following = next?.mine ?? [];
+            },
+            () => undefined, // told when it is awaited
+          );
         }
         await this.#attempt.outcomes.room();
         await this.#keepPace();
@@ -119,7 +138,8 @@ class Sending {
           await this.#disclose(mine.slice(index));
           page.disclosedFor = this.#association;
         }
-        const end = await this.#sendOne(owed, mine[index + 1]);
+        const next = mine.slice(index + 1, index + 1 + OPEN_AHEAD);
+        const end = await this.#sendOne(owed, [...next, ...following.slice(0, OPEN_AHEAD - next.length)]);
         if (end) return end;
       }
     }
@@ -222,7 +242,7 @@ class Sending {
     return waysOut(stored, this.#settings.transferSyntaxes, this.#attempt.transform !== undefined);
   }
 
-  async #sendOne({ id, object }: Sendable, next: Sendable | undefined): Promise<AttemptEnd | undefined> {
+  async #sendOne({ id, object }: Sendable, next: readonly Sendable[]): Promise<AttemptEnd | undefined> {
     const { outcomes, pace } = this.#attempt;
     const note = (verdict: Omit<Outcome, 'id'>): void => outcomes.add({ id, ...verdict });
     const association = this.#association!;
@@ -242,7 +262,7 @@ class Sending {
     }
     let isAnswered = false;
     // As soon as this one's first bytes have left.
-    const ahead = next && setImmediate(() => this.#openAhead(next.object));
+    const ahead = setImmediate(() => this.#openAhead(next));
     try {
       const answer = await association.store(
         {
@@ -273,19 +293,22 @@ class Sending {
   }
 
   /** Read while the peer takes and answers the one before it. */
-  #openAhead(object: SendableObject): void {
-    const way = this.#way(object);
-    if (way === undefined) return;
-    const opening = this.#openObject(object, way);
-    // It may never have its turn; when it has, the fault is told as its own.
-    opening.catch(() => undefined);
-    this.#ahead = { object, way, opening };
+  #openAhead(next: readonly Sendable[]): void {
+    const most = this.#attempt.transform ? 1 : OPEN_AHEAD;
+    for (const { object } of next.slice(0, most)) {
+      const way = this.#way(object);
+      if (way === undefined || this.#ahead.some((ahead) => ahead.object === object)) continue;
+      const opening = this.#openObject(object, way);
+      // It may never have its turn; when it has, the fault is told as its own.
+      opening.catch(() => undefined);
+      this.#ahead.push({ object, way, opening });
+    }
   }
 
   async #opened(object: SendableObject, way: string): Promise<OpenedObject> {
-    const ahead = this.#ahead;
+    const [ahead] = this.#ahead;
     if (ahead?.object === object && ahead.way === way) {
-      this.#ahead = undefined;
+      this.#ahead.shift();
       return ahead.opening;
     }
     await this.#dropAhead();
@@ -298,10 +321,10 @@ class Sending {
   }
 
   async #dropAhead(): Promise<void> {
-    const ahead = this.#ahead;
-    this.#ahead = undefined;
-    const opened = await ahead?.opening.catch(() => undefined);
-    await opened?.close();
+    for (const { opening } of this.#ahead.splice(0)) {
+      const opened = await opening.catch(() => undefined);
+      await opened?.close();
+    }
   }
 
   async #afterAnswer({ state, comment }: Omit<Outcome, 'id'>): Promise<AttemptEnd | undefined> {
