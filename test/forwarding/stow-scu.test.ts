@@ -156,8 +156,11 @@ describe('to a STOW-RS server', () => {
     await door.failing();
     for (let n = 0; n < 3; n++) await given({ instances: 1 });
     await expect.poll(() => cloud.kept.size, { timeout: 20_000 }).toBe(3);
-    const left = (await door.deliveries()).filter(({ state }) => state !== 'delivered');
-    expect(left).toMatchObject([{ study: heavy, lastError: expect.stringContaining('HTTP 504') }]);
+    const left = async () => (await door.deliveries()).filter(({ state }) => state !== 'delivered');
+    // What the receiver has is written a moment later.
+    await expect
+      .poll(left, { timeout: 5000 })
+      .toMatchObject([{ study: heavy, lastError: expect.stringContaining('HTTP 504') }]);
   });
 
   test('an answer without an end is not waited for, however it trickles', async () => {
