@@ -10,6 +10,7 @@ import { asFailure, Failure } from '../failure.ts';
 import { MayShowText } from '../transform/burned-in.ts';
 import { editable } from '../transform/editable-data-set.ts';
 import { PixelsOnly } from '../transform/pixels-only.ts';
+import { QuietCodestream } from '../transform/quiet-codestream.ts';
 import type { CompiledTransform } from '../transform/transform.ts';
 import { createMaskedPixels, type MaskedPixels, PIXEL_HEADER_BYTES } from './masked-pixels.ts';
 
@@ -60,7 +61,8 @@ export async function changeObject(
     if (!isUid(studyUid!) || !isUid(seriesUid!) || !isUid(sopUid!))
       throw new Failure('invalid', 'it has no valid UIDs of study, series and instance');
     // Behind masked pixels, too, may stand what shows them as they were.
-    const pixels = transform.endsAtPixels || masked ? new PixelsOnly(implicit) : undefined;
+    const codestream = transform.endsAtPixels ? QuietCodestream.for(transferSyntaxUid) : undefined;
+    const pixels = transform.endsAtPixels || masked ? new PixelsOnly(implicit, codestream) : undefined;
     return {
       studyUid: studyUid!,
       seriesUid: seriesUid!,

@@ -1,6 +1,7 @@
 /**
  * Lets the Pixel Data element pass and nothing behind it: signatures, private elements and padding may tell of the
- * patient what the header does not any more. Called by forwarding/changed-object.ts with the bytes from that element on.
+ * patient what the header does not any more. Called by forwarding/changed-object.ts with the bytes from that element on;
+ * what compressed frames say beside the picture is overwritten by quiet-codestream.ts.
  */
 import {
   ITEM,
@@ -12,18 +13,24 @@ import {
   UNDEFINED_LENGTH,
 } from '../dicom/element-header.ts';
 import { Failure } from '../failure.ts';
+import type { QuietCodestream } from './quiet-codestream.ts';
 
 export class PixelsOnly {
   readonly #implicit: boolean;
+  readonly #codestream: QuietCodestream | undefined;
   /** The start of a header that a chunk cut in two. */
   #carry: Buffer = Buffer.alloc(0);
   #remaining = 0;
   #inFragments = false;
   #begun = false;
+  /** Items so far: the first is the Basic Offset Table. */
+  #items = 0;
   #ended = false;
 
-  constructor(implicit: boolean) {
+  /** @param codestream overwrites what fragments say beside the picture */
+  constructor(implicit: boolean, codestream?: QuietCodestream) {
     this.#implicit = implicit;
+    this.#codestream = codestream;
   }
 
   /** Nothing that comes is let through any more. */
@@ -34,11 +41,14 @@ export class PixelsOnly {
   /** @returns what of the bytes may leave. @throws Failure 'invalid' when fragments are broken */
   push(chunk: Uint8Array): Uint8Array {
     const carried = this.#carry.length;
-    const bytes = carried === 0 ? chunk : Buffer.concat([this.#carry, chunk]);
+    // A copy where it is written to: readers may hold theirs.
+    const whole = carried === 0 ? chunk : Buffer.concat([this.#carry, chunk]);
+    const bytes = carried === 0 && this.#codestream ? Buffer.from(chunk) : whole;
     let at = 0;
     while (!this.#ended) {
       if (this.#remaining > 0) {
         const take = Math.min(this.#remaining, bytes.length - at);
+        if (this.#items > 1) this.#codestream?.pass(bytes.subarray(at, at + take));
         this.#remaining -= take;
         at += take;
         if (this.#remaining > 0) break;
@@ -67,7 +77,10 @@ export class PixelsOnly {
       if (tag === SEQUENCE_DELIMITATION) this.#ended = true;
       else if (tag !== ITEM || length === UNDEFINED_LENGTH)
         throw new Failure('invalid', 'a fragment of the pixels is broken');
-      else this.#remaining = length;
+      else {
+        this.#remaining = length;
+        if (++this.#items > 1 && length > 0) this.#codestream?.beginFragment();
+      }
       return;
     }
     this.#begun = true;
