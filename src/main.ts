@@ -97,6 +97,7 @@ export async function startIsocenter(
         aeTitle: config.dicom.aeTitle,
         host: config.dicom.host,
         ports: [scp.port, scp.tlsPort].filter((port) => port !== undefined),
+        http: { host: config.http.host, port: http.port, publicUrl: config.publicUrl },
       }),
       folderRoot: config.folderRoot,
       deidentifyKey: config.deidentifyKey,

@@ -13,7 +13,11 @@ export interface Metrics {
   render(): Promise<string>;
 }
 
-export type Sample = { labels?: Record<string, string>; value: number };
+/** All that any value is labelled with: the library refuses the whole scrape for one that it was not told of. */
+const LABELS = ['state', 'kind', 'outcome', 'destination', 'group', 'member', 'code', 'what'] as const;
+export type Labels = Partial<Record<(typeof LABELS)[number], string>>;
+
+export type Sample = { labels?: Labels; value: number };
 export type Reading = () => number | readonly Sample[] | Promise<number | readonly Sample[]>;
 
 export function createMetrics(): Metrics {
@@ -34,7 +38,7 @@ export function createMetrics(): Metrics {
       return [];
     }
   };
-  const labelNames = ['state', 'kind', 'outcome', 'destination', 'code', 'what'];
+  const labelNames = [...LABELS];
   return {
     contentType: registry.contentType,
     gauge(name, help, read) {

@@ -28,6 +28,8 @@ const TLS_WORDS: Readonly<Record<string, string>> = {
   INVALID_PURPOSE: 'its TLS certificate is not made for a server',
   ERR_SSL_WRONG_VERSION_NUMBER: 'it does not speak TLS on that port',
   ERR_SSL_PACKET_LENGTH_TOO_LONG: 'it does not speak TLS on that port',
+  // What node:https calls a handshake that broke; OpenSSL's own words follow it, with addresses of memory.
+  EPROTO: 'it does not speak TLS on that port, or none that we speak',
   ERR_SSL_UNSUPPORTED_PROTOCOL: 'it speaks no TLS 1.2 or 1.3',
   ERR_SSL_TLSV1_ALERT_PROTOCOL_VERSION: 'it speaks no TLS 1.2 or 1.3',
   ERR_SSL_TLSV13_ALERT_CERTIFICATE_REQUIRED: 'it wants a TLS certificate of ours',

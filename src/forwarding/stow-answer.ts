@@ -10,6 +10,8 @@ export interface StowAnswer {
   readonly body: unknown;
   /** Milliseconds, from Retry-After. */
   readonly retryAfterMs: number | undefined;
+  /** Lower case; '' when there was none. */
+  readonly contentType: string;
 }
 
 export type StowJudgement =

@@ -237,6 +237,7 @@ async function readAnswer(response: http.IncomingMessage): Promise<StowAnswer> {
     status: response.statusCode ?? 0,
     body: length <= MAX_ANSWER_BYTES ? parsed(Buffer.concat(chunks).toString('utf8')) : undefined,
     retryAfterMs: retryAfterMs(response.headers['retry-after']),
+    contentType: (response.headers['content-type'] ?? '').slice(0, 100).toLowerCase(),
   };
 }
 

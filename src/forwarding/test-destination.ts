@@ -129,7 +129,13 @@ const HTTP_REMEDIES: Readonly<Record<number, string>> = {
 async function search(settings: StowSettings, { timeouts, tokens }: TestOptions): Promise<Answer> {
   const client = createStowClient(settings, { ...timeouts, answerMs: timeouts.connectMs }, tokens);
   try {
-    const { status, body } = await client.probe('/studies?limit=1');
+    const { status, body, contentType } = await client.probe('/studies?limit=1');
+    // A page of a proxy or a log-in answers 200, too; 204 is a server without studies.
+    if (status === 200 && !/\b(json|xml)\b/.test(contentType))
+      return {
+        ok: false,
+        message: `HTTP 200 came with ${contentType || 'no Content-Type'} where DICOM JSON was asked for: something else answers under this URL, such as a log-in page`,
+      };
     if (status >= 200 && status < 300) return { ok: true, message: 'the DICOMweb server answered' };
     const remedy = HTTP_REMEDIES[status];
     return { ok: false, message: `${httpWords(status, body, [])}${remedy ? `; ${remedy}` : ''}` };

@@ -79,26 +79,45 @@ export interface OwnListener {
   aeTitle: string;
   host: string;
   ports: readonly number[];
+  /** For DICOMweb. */
+  http?: { host: string; port: number; publicUrl: string | undefined };
 }
 
 /** @throws Failure 'invalid' when it leads back to us: what we keep would be sent here for ever */
 export function refuseOurselves(settings: DestinationSettings, own: OwnListener): void {
+  if (settings.kind === 'stow' && own.http) refuseOwnUrl(settings.url, own.http);
   if (settings.kind !== 'dimse' || settings.aeTitle !== own.aeTitle || !own.ports.includes(settings.port))
     return;
-  const host = settings.host.toLowerCase();
-  const everywhere = own.host === '0.0.0.0' || own.host === '::';
-  const interfaces = Object.values(os.networkInterfaces()).flatMap((list) => list ?? []);
-  const ours =
-    host === own.host ||
-    ((everywhere || isLoopback(own.host)) && isLoopback(host)) ||
-    (everywhere &&
-      (host === own.host ||
-        host === os.hostname().toLowerCase() ||
-        interfaces.some(({ address }) => address === host)));
-  if (ours)
+  if (isOurs(settings.host, own.host))
     throw invalid('The destination', [
       `host: ${settings.aeTitle}@${settings.host}:${settings.port} is this archive itself (AE_TITLE, DICOM_HOST, DICOM_PORT)`,
     ]);
+}
+
+function refuseOwnUrl(text: string, { host, port, publicUrl }: NonNullable<OwnListener['http']>): void {
+  const url = new URL(text);
+  const to = Number(url.port || (url.protocol === 'https:' ? 443 : 80));
+  const isPublic = publicUrl !== undefined && new URL(publicUrl).origin === url.origin;
+  const isListener = to === port && isOurs(url.hostname.replace(/^\[|\]$/g, ''), host);
+  // Another server may stand behind the same proxy, under another path.
+  const under = publicUrl === undefined ? '' : new URL(publicUrl).pathname.replace(/\/$/, '');
+  if (isListener || (isPublic && url.pathname.startsWith(`${under}/dicom-web`)))
+    throw invalid('The destination', [
+      `url: ${text} is this archive itself (HTTP_HOST, HTTP_PORT, PUBLIC_URL)`,
+    ]);
+}
+
+/** @param bound the address that a listener of ours is bound to */
+function isOurs(name: string, bound: string): boolean {
+  const host = name.toLowerCase();
+  const everywhere = bound === '0.0.0.0' || bound === '::';
+  const interfaces = Object.values(os.networkInterfaces()).flatMap((list) => list ?? []);
+  return (
+    host === bound ||
+    ((everywhere || isLoopback(bound)) && isLoopback(host)) ||
+    (everywhere &&
+      (host === os.hostname().toLowerCase() || interfaces.some(({ address }) => address === host)))
+  );
 }
 
 /** The settings as they may be shown. */

@@ -4,7 +4,11 @@ import { stowBody } from './stow-receiver.ts';
 
 describe('judgeStow', () => {
   const judged = (status: number, body?: unknown) =>
-    judgeStow({ status, body, retryAfterMs: undefined }, ['1.1', '1.2'], []);
+    judgeStow(
+      { status, body, retryAfterMs: undefined, contentType: 'application/dicom+json' },
+      ['1.1', '1.2'],
+      [],
+    );
   const states = (status: number, body?: unknown) => {
     const judgement = judged(status, body);
     return judgement.kind === 'instances'

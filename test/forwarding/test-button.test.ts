@@ -100,6 +100,10 @@ describe('a DICOMweb server', () => {
     [{ status: 404 }, /HTTP 404 Not Found; there is no DICOMweb under this URL/],
     [{ status: 503 }, /HTTP 503 Service Unavailable/],
     [{ status: 302, headers: { location: '/login' } }, /HTTP 302/],
+    [
+      { status: 200, headers: { 'content-type': 'text/html; charset=utf-8' } },
+      /HTTP 200 came with text\/html; charset=utf-8 where DICOM JSON was asked for: .* such as a log-in page/,
+    ],
   ])('that answers %j', async (reply, expected) => {
     expect(await told({ kind: 'stow', url: await web(reply) })).toMatchObject({
       ok: false,
@@ -113,5 +117,12 @@ describe('a DICOMweb server', () => {
     });
     const away = { kind: 'stow', url: `http://127.0.0.1:${await freePort()}/dicom-web` };
     expect((await told(away)).message).toMatch(/did not answer: nothing listens on that port/);
+    expect(await told({ kind: 'stow', url: await web({ status: 204 }) }), 'without studies').toMatchObject({
+      ok: true,
+    });
+    const plain = (await web({ status: 200, body: [] })).replace('http:', 'https:');
+    expect((await told({ kind: 'stow', url: plain })).message).toMatch(
+      /did not answer: it does not speak TLS on that port, or none that we speak \(EPROTO\)$/,
+    );
   });
 });
