@@ -6,14 +6,14 @@
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type pg from 'pg';
-import { afterAll, beforeAll, expect, it } from 'vitest';
+import { expect, it } from 'vitest';
 import { eventually } from '../support/house.ts';
-import { openEmbedded, type Program, postgresOf, startProgram } from '../support/program.ts';
-import { type TempFolder, tempFolder } from '../support/temp-folder.ts';
+import { openEmbedded, type Program } from '../support/program.ts';
 import { chance } from './chance.ts';
 import { openLedger, pixelsOf, resourceOf, type Stored, startClients } from './deleters.ts';
+import { ownProgram } from './own-program.ts';
 import { limitMs, times } from './scale.ts';
-import { filesIn, isReplayed } from './what-is-there.ts';
+import { filesIn } from './what-is-there.ts';
 
 const KILLS = times(5, 80);
 const random = chance();
@@ -21,24 +21,7 @@ const ledger = openLedger();
 /** Whose bytes were looked at since they came. */
 const seen = new Set<string>();
 
-let temp: TempFolder;
-let data: string;
-let running: Program | undefined;
-beforeAll(async () => {
-  temp = await tempFolder('kill-delete');
-  data = join(temp.path, 'data');
-});
-afterAll(async () => {
-  await running?.child.stop(20_000);
-  for (const pid of postgresOf(data)) process.kill(pid, 'SIGINT');
-  await temp?.remove();
-});
-
-const start = async (): Promise<Program> => {
-  running = await startProgram({ dataFolder: data, env: { ALLOW_DELETE: '1' } });
-  await isReplayed(running);
-  return running;
-};
+const own = ownProgram('kill-delete', { ALLOW_DELETE: '1' });
 
 /** What was not answered is decided now, by what is there. @returns a sentence for each that is half */
 async function decide(db: pg.Client): Promise<string[]> {
@@ -108,14 +91,14 @@ async function indexFindings(db: pg.Client): Promise<string[]> {
  */
 async function storeFindings(db: pg.Client): Promise<string[]> {
   const findings: string[] = [];
-  const files = new Set(filesIn(join(data, 'objects')));
+  const files = new Set(filesIn(join(own.dataFolder, 'objects')));
   const { rows } = await db.query<{ key: string }>('select key from object');
   for (const { key } of rows) if (!files.delete(key)) findings.push(`a row names ${key}, which is not there`);
   const removals = await db.query<{ key: string }>('select key from removal');
   for (const { key } of removals.rows) files.delete(key);
   for (const name of files) findings.push(`objects/${name} has no row`);
   for (const folder of ['tmp', 'quarantine'])
-    for (const name of filesIn(join(data, folder))) findings.push(`${folder}/${name} is left`);
+    for (const name of filesIn(join(own.dataFolder, folder))) findings.push(`${folder}/${name} is left`);
   return findings;
 }
 
@@ -161,7 +144,7 @@ async function answerFindings(url: string, which: Iterable<Stored>): Promise<str
 }
 
 async function look(program: Program): Promise<void> {
-  const db = await openEmbedded(data);
+  const db = await openEmbedded(own.dataFolder);
   try {
     expect(await decide(db)).toEqual([]);
     expect(await indexFindings(db)).toEqual([]);
@@ -180,7 +163,7 @@ it(
   async () => {
     process.stdout.write(`kill-delete: TORTURE_SEED=${random.seed}\n`);
     for (let kill = 1; kill <= KILLS; kill++) {
-      const program = await start();
+      const program = await own.start();
       try {
         await look(program);
         const before = ledger.answers.deleted;
@@ -195,7 +178,7 @@ it(
         throw new Error(`kill ${kill}, TORTURE_SEED=${random.seed}`, { cause });
       }
     }
-    const program = await start();
+    const program = await own.start();
     seen.clear();
     await look(program);
     expect(ledger.refusals).toEqual([]);
@@ -210,16 +193,16 @@ it(
 
 it('the bytes of all that was deleted have gone from the store soon after the next deletion', async () => {
   const left = [...ledger.instances.values()].find(({ standing }) => standing === 'there')!;
-  const { status } = await fetch(`${running!.url}/dicom-web/${resourceOf(left)}`, { method: 'DELETE' });
+  const { status } = await fetch(`${own.last().url}/dicom-web/${resourceOf(left)}`, { method: 'DELETE' });
   expect(status).toBe(204);
-  const db = await openEmbedded(data);
+  const db = await openEmbedded(own.dataFolder);
   try {
     await eventually(
       async () => ((await db.query('select from removal')).rowCount === 0 ? true : undefined),
       'the end of all removals',
     );
     const { rows } = await db.query<{ key: string }>('select key from object order by key');
-    expect(filesIn(join(data, 'objects')).sort()).toEqual(rows.map(({ key }) => key).sort());
+    expect(filesIn(join(own.dataFolder, 'objects')).sort()).toEqual(rows.map(({ key }) => key).sort());
   } finally {
     await db.end();
   }

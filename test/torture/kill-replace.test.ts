@@ -3,40 +3,21 @@
  * CONFLICT_POLICY=replace: whatever was under way, each image has one current version afterwards, nothing that was
  * acknowledged of either version is gone, and what is counted is there.
  */
-import { join } from 'node:path';
-import { afterAll, beforeAll, expect, it } from 'vitest';
+import { expect, it } from 'vitest';
 import { readFileMeta } from '../../src/dicom/part10.ts';
 import { type AnObject, anObject, uid } from '../support/an-object.ts';
 import { eventually } from '../support/house.ts';
 import { sendObjects } from '../support/modality.ts';
-import { openEmbedded, type Program, postgresOf, startProgram } from '../support/program.ts';
-import { type TempFolder, tempFolder } from '../support/temp-folder.ts';
+import { openEmbedded, type Program } from '../support/program.ts';
 import { chance } from './chance.ts';
+import { ownProgram } from './own-program.ts';
 import { limitMs, times } from './scale.ts';
-import { isReplayed } from './what-is-there.ts';
 
 const ROUNDS = times(3, 40);
 const IMAGES = 60;
 const random = chance();
 
-let temp: TempFolder;
-let data: string;
-let running: Program | undefined;
-beforeAll(async () => {
-  temp = await tempFolder('kill-replace');
-  data = join(temp.path, 'data');
-});
-afterAll(async () => {
-  await running?.child.stop(20_000);
-  for (const pid of postgresOf(data)) process.kill(pid, 'SIGINT');
-  await temp?.remove();
-});
-
-const start = async (): Promise<Program> => {
-  running = await startProgram({ dataFolder: data, env: { CONFLICT_POLICY: 'replace' } });
-  await isReplayed(running);
-  return running;
-};
+const own = ownProgram('kill-replace', { CONFLICT_POLICY: 'replace' });
 
 /** @returns the objects that were answered Success before the connection broke */
 async function sendUntilCut(program: Program, objects: AnObject[]): Promise<AnObject[]> {
@@ -63,8 +44,9 @@ async function stored(program: Program, { sop, contentHash }: AnObject): Promise
 it(
   `${ROUNDS} times, each image has one current version and none is lost`,
   async () => {
+    process.stdout.write(`kill-replace: TORTURE_SEED=${random.seed}\n`);
     for (let round = 0; round < ROUNDS; round++) {
-      let program = await start();
+      let program = await own.start();
       const study = uid();
       const firsts = Array.from({ length: IMAGES }, () => anObject({ study }));
       const seconds = firsts.map((first) => anObject({ ...first, pixels: round + 1 }));
@@ -74,10 +56,10 @@ it(
       const acknowledged = await sending;
       await program.child.exited;
 
-      program = await start();
+      program = await own.start();
       for (const object of [...firsts, ...acknowledged])
         expect((await stored(program, object)).equals(object.dataSet)).toBe(true);
-      const look = await openEmbedded(data);
+      const look = await openEmbedded(own.dataFolder);
       try {
         const { rows } = await look.query(
           `select count(*)::int as images, count(*) filter (where (select count(*) from object o
@@ -107,7 +89,6 @@ it(
         await look.end();
       }
       await program.child.stop(20_000);
-      running = undefined;
     }
   },
   limitMs(240_000, 3_000_000),

@@ -6,15 +6,15 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { freePort } from '../support/free-port.ts';
-import { launchProgram, type Program, postgresOf, startProgram } from '../support/program.ts';
-import { type TempFolder, tempFolder } from '../support/temp-folder.ts';
+import { launchProgram, type Program, postgresOf } from '../support/program.ts';
 import { chance } from './chance.ts';
 import { killIn } from './kill-in.ts';
+import { ownProgram } from './own-program.ts';
 import { limitMs, times } from './scale.ts';
 import { type Owed, openBook, startSenders } from './senders.ts';
-import { filesIn, halfWritten, isReplayed, liveSegments, lostOrChanged } from './what-is-there.ts';
+import { filesIn, halfWritten, liveSegments, lostOrChanged } from './what-is-there.ts';
 
 const KILLS = times(12, 200);
 const ASSOCIATIONS = 4;
@@ -31,26 +31,13 @@ const killed = { sending: 0, starting: 0, draining: 0, replaying: 0 };
 /** Acknowledged, and not asked for since. */
 const fresh = new Map<string, Owed>();
 
-let temp: TempFolder;
-let data: string;
-let running: Program | undefined;
-beforeAll(async () => {
-  temp = await tempFolder('kill');
-  data = join(temp.path, 'data');
-});
-afterAll(async () => {
-  await running?.child.stop(20_000);
-  for (const pid of postgresOf(data)) process.kill(pid, 'SIGINT');
-  await temp?.remove();
-});
+const own = ownProgram('kill');
 
 /** Starts it whole, and looks at what the kills before have left. */
 async function startAndLook(): Promise<Program> {
-  const before = liveSegments(join(data, 'journal'));
-  const program = await startProgram({ dataFolder: data });
-  running = program;
-  await isReplayed(program);
-  expect(await halfWritten(data, book, before)).toEqual([]);
+  const before = liveSegments(join(own.dataFolder, 'journal'));
+  const program = await own.start();
+  expect(await halfWritten(own.dataFolder, book, before)).toEqual([]);
   expect(await lostOrChanged(program, fresh.values())).toEqual([]);
   fresh.clear();
   return program;
@@ -76,7 +63,7 @@ async function sendWhile(
 /** At least one, so that the kill can find something to lose. */
 async function somethingAcknowledged(acknowledged: () => number): Promise<void> {
   for (const until = Date.now() + 30_000; acknowledged() === 0; await sleep(2))
-    if (Date.now() > until) throw new Error(`nothing is acknowledged:\n${running?.child.output()}`);
+    if (Date.now() > until) throw new Error(`nothing is acknowledged:\n${own.last().child.output()}`);
 }
 
 const whileItIs = {
@@ -90,14 +77,14 @@ const whileItIs = {
   },
 
   async starting(): Promise<void> {
-    const earlier = liveSegments(join(data, 'journal'));
+    const earlier = liveSegments(join(own.dataFolder, 'journal'));
     const dicomPort = await freePort();
-    const child = await launchProgram({ dataFolder: data, env: { DICOM_PORT: String(dicomPort) } });
+    const child = await launchProgram({ dataFolder: own.dataFolder, env: { DICOM_PORT: String(dicomPort) } });
     await sendWhile({ dicomPort }, async () => {
       await killIn(child.pid, random.whole(0, 2500));
       await child.exited;
     });
-    const left = liveSegments(join(data, 'journal'));
+    const left = liveSegments(join(own.dataFolder, 'journal'));
     if ([...earlier].some(([name, nonce]) => left.get(name) === nonce)) killed.replaying++;
   },
 
@@ -125,7 +112,6 @@ describe('killed while modalities and a STOW client send', () => {
         } catch (cause) {
           throw new Error(`kill ${turn + 1}, while ${moment}, TORTURE_SEED=${random.seed}`, { cause });
         }
-        running = undefined;
         killed[moment]++;
       }
       const program = await startAndLook();
@@ -145,7 +131,7 @@ describe('killed while modalities and a STOW client send', () => {
   it('QIDO lists each of them once, in its study', async () => {
     const studies = Map.groupBy(book.owed.values(), ({ study }) => study);
     for (const [study, owed] of studies) {
-      const answer = await fetch(`${running!.url}/dicom-web/studies/${study}/instances?limit=5000`);
+      const answer = await fetch(`${own.last().url}/dicom-web/studies/${study}/instances?limit=5000`);
       const instances = (await answer.json()) as Record<string, { Value: string[] }>[];
       const listed = instances.map((instance) => instance['00080018']!.Value[0]!);
       expect(new Set(listed).size).toBe(listed.length);
@@ -155,15 +141,14 @@ describe('killed while modalities and a STOW client send', () => {
   }, 600_000);
 
   it('SIGTERM then drains: exit code 0, no segment in use, and its Postgres goes with it', async () => {
-    expect(postgresOf(data).length).toBeGreaterThan(0);
-    const { child } = running!;
+    expect(postgresOf(own.dataFolder).length).toBeGreaterThan(0);
+    const { child } = own.last();
     child.signal('SIGTERM');
     expect(await child.exited).toBe(0);
-    running = undefined;
     expect(child.output()).toContain('SIGTERM: finishing what is under way');
-    expect(postgresOf(data)).toEqual([]);
-    expect([...liveSegments(join(data, 'journal')).keys()]).toEqual([]);
-    expect(filesIn(join(data, 'journal'), '.obj')).toEqual([]);
-    expect(readFileSync(join(data, 'node'), 'utf8')).toMatch(/^node-/);
+    expect(postgresOf(own.dataFolder)).toEqual([]);
+    expect([...liveSegments(join(own.dataFolder, 'journal')).keys()]).toEqual([]);
+    expect(filesIn(join(own.dataFolder, 'journal'), '.obj')).toEqual([]);
+    expect(readFileSync(join(own.dataFolder, 'node'), 'utf8')).toMatch(/^node-/);
   });
 });
