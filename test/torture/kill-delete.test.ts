@@ -13,7 +13,7 @@ import { chance } from './chance.ts';
 import { openLedger, pixelsOf, resourceOf, type Stored, startClients } from './deleters.ts';
 import { ownProgram } from './own-program.ts';
 import { limitMs, times } from './scale.ts';
-import { filesIn } from './what-is-there.ts';
+import { filesIn, lasting } from './what-is-there.ts';
 
 const KILLS = times(5, 80);
 const random = chance();
@@ -60,8 +60,6 @@ const NONE = {
      where not exists (select from object o where o.pack = p.id)`,
   'an object of headers that are not kept': `select sop_uid as found from object o
      where pack is not null and not exists (select from header_pack p where p.id = o.pack)`,
-  'bytes of an object that are to be removed':
-    'select r.key as found from removal r join object o on o.key = r.key',
   'a deletion that took nothing': 'select study_uid as found from deletion where instances < 1',
   'a deletion that is not in the audit': `select study_uid as found from change where kind = 'instance-deleted'
      group by 1 having count(*) <> (select sum(instances) from deletion d where d.study_uid = change.study_uid)`,
@@ -96,7 +94,8 @@ async function storeFindings(db: pg.Client): Promise<string[]> {
   for (const { key } of rows) if (!files.delete(key)) findings.push(`a row names ${key}, which is not there`);
   const removals = await db.query<{ key: string }>('select key from removal');
   for (const { key } of removals.rows) files.delete(key);
-  for (const name of files) findings.push(`objects/${name} has no row`);
+  for (const name of await lasting(join(own.dataFolder, 'objects'), files))
+    findings.push(`objects/${name} has no row`);
   for (const folder of ['tmp', 'quarantine'])
     for (const name of filesIn(join(own.dataFolder, folder))) findings.push(`${folder}/${name} is left`);
   return findings;

@@ -20,6 +20,18 @@ export function filesIn(folder: string, ending = ''): string[] {
     .map((entry) => join(entry.parentPath, entry.name).slice(folder.length + 1));
 }
 
+const PROBE_MS = 5000;
+
+/** @returns those of them that stay: the store's health is asked by a file that comes and goes in `.incoming` */
+export async function lasting(folder: string, names: ReadonlySet<string>): Promise<string[]> {
+  let left = [...names];
+  for (const until = Date.now() + PROBE_MS; left.length > 0 && Date.now() < until; await sleep(50)) {
+    const there = new Set(filesIn(folder));
+    left = left.filter((name) => there.has(name));
+  }
+  return left;
+}
+
 /** Segments whose header says that they are in use, with the nonce of that use. */
 export function liveSegments(journal: string): Map<string, string> {
   const live = new Map<string, string>();
@@ -157,6 +169,6 @@ async function storeFindings(db: pg.Client, dataFolder: string): Promise<string[
     else if (statSync(join(objects, key)).size !== Number(length))
       findings.push(`${key} is not of the length its row says`);
   }
-  for (const name of files) findings.push(`objects/${name} has no row`);
+  for (const name of await lasting(objects, files)) findings.push(`objects/${name} has no row`);
   return findings;
 }
