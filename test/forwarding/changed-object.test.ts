@@ -249,7 +249,13 @@ describe('the bytes of a changed object', () => {
     element('0020000E', 'UI', '1.2.3.9\0'),
   ]);
   const behind = element('FFFCFFFC', 'OB', 'SECRET');
-  const pixels = encapsulated([Buffer.alloc(0), Buffer.alloc(5000, 7)]);
+  // SOI, SOS, coded data, EOI.
+  const frame = Buffer.concat([
+    Buffer.from('ffd8ffda0002', 'hex'),
+    Buffer.alloc(5000, 7),
+    Buffer.from('ffd9', 'hex'),
+  ]);
+  const pixels = encapsulated([Buffer.alloc(0), frame]);
   const whole = Buffer.concat([header, pixels, behind]);
   const JPEG = '1.2.840.10008.1.2.4.70';
   async function made(transform: Transform, size: number, bytes = whole): Promise<Buffer> {
