@@ -99,7 +99,10 @@ const environment = z.object({
   FOLDER_ROOT: z.string().min(1).optional(),
   DEIDENTIFY_KEY: z
     .string()
+    // Of a file it is often read with its last line's end, which another process may not have.
+    .trim()
     .min(32, 'at least 32 characters, such as `openssl rand -hex 32` gives')
+    .refine((key) => new Set(key).size >= 8, 'characters at random, such as `openssl rand -hex 32` gives')
     .optional(),
   SECRETS_KEY: z.string().min(32, 'at least 32 characters, such as `openssl rand -hex 32` gives').optional(),
   STABLE_AGE_S: seconds.default(60),

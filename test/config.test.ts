@@ -81,6 +81,15 @@ describe('faults', () => {
     expect(message).not.toContain(secret);
     expect(message).toMatch(/6 faults/);
   });
+  it('of a key that can be guessed are said without it, and its line end does not count', () => {
+    for (const key of ['short', '0123456789abcdef', 'abab'.repeat(20), ' '.repeat(15) + 'x'.repeat(20)]) {
+      const message = faults({ DEIDENTIFY_KEY: key });
+      expect(message).toContain('openssl rand -hex 32');
+      expect(message).not.toContain(key.trim());
+    }
+    const key = '0123456789abcdef0123456789abcdef';
+    expect(parse({ DEIDENTIFY_KEY: `${key}\n` }).deidentifyKey).toBe(key);
+  });
   it('of a flag that is neither yes nor no do not read as no', () => {
     const message = faults({ HTTP_HOST: '10.0.0.1', ISOCENTER_OPEN: 'yes' });
     expect(message).toMatch(/one fault:\n {2}ISOCENTER_OPEN/);

@@ -2,7 +2,7 @@
  * De-identifies one data set: walks it with all it holds, and does to each attribute what the table and the options of
  * the rule say, to those of no row what their VR says. Made by de-identify.ts, one per object.
  */
-import { attribute } from '../dicom/attributes.ts';
+import { type Attribute, attribute } from '../dicom/attributes.ts';
 import { setDummy } from './dummy-value.ts';
 import type { EditableDataSet, EditableElement } from './editable-data-set.ts';
 import { type Cleaner, type FreeText, normal } from './free-text.ts';
@@ -44,12 +44,18 @@ export interface Policy {
 
 /** UIDs of the Standard itself identify nobody. */
 const STANDARD_ROOT = '1.2.840.10008.';
+/** Frames of reference and colour palettes of the Standard (PS3.6 A); else some put their own objects below its root. */
+const WELL_KNOWN = /^1\.2\.840\.10008\.1\.[45]\.\d+(\.\d+)?$/;
+const OF_INSTANCES = /(SOPInstance|StudyInstance|SeriesInstance|FrameOfReference)UID/;
 const GRAPHIC_ANNOTATIONS = '00700001';
 const PRIVATE_CHARACTERISTICS = '00080300';
 /** Kinds, counts and references to attributes. */
 const STRUCTURAL = new Set(['CS', 'US', 'SS', 'UL', 'SL', 'AT']);
 /** UIDs of what is published, not of what was made of a patient. */
 const VOCABULARY = /SOPClass|TransferSyntax|CodingScheme|Context|MappingResource|CreatorVersion|Template/;
+const BINARY = new Set(['OB', 'OD', 'OF', 'OL', 'OV', 'OW', 'UN']);
+/** Of private values that are looked through for names: longer ones are no text. */
+const MAX_TEXT_BYTES = 65_536;
 /** Prose, and addresses, which have UIDs in them. */
 const PROSE = new Set(['LT', 'ST', 'UC', 'UR', 'UT']);
 const PROSE_KEYWORDS = /AlternativeCalendar|Comment|Notes$|InstructionText/;
@@ -158,7 +164,8 @@ export class Deidentification implements Cleaner {
   ): void {
     const { vr, items, value, fragments } = element;
     const isLost = fragments || (fate?.kind === 'sequence' && !items) || beginsWithItem(value);
-    if (!fate || isLost || this.#names.in(Buffer.from(value).toString('latin1'))) {
+    const isText = value.length <= MAX_TEXT_BYTES;
+    if (!fate || isLost || (isText && this.#names.in(Buffer.from(value).toString('latin1')))) {
       dataSet.remove(tag);
       return;
     }
@@ -169,7 +176,7 @@ export class Deidentification implements Cleaner {
       if (!this.#policy.keepsUids) this.#uids(dataSet, tag);
     } else if (fate.action === 'dummy' || vr === 'PN') setDummy(dataSet, tag, vr);
     else if (vr === 'DA' || vr === 'DT' || vr === 'TM') this.#do(this.#policy.dates, dataSet, tag, element);
-    else if (dataSet.texts(tag)?.some((text) => this.#names.in(text))) setDummy(dataSet, tag, vr);
+    else if (isText && dataSet.texts(tag)?.some((text) => this.#names.in(text))) setDummy(dataSet, tag, vr);
     const creatorTag = creatorOf(tag);
     if (creatorTag) this.#blocks.add(`${tag.slice(0, 4)} ${dataSet.text(creatorTag)}`);
   }
@@ -192,12 +199,12 @@ export class Deidentification implements Cleaner {
   }
 
   #uids(dataSet: EditableDataSet, tag: string): void {
-    const uids = dataSet.texts(tag) ?? [];
-    const replaced = uids.map((uid) =>
-      uid === '' || uid.startsWith(STANDARD_ROOT)
-        ? uid
-        : replacedUid(this.#policy.key, uid.replaceAll('\0', '').trim()),
-    );
+    const isOfInstances = OF_INSTANCES.test(attribute(tag)?.keyword ?? '');
+    const replaced = (dataSet.texts(tag) ?? []).map((text) => {
+      const uid = text.replaceAll('\0', '').trim();
+      const isStandard = isOfInstances ? WELL_KNOWN.test(uid) : uid.startsWith(STANDARD_ROOT);
+      return uid === '' || isStandard ? uid : replacedUid(this.#policy.key, uid);
+    });
     dataSet.set(tag, 'UI', replaced);
   }
 
@@ -234,9 +241,16 @@ function isAlwaysRemoved(tag: string, { vr }: EditableElement): boolean {
   if (group < 0x0008) return true;
   const repeating = tag.slice(0, 2);
   if (repeating === '50' || repeating === '60') return true;
+  // Variable Pixel Data (PS3.5-2004 7.6): a picture that nobody looks at.
+  if (repeating === '7F' && !tag.startsWith('7FE0')) return true;
   if (tag === '04000500' || tag === PRIVATE_CHARACTERISTICS) return true;
   const known = attribute(tag);
-  return known === undefined || (known.vr === 'SQ' && vr !== 'SQ');
+  // Text that is written as bytes is text all the same.
+  return known === undefined || (known.vr === 'SQ' && vr !== 'SQ') || (BINARY.has(vr) && !mayBeBinary(known));
+}
+
+function mayBeBinary({ vr, orVr = [] }: Attribute): boolean {
+  return BINARY.has(vr) || orVr.some((one) => BINARY.has(one));
 }
 
 /** A sequence that Implicit VR left as bytes. */

@@ -114,7 +114,12 @@ export function setAttribute(text: string, given: Values): Edit {
   const values = typeof given === 'object' ? given : [given];
   encodeValues(tag, vr, values);
   return (dataSet) => {
-    for (const holder of holders(dataSet, path)) holder.set(tag, holder.elements.get(tag)?.vr ?? vr, values);
+    for (const holder of holders(dataSet, path)) {
+      // Of two that the dictionary allows the one that stands there: others of its kind are written so, too.
+      const stored = holder.elements.get(tag)?.vr;
+      const isOther = stored !== undefined && attribute(tag)?.orVr?.includes(stored);
+      holder.set(tag, isOther ? stored : vr, values);
+    }
   };
 }
 

@@ -168,6 +168,36 @@ describe('the Basic Profile', () => {
     expect(run(bytes).includes(name)).toBe(false);
   });
 
+  test('of names in several character sets, and in sequences of any form of length, leaves nothing', () => {
+    const cases: [string, string][] = [
+      ['ISO 2022 IR 149', 'Hong^Gildong=\x1b$)C\xfb\xf3^\x1b$)C\xd1\xce\xd4\xd7=\x1b$)C\xc8\xab'],
+      ['\\ISO 2022 IR 87', 'Yamada^Tarou=\x1b$B;3ED\x1b(B^\x1b$BB@O:\x1b(B'],
+      ['GB18030 ', 'Wang^XiaoDong=\xcd\xf5^\xd0\xa1\xb6\xab'],
+      ['ISO_IR 192', Buffer.from('Buc^Jérôme').toString('latin1')],
+    ];
+    for (const [characterSet, name] of cases) {
+      const even = name.length % 2 ? `${name} ` : name;
+      const who = element('00100010', 'PN', even);
+      const text = element('00081070', 'PN', even);
+      const free = element('00181020', 'LO', even);
+      const undefinedLength = sequence('00081111', [Buffer.concat([text, free])], { undefinedLength: true });
+      const bytes = joined([
+        {
+          tag: '00080005',
+          bytes: element('00080005', 'CS', characterSet.length % 2 ? `${characterSet} ` : characterSet),
+        },
+        { tag: '00081111', bytes: undefinedLength },
+        { tag: '00081115', bytes: sequence('00081115', [Buffer.concat([text, free]), free]) },
+        { tag: '00100010', bytes: who },
+        { tag: '00181020', bytes: free },
+      ]);
+      const after = run(bytes);
+      expect(read(after).fault).toBeUndefined();
+      for (const part of name.split(/[\^=]/))
+        expect(after.includes(Buffer.from(part, 'latin1')), part).toBe(false);
+    }
+  });
+
   test('does nothing without a key', () => {
     expect(() => {
       const compiled = compileTransform([{ deidentify: { retain: [], burnedIn: 'send' } }]);
@@ -224,6 +254,26 @@ describe('attributes of no row', () => {
     expect(left('00080416', 'DT', '20200101', { retain: ['full-dates'] })).toBe('20200101');
     expect(left('00080416', 'DT', '20200101', { retain: ['modified-dates'] })).toMatch(/^20[01]\d{5}$/);
     expect(left('00400400', 'LT', 'anything', { descriptors: ['Anything'] })).toBe('anything');
+  });
+  test('UIDs of instances below the root of the Standard are replaced, its own are not', () => {
+    expect(left('00080018', 'UI', '1.2.840.10008.9.77.1')).toMatch(/^2\.25\./);
+    expect(left('00200052', 'UI', '1.2.840.10008.1.4.1.1\0')).toBe('1.2.840.10008.1.4.1.1');
+    expect(left('00081150', 'UI', '1.2.840.10008.5.1.4.1.1.2\0')).toBe('1.2.840.10008.5.1.4.1.1.2');
+  });
+  test.each([
+    ['Manufacturer as bytes', '00080070', 'OB'],
+    ['StationName as bytes', '00081010', 'OW'],
+    ['Variable Pixel Data', '7F100010', 'OW'],
+  ])('%s is not sent', (_, tag, vr) => {
+    expect(run(joined([...WHO, { tag, bytes: element(tag, vr, 'SECRET') }])).includes('SECRET')).toBe(false);
+  });
+  test('of an attribute that stands twice the second is not sent', () => {
+    const bytes = Buffer.concat([
+      element('00080070', 'LO', 'ACME'),
+      element('00100010', 'PN', 'First '),
+      element('00100010', 'PN', 'SECRET'),
+    ]);
+    expect(run(bytes).includes('SECRET')).toBe(false);
   });
   test('what others have encrypted is not sent', () => {
     const bytes = run(
