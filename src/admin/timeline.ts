@@ -48,7 +48,7 @@ const SOURCES = [
      'sop', d.sop_uid, 'instances', d.instances) from deletion d where d.study_uid = $1`,
   `select d.at, 7, 'rule-decided', jsonb_build_object('rule', d.rule, 'ruleVersion', d.rule_version, 'unit', d.rule_at,
      'series', nullif(d.unit, ''), 'matched', d.matched, 'reason', d.reason, 'version', d.study_version,
-     'decided', nullif(d.decided, '[]'::jsonb), 'held', nullif(d.held, false), 'instances', d.seen,
+     'decided', nullif(d.decided, '[]'::jsonb), 'held', nullif(d.held, false), 'lookedAt', d.seen,
      'met', case when d.rule_at = 'instance' then d.met end, 'last', d.last_at)
    from decision d where d.study_uid = $1`,
   `select d.created_at, 8, 'delivery-owed', jsonb_build_object('delivery', d.id, 'destination', d.destination,
@@ -72,7 +72,8 @@ const SOURCES = [
   `select coalesce(d.delivered_at, d.changed_at), 11, case when d.state = 'owed' then 'delivery-failed'
      else 'delivery-' || d.state end, jsonb_build_object('delivery', d.id, 'destination', d.destination,
      'attempts', d.attempts, 'reason', d.last_error,
-     'nextAttempt', case when d.state = 'owed' and not d.held then d.next_attempt_at end)
+     'nextAttempt', case when d.state = 'owed' and not d.held then greatest(d.next_attempt_at,
+       (select min(l.up_at) from lane l where l.owner = d.destination)) end)
    from delivery d where d.study_uid = $1
      and (d.state in ('delivered', 'parked', 'cancelled') or (d.state = 'owed' and d.last_error is not null))`,
   `select l.created_at, 12, 'ehr-link-owed', '{}'::jsonb from fhir_link l where l.study_uid = $1`,

@@ -8,7 +8,7 @@ import type { StudyRecord } from '../archive/study.ts';
 import type { Destination } from './destination.ts';
 import { beginMatch, type Decision } from './match-rule.ts';
 import { owe } from './owe.ts';
-import type { RoutingTable } from './routing-table.ts';
+import type { RoutingTable, UnaskedRule } from './routing-table.ts';
 import type { Rule, RuleUnit } from './rule.ts';
 import { keepForm } from './rule-transform.ts';
 import {
@@ -26,6 +26,7 @@ export interface EvaluateParts extends UnitFactsParts {
 export interface Evaluation {
   /** Rules and destinations as they are in this transaction, read once for all its units. */
   readonly rules: readonly Rule[];
+  readonly unasked: readonly UnaskedRule[];
   readonly destinations: ReadonlyMap<string, Destination>;
   /** The moment at which they are asked, by Postgres' clock. */
   readonly at: Date;
@@ -33,13 +34,13 @@ export interface Evaluation {
 
 /** Destinations stay locked against removal until the transaction ends, so that nothing is owed to one that is gone. */
 export async function beginEvaluation({ table }: EvaluateParts, tx: Queryable): Promise<Evaluation> {
-  const rules = await table.compiledRules(tx);
+  const { rules, unasked } = await table.compiledRules(tx);
   const { rows } = await tx.query<{ at: Date }>('select now() as at');
   const { at } = rows[0]!;
-  if (rules.length === 0) return { rules, destinations: new Map(), at };
+  if (rules.length === 0) return { rules, unasked, destinations: new Map(), at };
   await tx.query('select 1 from destination order by name for key share');
   const destinations = await table.destinations(tx);
-  return { rules, destinations: new Map(destinations.map((one) => [one.name, one])), at };
+  return { rules, unasked, destinations: new Map(destinations.map((one) => [one.name, one])), at };
 }
 
 export async function evaluateUnit(
@@ -50,6 +51,15 @@ export async function evaluateUnit(
   study: StudyRecord,
   scope: UnitScope,
 ): Promise<void> {
+  for (const rule of evaluation.unasked.filter(({ body }) => body.at === at))
+    await writeDecision(
+      tx,
+      study,
+      scope,
+      rule,
+      { matched: false, reason: rule.why, decided: [], seen: 0 },
+      0,
+    );
   const asked = evaluation.rules.filter((rule) => rule.body.at === at);
   if (asked.length === 0) return;
   if (study.held !== null) {
@@ -108,7 +118,14 @@ async function evaluateInstances(
       if (sopUids.length > 0) {
         const owed = await oweAll(tx, rule, destinations, study, { sopUids });
         // Of those that follow the row tells the number alone.
-        await writeDecision(tx, study, {}, rule, told(met.decide(), `first: ${owed}`), sopUids.length);
+        await writeDecision(
+          tx,
+          study,
+          {},
+          rule,
+          told(met.decide(), `the first of them: ${owed}`),
+          sopUids.length,
+        );
       }
       if (sopUids.length < page.length) await writeDecision(tx, study, {}, rule, unmet.decide(), 0);
     }
@@ -150,7 +167,7 @@ async function writeDecision(
   tx: Queryable,
   study: StudyRecord,
   scope: UnitScope,
-  rule: Rule,
+  rule: Pick<UnaskedRule, 'name' | 'version' | 'body'>,
   decision: Decision,
   met: number,
 ): Promise<void> {

@@ -58,7 +58,8 @@ export async function owe(tx: Queryable, debt: Debt): Promise<string> {
   );
   await notifyDue(tx);
   const waits = waiting.rows[0]?.waits ? ' once a person releases it' : '';
-  return `${added} owed to ${name}${waits}${kept}`;
+  const known = added < wanted ? `, ${wanted - added} were before` : '';
+  return `${added} owed to ${name}${waits}${known}${kept}`;
 }
 
 /** What another rule owes already, and is not sent yet, waits as well: in whatever order the rules are asked. */

@@ -17,7 +17,7 @@ import {
 import { notifyDue } from './due.ts';
 import { folderPath } from './folder-destination.ts';
 import { refuseBadGroup, refuseMember } from './group-destination.ts';
-import { parseRule, type Rule, type RuleBody } from './rule.ts';
+import { parseRule, type Rule, type RuleBody, type RuleUnit } from './rule.ts';
 import { refuseWithoutKey } from './rule-transform.ts';
 import { createSealedSecrets, type SealedSecrets } from './sealed-secrets.ts';
 import { forgetPace } from './send-pace.ts';
@@ -48,6 +48,15 @@ export interface RuleVersion {
   changedBy: string;
 }
 
+/** A rule that is there and is not asked: people look for its decision all the same. */
+export interface UnaskedRule {
+  name: string;
+  version: number;
+  body: { at: RuleUnit };
+  /** A sentence. */
+  why: string;
+}
+
 export interface RoutingTable {
   destinations(db?: Queryable): Promise<DestinationRecord[]>;
   destination(name: string, db?: Queryable): Promise<DestinationRecord | undefined>;
@@ -70,8 +79,8 @@ export interface RoutingTable {
   /** @returns the version it has now, and whether this call made it */
   putRule(name: string, json: unknown, by: string): Promise<{ version: number; changed: boolean }>;
   deleteRule(name: string, by: string): Promise<void>;
-  /** Enabled rules, compiled, by name; one that this version cannot read is logged and left out. */
-  compiledRules(db: Queryable): Promise<Rule[]>;
+  /** By name: enabled rules, compiled, and those that are not asked. */
+  compiledRules(db: Queryable): Promise<{ rules: Rule[]; unasked: UnaskedRule[] }>;
 }
 
 const MAX_ROWS = 1000;
@@ -106,6 +115,7 @@ export function createRoutingTable({
     settings: secrets.open(record.name, record.settings),
   });
   const compiled = new Map<string, Rule>();
+  const unreadable = new Set<string>();
 
   async function destination(name: string, db: Queryable = database): Promise<DestinationRecord | undefined> {
     const { rows } = await db.query<DestinationRecord>(
@@ -130,10 +140,13 @@ export function createRoutingTable({
       compiled.set(key, made);
       return made;
     } catch (thrown) {
-      log.error(
-        { err: asFailure(thrown), rule: name, version },
-        'a stored rule cannot be read and is left out',
-      );
+      // Once: it is asked for with every batch of changes.
+      if (!unreadable.has(key))
+        log.error(
+          { err: asFailure(thrown), rule: name, version },
+          'a stored rule cannot be read and is left out',
+        );
+      unreadable.add(key);
       return undefined;
     }
   }
@@ -262,12 +275,22 @@ export function createRoutingTable({
 
     async compiledRules(db) {
       const { rows } = await db.query<RuleRecord>(
-        `select ${RULE_COLUMNS} from rule where (body ->> 'enabled')::boolean order by name limit ${MAX_ROWS}`,
+        `select ${RULE_COLUMNS} from rule order by name limit ${MAX_ROWS}`,
       );
-      return rows.flatMap((row) => compile(row) ?? []);
+      const [rules, unasked]: [Rule[], UnaskedRule[]] = [[], []];
+      for (const row of rows) {
+        const { name, version, body } = row;
+        const rule = body.enabled ? compile(row) : undefined;
+        if (rule) rules.push(rule);
+        else
+          unasked.push({ name, version, body, why: body.enabled ? UNREADABLE : 'the rule is switched off' });
+      }
+      return { rules, unasked };
     },
   };
 }
+
+const UNREADABLE = 'this version of Isocenter cannot read the rule: put it anew';
 
 /** @throws Failure 'conflict' while rules send to it or groups name it */
 async function refuseNamed(db: Queryable, name: string): Promise<void> {

@@ -127,14 +127,14 @@ export function createTryOut(parts: TryOutParts): TryOut {
     }
   }
 
-  async function rulesOf({ rule, replaces }: Ask): Promise<TriedRules> {
+  async function rulesOf({ rule, replaces }: Ask): Promise<TriedRules & { unasked: TriedDecision[] }> {
     const draft: Rule | undefined =
       rule === undefined ? undefined : { name: replaces ?? DRAFT, version: 0, ...parseRule(rule) };
     if (replaces !== undefined && !draft)
       throw new Failure('invalid', 'The try-out has a fault: replaces needs a rule that takes the place');
     if (replaces !== undefined && !(await table.rule(replaces)))
       throw new Failure('not-found', `There is no rule ${replaces} that the draft could replace`);
-    const today = await table.compiledRules(database);
+    const { rules: today, unasked } = await table.compiledRules(database);
     const destinations = await table.destinations();
     const peers = new Map(
       destinations.flatMap(({ name, settings }) =>
@@ -149,11 +149,16 @@ export function createTryOut(parts: TryOutParts): TryOut {
     );
     const unknown = draft?.body.send.filter((name) => !senders.has(name)) ?? [];
     if (unknown.length > 0) throw invalid('The rule', [`send: ${unknown.join(', ')} is no destination`]);
-    return { today, draft, replaces, senders };
+    return {
+      ...{ today, draft, replaces, senders },
+      unasked: unasked
+        .filter(({ name }) => name !== replaces)
+        .map(({ name, why }) => ({ rule: name, matched: false, reason: why, decided: [] })),
+    };
   }
 
   async function tryStudy(
-    rules: TriedRules,
+    rules: Awaited<ReturnType<typeof rulesOf>>,
     study: StudyRecord,
     isTimeUp: () => boolean,
   ): Promise<TriedStudy> {
@@ -162,7 +167,8 @@ export function createTryOut(parts: TryOutParts): TryOut {
     // The clock stood there when its rules were asked.
     const at = study.stableAt ?? study.lastReceivedAt;
     const tried = await tryUnit(unitFacts(parts, database, study, {}, at, header), rules, isTimeUp);
-    return { study: study.studyUid, ...(study.held !== null && { held: true }), ...tried };
+    const decisions = [...tried.decisions, ...rules.unasked];
+    return { study: study.studyUid, ...(study.held !== null && { held: true }), ...tried, decisions };
   }
 
   return {
@@ -193,7 +199,8 @@ export function createTryOut(parts: TryOutParts): TryOut {
         async function* page() {
           yield [instance];
         }
-        return tryUnit(page(), rules, isTimeUp);
+        const tried = await tryUnit(page(), rules, isTimeUp);
+        return { ...tried, decisions: [...tried.decisions, ...rules.unasked] };
       }),
 
     study: (ask, studyUid, gone) =>

@@ -34,7 +34,9 @@ export interface UnitFactsParts {
   log: Log;
 }
 
-const PAGE = 200;
+const FIRST_PAGE = 200;
+/** Of a study of any size, some 10 MB of rows. Each page is found among all that is left, so that of many fewer are better. */
+const MOST_PAGE = 3200;
 const HEADERS_AT_ONCE = 8;
 
 interface Row {
@@ -84,19 +86,23 @@ export async function* unitFacts(
   header: HeaderAttributes | undefined,
 ): AsyncGenerator<UnitInstance[]> {
   const counts = countsOf(study);
-  for (let after = 0; ; ) {
+  for (let [after, size] = [0, FIRST_PAGE]; ; ) {
     const { rows } = await tx.query<Row>(
-      `select i.id, i.sop_uid as "sopUid", i.sop_class as "sopClass", i.object, i.attributes,
+      // The page first: what is passed over is not joined.
+      `with page as materialized (
+         select i.id from study s join series e on e.study = s.id join instance i on i.series = e.id
+         where s.study_uid = $1 and ($2::text is null or e.series_uid = $2)
+           and ($3::text[] is null or i.sop_uid = any($3)) and i.id > $4
+         order by i.id limit $5)
+       select i.id, i.sop_uid as "sopUid", i.sop_class as "sopClass", i.object, i.attributes,
          o.transfer_syntax as "transferSyntax", e.series_uid as "seriesUid", e.attributes as "seriesAttributes",
          e.instance_count as "seriesInstances", o.source_ae as "callingAe", r.called_ae as "calledAe",
          o.source_kind as kind, o.source_address as address,
          case when o.source_kind = 'stow' then r.actor end as "stowUser"
-       from study s join series e on e.study = s.id join instance i on i.series = e.id
-       join object o on o.id = i.object left join reception r on r.id = o.reception
-       where s.study_uid = $1 and ($2::text is null or e.series_uid = $2)
-         and ($3::text[] is null or i.sop_uid = any($3)) and i.id > $4
-       order by i.id limit ${PAGE}`,
-      [study.studyUid, scope.seriesUid ?? null, scope.sopUids ?? null, after],
+       from instance i join series e on e.id = i.series join object o on o.id = i.object
+         left join reception r on r.id = o.reception
+       where i.id = any(array(select id from page)) order by i.id`,
+      [study.studyUid, scope.seriesUid ?? null, scope.sopUids ?? null, after, size],
     );
     if (rows.length === 0) return;
     after = rows.at(-1)!.id;
@@ -107,7 +113,9 @@ export async function* unitFacts(
       source: { kind: row.kind, aeTitle: row.callingAe, address: row.address },
       facts: factsOf(row, study, counts, at, headers?.get(row.object)),
     }));
-    if (rows.length < PAGE) return;
+    if (rows.length < size) return;
+    // Headers are read in short pages: between two of them whoever asks may stop.
+    if (!header) size = Math.min(size * 4, MOST_PAGE);
   }
 }
 

@@ -107,7 +107,11 @@ describe('the timeline', () => {
     expect(steps.get('reception-opened')).toMatchObject({ kind: 'dimse', callingAe: 'CT1' });
     expect(steps.get('instances-stored')).toMatchObject({ instances: 5, series: 2 });
     expect(steps.get('reception-closed')).toMatchObject({ outcome: 'released', objects: 5, refused: 0 });
-    expect(steps.get('rule-decided')).toMatchObject({ rule: 'ct-to-pacs', matched: true });
+    expect(steps.get('rule-decided')).toMatchObject({
+      rule: 'ct-to-pacs',
+      matched: true,
+      lookedAt: expect.any(Number),
+    });
     expect(steps.get('instances-delivered pacs')).toMatchObject({ instances: 5, status: 0 });
     expect(steps.get('delivery-delivered pacs')).toMatchObject({ attempts: 2 });
     expect(steps.get('delivery-failed cloud')).toMatchObject({ reason: 'cloud does not answer' });

@@ -112,11 +112,45 @@ describe('a stable study', () => {
     await givenStableStudy(database);
     await followAll();
     expect(await decisions()).toMatchObject([
+      { rule: 'off', matched: false, reason: 'the rule is switched off' },
       { rule: 'ct', matched: true, reason: 'Modality is "CT"; 2 owed to pacs' },
       { rule: 'mr', matched: false, reason: 'none of 2 instances meets it: Modality is not "MR" (2)' },
     ]);
     expect(await debts()).toMatchObject([
       { destination: 'pacs', state: 'owed', priority: 5, rules: ['ct'], sops: ['1.owed', '2.owed'] },
+    ]);
+  });
+
+  test('of many pages is looked at to its last instance', async () => {
+    await rule('last', { when: { InstanceNumber: 1100 }, send: ['pacs'] });
+    await rule('none', { when: { InstanceNumber: 1101 }, send: ['pacs'] });
+    await rule('one', { when: { InstanceNumber: 1100 }, at: 'instance', send: ['cloud'] });
+    await givenStableStudy(database, { instances: 1100, pixelBytes: 1 });
+    await followAll();
+    expect(await decisions()).toEqual(
+      expect.arrayContaining([
+        expect.objectContaining({ rule: 'last', matched: true, seen: 1100 }),
+        expect.objectContaining({ rule: 'none', matched: false, seen: 1100 }),
+        expect.objectContaining({ rule: 'one', matched: true, seen: 1, met: 1 }),
+        expect.objectContaining({ rule: 'one', matched: false, seen: 1099, met: 0 }),
+      ]),
+    );
+    expect((await debts()).map(({ destination, sops }) => [destination, sops.length])).toEqual([
+      ['cloud', 1],
+      ['pacs', 1100],
+    ]);
+  });
+
+  test('is told of a rule that nobody can read any more, and goes by the others', async () => {
+    await rule('all', { when: {}, send: ['pacs'] });
+    await rule('older', { when: { Modality: 'CT' }, at: 'instance', send: ['pacs'] });
+    await database.query(`update rule set body = body || '{"when":{"Modalty":"CT"}}' where name = 'older'`);
+    table = createRoutingTable({ database, log });
+    await givenStableStudy(database);
+    await followAll();
+    expect(await decisions()).toMatchObject([
+      { rule: 'older', matched: false, reason: expect.stringMatching(/cannot read the rule/) },
+      { rule: 'all', matched: true },
     ]);
   });
 
@@ -174,7 +208,7 @@ describe('a stable study', () => {
     expect(await debts()).toMatchObject([{ state: 'owed', sops: ['1.delivered', '2.delivered', '3.owed'] }]);
     expect((await decisions()).map((one) => one.reason)).toEqual([
       'Modality is "CT"; 2 owed to pacs',
-      'Modality is "CT"; 1 owed to pacs',
+      'Modality is "CT"; 1 owed to pacs, 2 were before',
     ]);
   });
 
@@ -374,7 +408,7 @@ describe('a rule at instance', () => {
         matched: true,
         seen: 3,
         met: 3,
-        reason: 'InstanceNumber lies in the range to 3; first: 2 owed to pacs',
+        reason: 'InstanceNumber lies in the range to 3; the first of them: 2 owed to pacs',
         decided: [{ path: 'when.InstanceNumber', attribute: 'InstanceNumber', held: true }],
       },
       {

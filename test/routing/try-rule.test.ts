@@ -6,7 +6,7 @@ import { beginEvaluation, evaluateUnit } from '../../src/routing/evaluate.ts';
 import { createRoutingTable, type RoutingTable } from '../../src/routing/routing-table.ts';
 import { RULE_UNITS, type RuleUnit } from '../../src/routing/rule.ts';
 import { TRY_EXAMPLES } from '../../src/routing/rule-examples.ts';
-import { createTryOut, type TriedDays, type TryOut } from '../../src/routing/try-rule.ts';
+import { createTryOut, type TriedDays, type TriedStudy, type TryOut } from '../../src/routing/try-rule.ts';
 import type { Going } from '../../src/routing/try-unit.ts';
 import type { UnitScope } from '../../src/routing/unit-facts.ts';
 import { type TestDatabase, testDatabase } from '../support/database.ts';
@@ -274,6 +274,21 @@ describe('a draft', () => {
     expect(() => tryOut.parse({ days: 0 })).toThrow(/days/);
   });
 
+  test('tells of rules that are switched off, unless it takes their place', async () => {
+    const { studyUid } = await givenStableStudy(database);
+    await rule('off', { send: ['pacs'], enabled: false });
+    const draft = { send: ['cloud'] };
+    const names = (tried: TriedStudy) =>
+      tried.decisions.map(({ rule: name, reason }) => `${name}: ${reason}`);
+    expect(names(await study(studyUid, { rule: draft }))).toEqual([
+      'draft: the rule has no condition',
+      'off: the rule is switched off',
+    ]);
+    expect(names(await study(studyUid, { rule: draft, replaces: 'off' }))).toEqual([
+      'off: the rule has no condition',
+    ]);
+  });
+
   test('of a study that is held says so', async () => {
     const { studyUid } = await givenStableStudy(database);
     await database.query(`update study set held = 'a conflict'`);
@@ -339,6 +354,12 @@ describe('the last days', () => {
     const second = await days({ rule: { send: ['pacs'] }, cursor: first.next });
     expect(second).toMatchObject({ looked: 2, of: 3 });
     expect(second.studies[0]!.study).not.toBe(first.studies[0]!.study);
+  });
+
+  test('are looked at no further when who asked has left', async () => {
+    for (let n = 0; n < 3; n++) await givenStableStudy(database);
+    const ask = tryOut.parse({ days: 7, rule: { send: ['pacs'] } });
+    expect(await tryOut.days(ask, 7, AbortSignal.abort())).toMatchObject({ looked: 1, of: 3 });
   });
 
   test('are asked for by two at a time', async () => {
