@@ -9,7 +9,10 @@ export interface OutboundTimeouts {
   connectMs?: number;
   /** From the A-ASSOCIATE-RQ to its answer. Default 30 s. */
   associateMs?: number;
-  /** For the response to a request, and for the peer to take any bytes at all. Default 60 s. */
+  /**
+   * For the peer to take any bytes at all, and for the response to a request; for that longer where the request went
+   * slowly, as its last bytes may still be on their way. Default 60 s.
+   */
   responseMs?: number;
   /** For the A-RELEASE-RP. Default 10 s. */
   releaseMs?: number;

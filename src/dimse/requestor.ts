@@ -1,6 +1,7 @@
 /**
- * The requestor's side of an association (PS3.8 9.2): negotiated by the engine, its requests written and answered here,
- * one at a time. Made by outbound-association.ts on a connected socket; data sets leave by outbound-store.ts.
+ * The requestor's side of an association (PS3.8 9.2): negotiated by the engine, its requests sent and answered one at a
+ * time, its end told to everyone who waits. Made by outbound-association.ts on a connected socket; data sets leave by
+ * outbound-store.ts, what the peer says is peer-commands.ts'.
  */
 
 import type { Socket } from 'node:net';
@@ -8,24 +9,17 @@ import { VERIFICATION } from '../dicom/sop-class.ts';
 import { IMPLICIT_LE } from '../dicom/transfer-syntax.ts';
 import { asFailure, Failure } from '../failure.ts';
 import { AcceptedContexts } from './accepted-contexts.ts';
-import {
-  type CommandSet,
-  commandField,
-  decodeCommandSet,
-  encodeCommandSet,
-  noDataSet,
-} from './command-set.ts';
+import { type CommandSet, commandField, encodeCommandSet } from './command-set.ts';
 import { connectionFault } from './connection-fault.ts';
 import { Engine, type EngineAssociation } from './engine.ts';
 import {
   encodeOperation,
-  IncomingOperation,
   type OperationHandler,
   type OperationOutcome,
   type OutgoingOperation,
-  operationKind,
   outcomeOf,
 } from './operation.ts';
+import { echoCommand, storeCommand, storeResponse } from './outbound-commands.ts';
 import type {
   OutboundAssociation,
   OutboundObject,
@@ -42,16 +36,14 @@ import {
   encodeCommandMessage,
   encodeReleaseRequest,
   pduType,
-  pdvIsCommand,
-  pdvIsLast,
   pdvValueLimit,
   rejectCode,
   rejectResult,
   rejectSentence,
 } from './pdu.ts';
 import { type Hold, PduReader } from './pdu-reader.ts';
+import { PeerCommands } from './peer-commands.ts';
 import { type ContextProposal, checkUid } from './plan-contexts.ts';
-import { errorComment } from './status.ts';
 
 export interface RequestorParts {
   /** "PACS at host:port", for the sentences. */
@@ -64,8 +56,8 @@ export interface RequestorParts {
 }
 
 const maxAssociatePduLength = 256 * 1024;
-/** Responses are short; this is for the careless. */
-const maxCommandLength = 64 * 1024;
+/** For the 4 MB that a kernel may hold, over 64 kbit/s. */
+const longestUnderWayMs = 600_000;
 /** After the end the peer gets this long to read what we said last. */
 const lingerMs = 2_000;
 
@@ -93,14 +85,8 @@ export class Requestor implements OutboundAssociation {
   readonly #waiting = new Map<number, Waiter>();
   #releasedBy: (() => void) | undefined;
   #drain: { resolve(): void; reject(failure: Failure): void } | undefined;
-  #command: Buffer[] = [];
-  #commandLength = 0;
   #busy = false;
-  readonly #operate: OperationHandler | undefined;
-  /** The peer's request whose data set is on its way. */
-  #incoming: { contextId: number; command: CommandSet; operation: IncomingOperation } | undefined;
-  /** Until the peer's request is answered: a release waits for that. */
-  #answering: Promise<void> | undefined;
+  readonly #commands: PeerCommands;
 
   constructor(socket: Socket, { peer, maxPduLength, contexts, timeouts, operate }: RequestorParts) {
     this.#socket = socket;
@@ -108,7 +94,13 @@ export class Requestor implements OutboundAssociation {
     this.#proposed = contexts;
     this.#maxPduLength = maxPduLength;
     this.#timeouts = timeouts;
-    this.#operate = operate;
+    this.#commands = new PeerCommands({
+      contexts: this.#contexts,
+      operate,
+      response: (command) => this.#response(command),
+      say: (contextId, response) => this.#say(contextId, response),
+      broken: (reason, sentence) => this.#protocolError(reason, sentence),
+    });
     this.#reader = new PduReader(
       { maxPduLength: this.#maxPduLength, maxAssociatePduLength },
       {
@@ -163,69 +155,31 @@ export class Requestor implements OutboundAssociation {
 
   async store(object: OutboundObject, bytes: AsyncIterable<Uint8Array>): Promise<StoreResponse> {
     checkUid('SOP Instance UID of an object', object.sopInstanceUid);
-    const contextId = this.accepted(object.sopClassUid, object.transferSyntaxUid);
-    if (contextId === undefined) {
-      const why = this.refusal(object.sopClassUid, object.transferSyntaxUid);
-      throw new Failure('peer-refused', `${this.#peer} does not take ${why}`);
-    }
-    const request: CommandSet = {
-      AffectedSOPClassUID: object.sopClassUid,
-      CommandField: commandField.storeRequest,
-      Priority: object.priority ?? 0,
-      CommandDataSetType: 0x0000,
-      AffectedSOPInstanceUID: object.sopInstanceUid,
-    };
-    if (object.moveOriginator) {
-      request.MoveOriginatorApplicationEntityTitle = object.moveOriginator.aeTitle;
-      request.MoveOriginatorMessageID = object.moveOriginator.messageId;
-    }
-    const response = await this.#request(contextId, request, (command) =>
+    const contextId = this.#contextFor(object.sopClassUid, [object.transferSyntaxUid]).id;
+    const response = await this.#request(contextId, storeCommand(object), (command) =>
       sendDataSet(command, bytes, contextId, this.#valueLimit, object.length, (parts) => this.#write(parts)),
     );
-    const answer: StoreResponse = { status: response.Status ?? -1 };
-    if (response.ErrorComment) answer.errorComment = response.ErrorComment;
-    if (response.OffendingElement?.length) answer.offendingElements = response.OffendingElement;
-    return answer;
+    return storeResponse(response);
   }
 
   async echo(): Promise<number> {
-    const syntaxes = this.#proposed
-      .filter(({ abstractSyntax }) => abstractSyntax === VERIFICATION)
-      .flatMap(({ transferSyntaxes }) => transferSyntaxes);
-    const contextId = syntaxes.map((uid) => this.accepted(VERIFICATION, uid)).find((id) => id !== undefined);
-    if (contextId === undefined) {
-      const why = this.refusal(VERIFICATION, syntaxes[0] ?? IMPLICIT_LE);
-      throw new Failure('peer-refused', `${this.#peer} does not take ${why}`);
-    }
-    const request: CommandSet = {
-      AffectedSOPClassUID: VERIFICATION,
-      CommandField: commandField.echoRequest,
-      CommandDataSetType: noDataSet,
-    };
-    const response = await this.#request(contextId, request);
+    const { id } = this.#contextFor(VERIFICATION, this.#proposedFor(VERIFICATION));
+    const response = await this.#request(id, echoCommand);
     return response.Status ?? -1;
   }
 
   async request(operation: OutgoingOperation): Promise<OperationOutcome> {
-    const syntaxes = this.#proposed
-      .filter(({ abstractSyntax }) => abstractSyntax === operation.sopClassUid)
-      .flatMap(({ transferSyntaxes }) => transferSyntaxes);
-    const transferSyntaxUid = syntaxes.find((uid) => this.accepted(operation.sopClassUid, uid) !== undefined);
-    if (transferSyntaxUid === undefined) {
-      const why = this.refusal(operation.sopClassUid, syntaxes[0] ?? IMPLICIT_LE);
-      throw new Failure('peer-refused', `${this.#peer} does not take ${why}`);
-    }
-    const id = this.accepted(operation.sopClassUid, transferSyntaxUid)!;
+    const { sopClassUid } = operation;
+    const context = this.#contextFor(sopClassUid, this.#proposedFor(sopClassUid));
     return outcomeOf(
-      await this.#exchange((messageId) => {
-        const message = encodeOperation(operation, messageId, { id, transferSyntaxUid }, this.#valueLimit);
-        return this.#write([message]);
-      }),
+      await this.#exchange((messageId) =>
+        this.#write([encodeOperation(operation, messageId, context, this.#valueLimit)]),
+      ),
     );
   }
 
   async release(): Promise<void> {
-    await this.#answering;
+    await this.#commands.answering;
     if (this.#phase !== 'open' || this.#busy) {
       this.abort();
       return;
@@ -244,6 +198,25 @@ export class Requestor implements OutboundAssociation {
     if (this.#phase === 'over') return;
     this.#sendAbort(abortSource.serviceUser, abortReason.notSpecified);
     this.#over(new Failure('conflict', `The association with ${this.#peer} was aborted by us`));
+  }
+
+  #proposedFor(sopClassUid: string): string[] {
+    return this.#proposed
+      .filter(({ abstractSyntax }) => abstractSyntax === sopClassUid)
+      .flatMap(({ transferSyntaxes }) => transferSyntaxes);
+  }
+
+  /** The context that was accepted in the first of these. @throws Failure 'peer-refused' */
+  #contextFor(
+    abstractSyntax: string,
+    syntaxes: readonly string[],
+  ): { id: number; transferSyntaxUid: string } {
+    for (const transferSyntaxUid of syntaxes) {
+      const id = this.accepted(abstractSyntax, transferSyntaxUid);
+      if (id !== undefined) return { id, transferSyntaxUid };
+    }
+    const why = this.refusal(abstractSyntax, syntaxes[0] ?? IMPLICIT_LE);
+    throw new Failure('peer-refused', `${this.#peer} does not take ${why}`);
   }
 
   /** One request and its response; `send` writes the command with what follows it. */
@@ -273,9 +246,15 @@ export class Requestor implements OutboundAssociation {
     );
     // The peer may abort while we still write: the wait below, or the write, reports it.
     response.catch(() => undefined);
+    const began = performance.now();
     try {
       await send(messageId);
-      return await this.#within(this.#timeouts.responseMs, `to message ${messageId}`, response);
+      const sentMs = performance.now() - began;
+      const { responseMs } = this.#timeouts;
+      // Over a slow network some of it still lies in the kernels, and goes no faster than what went before.
+      const underWayMs = sentMs > responseMs ? Math.min(Math.round(sentMs), longestUnderWayMs) : 0;
+      const waitMs = responseMs + underWayMs;
+      return await this.#within(waitMs, `to message ${messageId}`, response);
     } catch (error) {
       // Half a data set cannot be taken back.
       this.#sendAbort(abortSource.serviceUser, abortReason.notSpecified);
@@ -310,7 +289,23 @@ export class Requestor implements OutboundAssociation {
     const drained = new Promise<void>((resolve, reject) => {
       this.#drain = { resolve, reject };
     });
-    return this.#within(this.#timeouts.responseMs, 'while it does not take the data set', drained);
+    return this.#whileMoving(drained);
+  }
+
+  /** However slow the way to the peer is: as long as it takes any bytes at all it is there. */
+  async #whileMoving(drained: Promise<void>): Promise<void> {
+    const { responseMs } = this.#timeouts;
+    const still = (): void => {
+      this.#sendAbort(abortSource.serviceUser, abortReason.notSpecified);
+      this.#over(this.#unreachable(`it took nothing of the data set for ${responseMs} ms`));
+    };
+    // Node looks whether the kernel took anything of a write under way before it calls a socket idle.
+    this.#socket.setTimeout(responseMs, still);
+    try {
+      await drained;
+    } finally {
+      this.#socket.setTimeout(0, still);
+    }
   }
 
   #pdu(type: number, pdu: Buffer): undefined {
@@ -330,58 +325,12 @@ export class Requestor implements OutboundAssociation {
       this.#protocolError(abortReason.unexpectedPdu, 'P-DATA-TF came before the association (PS3.8 9.2)');
       return;
     }
-    const isCommand = (control & pdvIsCommand) !== 0;
-    if (this.#incoming && !isCommand && contextId === this.#incoming.contextId) {
-      this.#incoming.operation.push(bytes);
-      return end && (control & pdvIsLast) !== 0 ? this.#answer(true) : undefined;
-    }
-    if (!isCommand || this.#incoming || this.#commandLength + bytes.length > maxCommandLength) {
-      this.#protocolError(abortReason.unexpectedParameter, 'a response with a data set, or without an end');
-      return;
-    }
-    this.#command.push(Buffer.from(bytes));
-    this.#commandLength += bytes.length;
-    if (!end || (control & pdvIsLast) === 0) return;
-    const whole = Buffer.concat(this.#command);
-    this.#command = [];
-    this.#commandLength = 0;
-    try {
-      return this.#received(contextId, decodeCommandSet(whole));
-    } catch (error) {
-      this.#protocolError(abortReason.invalidParameter, asFailure(error).message);
-    }
+    return this.#commands.fragment(contextId, control, bytes, end);
   }
 
-  #received(contextId: number, command: CommandSet): Hold {
-    const context = this.#contexts.ofId(contextId);
-    const kind = context && operationKind(command, context.abstractSyntax);
-    if (!kind || !this.#operate || command.MessageID === undefined) return this.#response(command);
-    const operation = new IncomingOperation(kind, command, context.transferSyntaxUid);
-    this.#incoming = { contextId, command, operation };
-    return command.CommandDataSetType === noDataSet ? this.#answer(false) : undefined;
-  }
-
-  /** The peer's request is whole. */
-  #answer(hasDataSet: boolean): Promise<void> {
-    this.#answering = this.#answerNow(hasDataSet);
-    return this.#answering;
-  }
-
-  async #answerNow(hasDataSet: boolean): Promise<void> {
-    const { contextId, command, operation } = this.#incoming!;
-    this.#incoming = undefined;
-    const outcome = await operation.answer(this.#operate!, hasDataSet);
+  #say(contextId: number, response: CommandSet): void {
     // Behind our A-RELEASE-RQ nothing more may be said (PS3.8 9.2, Sta7); what came is noted all the same.
     if (this.#phase !== 'open') return;
-    const response: CommandSet = {
-      CommandField: (command.CommandField ?? 0) | commandField.responseBit,
-      MessageIDBeingRespondedTo: command.MessageID ?? 0,
-      CommandDataSetType: noDataSet,
-      Status: outcome.status,
-    };
-    if (command.AffectedSOPClassUID) response.AffectedSOPClassUID = command.AffectedSOPClassUID;
-    if (command.AffectedSOPInstanceUID) response.AffectedSOPInstanceUID = command.AffectedSOPInstanceUID;
-    if (outcome.errorComment) response.ErrorComment = errorComment(outcome.errorComment);
     this.#socket.write(encodeCommandMessage(contextId, encodeCommandSet(response), this.#valueLimit));
   }
 

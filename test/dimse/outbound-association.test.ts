@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { connect } from 'node:net';
-import { setImmediate as turn } from 'node:timers/promises';
+import { setTimeout as sleep, setImmediate as turn } from 'node:timers/promises';
 import { afterEach, describe, expect, it } from 'vitest';
 import { Association } from '../../src/dimse/engine.ts';
 import {
@@ -12,6 +12,7 @@ import {
 import { Requestor } from '../../src/dimse/requestor.ts';
 import { asFailure, type Failure } from '../../src/failure.ts';
 import { freePort } from '../support/free-port.ts';
+import { startAcceptor } from './acceptor.ts';
 import {
   abortPdu,
   associateAccept,
@@ -412,7 +413,7 @@ describe('store', () => {
     },
     {
       name: 'takes nothing more',
-      words: /while it does not take the data set within 150 ms/,
+      words: /it took nothing of the data set for 150 ms/,
       script: async (peer) => {
         await peer.next();
         peer.socket.pause();
@@ -424,7 +425,7 @@ describe('store', () => {
     const big = randomBytes(1024 * 1024);
     async function* source() {
       // Enough to fill the kernel's buffers where the peer takes nothing.
-      for (let n = 0; n < (words.source.includes('take') ? 64 : 1); n++) yield big;
+      for (let n = 0; n < (words.source.includes('took') ? 64 : 1); n++) yield big;
     }
     const failure = await failureOf(association.store(object, source()));
     expect(failure.kind).toBe('peer-unreachable');
@@ -432,6 +433,29 @@ describe('store', () => {
     expect(association.open).toBe(false);
     // And stays failed, with the same words.
     expect((await failureOf(association.store(object, chunks(data, 10)))).message).toBe(failure.message);
+    await association.release();
+  });
+
+  it('waits for a peer behind a slow network, whatever that takes, as long as it takes anything', async () => {
+    const responseMs = 400;
+    const server = await startAcceptor({
+      // At this pace the whole takes many times the limit, and the answer comes behind all of it.
+      open: () => ({ write: () => sleep(10), finish: () => ({ status: 0 }), abort: () => undefined }),
+    });
+    running.push(server);
+    const association = await openAssociation({
+      ...address(server.port),
+      calledAeTitle: 'ISOCENTER',
+      contexts,
+      timeouts: { responseMs },
+    });
+    const big = randomBytes(1024 * 1024);
+    async function* source() {
+      for (let n = 0; n < 20; n++) yield big;
+    }
+    const began = performance.now();
+    expect(await association.store(object, source())).toEqual({ status: 0 });
+    expect(performance.now() - began).toBeGreaterThan(5 * responseMs);
     await association.release();
   });
 

@@ -121,7 +121,7 @@ const passing: [string, (faulty: () => boolean) => Script, RegExp][] = [
   [
     'hangs',
     (faulty) => ({ answer: () => (faulty() ? 'hang' : 0) }),
-    /^PACS at 127\.0\.0\.1:PORT: no answer (to message 1|while it does not take the data set) within 700 ms$/,
+    /^PACS at 127\.0\.0\.1:PORT: (no answer to message 1 within|it took nothing of the data set for) 700 ms$/,
   ],
   [
     'disconnects',
