@@ -75,12 +75,13 @@ export async function readChanges(
   after: ChangeCursor,
   limit: number,
 ): Promise<(Change & ChangeCursor)[]> {
+  // A bare name in `order by` is the column that goes out: xid as text, of which '1000' comes before '999'.
   const { rows } = await db.query<Change & ChangeCursor>(
     `select id, xid::text as xid, at, kind, study_uid as "studyUid", series_uid as "seriesUid",
        sop_uid as "sopUid", study_version as "studyVersion"
      from change
      where (xid, id) > ($1::xid8, $2) and xid < pg_snapshot_xmin(pg_current_snapshot())
-     order by xid, id limit $3`,
+     order by change.xid, change.id limit $3`,
     [after.xid, after.id, limit],
   );
   return rows;
@@ -90,7 +91,7 @@ export async function readChanges(
 export async function feedEnd(db: Queryable): Promise<ChangeCursor> {
   const { rows } = await db.query<ChangeCursor>(
     `select xid::text as xid, id from change where xid < pg_snapshot_xmin(pg_current_snapshot())
-     order by change.xid desc, id desc limit 1`,
+     order by change.xid desc, change.id desc limit 1`,
   );
   return rows[0] ?? FEED_BEGINNING;
 }

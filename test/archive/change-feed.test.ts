@@ -56,6 +56,18 @@ async function drain(parts: Parameters<typeof followOnce>[0], seen: string[], wa
 }
 
 describe('a follower', () => {
+  it('sees each change once where the numbers of transactions get a digit more', async () => {
+    // One a transaction, 98 to 103: far below the horizon in any database.
+    await db.database.query(
+      `insert into change (xid, kind, study_uid, study_version)
+       select (n + 97)::text::xid8, 'instance-stored', n::text, 1 from generate_series(1, 6) n`,
+    );
+    const { parts, seen } = follower('f', ['instance-stored'], 2);
+    await drain(parts, seen, 6);
+    expect(await followOnce(parts)).toBe(0);
+    expect(seen).toEqual(['1', '2', '3', '4', '5', '6']);
+  });
+
   it('sees a change whose lower transaction commits last, and in the order of transactions', async () => {
     const { parts, seen } = follower();
     const slow = Promise.withResolvers<void>();
