@@ -5,6 +5,7 @@ import http from 'node:http';
 import https from 'node:https';
 import type { AddressInfo } from 'node:net';
 import { readFileMeta } from '../../src/dicom/part10.ts';
+import type { PacsEvent } from './scripted-pacs.ts';
 
 export interface ReceivedPart {
   head: string;
@@ -31,6 +32,8 @@ export interface StowReceiver {
   readonly requests: StowRequest[];
   /** Part 10 files by SOP Instance UID, as far as they were answered 200 or 202 and not listed as failed. */
   readonly kept: Map<string, Buffer>;
+  /** Instances of requests that came whole, in order, by the time their request began; status 0 for what is kept. */
+  readonly events: PacsEvent[];
   stop(): Promise<void>;
 }
 
@@ -63,11 +66,13 @@ export async function startStowReceiver(
 ): Promise<StowReceiver> {
   const requests: StowRequest[] = [];
   const kept = new Map<string, Buffer>();
+  const events: PacsEvent[] = [];
   const onRequest: http.RequestListener = (request, response) => {
     if (early) {
       response.writeHead(early.status, early.headers).end(JSON.stringify(early.body ?? {}));
       return;
     }
+    const at = new Date();
     const chunks: Buffer[] = [];
     request.on('data', (chunk: Buffer) => chunks.push(chunk));
     request.on('end', () => {
@@ -75,6 +80,8 @@ export async function startStowReceiver(
       const parts = request.method === 'POST' ? partsOf(body, request.headers['content-type'] ?? '') : [];
       const received = { path: request.url ?? '', headers: request.headers, parts };
       requests.push(received);
+      const begun = parts.map(({ sopUid }): PacsEvent => ({ association: requests.length, at, sop: sopUid }));
+      events.push(...begun);
       const uids = parts.map((part) => part.sopUid);
       const reply = script(received, requests.length) ?? { status: 200, body: stowBody(uids) };
       if (reply === 'close') {
@@ -83,7 +90,11 @@ export async function startStowReceiver(
       }
       const failed = JSON.stringify((reply.body as Record<string, unknown> | undefined)?.['00081198'] ?? '');
       if (reply.status === 200 || reply.status === 202)
-        for (const part of parts) if (!failed.includes(`"${part.sopUid}"`)) kept.set(part.sopUid, part.file);
+        for (const [nth, part] of parts.entries())
+          if (!failed.includes(`"${part.sopUid}"`)) {
+            kept.set(part.sopUid, part.file);
+            begun[nth]!.status = 0;
+          }
       response.writeHead(reply.status, { 'content-type': 'application/dicom+json', ...reply.headers });
       response.end(reply.body === undefined ? '' : JSON.stringify(reply.body));
     });
@@ -94,6 +105,7 @@ export async function startStowReceiver(
     url: `http${tls ? 's' : ''}://127.0.0.1:${(server.address() as AddressInfo).port}/dicom-web`,
     requests,
     kept,
+    events,
     stop: () => {
       server.closeAllConnections();
       return new Promise((resolve) => server.close(() => resolve()));

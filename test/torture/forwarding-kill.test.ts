@@ -27,7 +27,7 @@ let running: Program | undefined;
 const start = async (): Promise<Program> => {
   running = await startProgram({
     dataFolder: join(temp.path, 'data'),
-    env: { DATABASE_URL: db.url, STABLE_AGE_S: '1' },
+    env: { DATABASE_URL: db.url, STABLE_AGE_S: '1', ...pacs.env },
   });
   return running;
 };

@@ -69,6 +69,7 @@ describe.skipIf(!ready)('two processes that share deliveries (needs dcmtk, redis
       S3_SECRET_KEY: s3.secretKey,
       S3_REGION: s3.region,
       STABLE_AGE_S: '1',
+      ...pacs.env,
     };
   });
   afterAll(async () => {

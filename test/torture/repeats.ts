@@ -6,13 +6,19 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Database } from '../../src/archive/database/database.ts';
-import type { PacsEvent, ScriptedPacs } from '../forwarding/scripted-pacs.ts';
+import type { PacsEvent } from '../forwarding/scripted-pacs.ts';
 
 /** Of one delivery, at one kill. */
 const MOST_REPEATED = 8;
 
+/**
+ * What a program had sent when it was killed is on its way to the peer for a moment yet. Nobody else works its
+ * deliveries meanwhile: a program that is started needs longer to claim one, and another has to wait for the lease.
+ */
+const UNDER_WAY_MS = 400;
+
 export interface WatchedPeer {
-  readonly pacs: ScriptedPacs;
+  readonly events: readonly PacsEvent[];
   /** Breaks off and refuses for now, as it likes: only what it has answered for good must not be asked again. */
   readonly moody: boolean;
 }
@@ -34,8 +40,8 @@ interface CutOff {
   readonly delivery: number;
   readonly destination: string;
   readonly claimedAt: Date;
-  /** Later ones are not of the program that was killed. */
-  readonly lastAssociation: number;
+  /** What comes later is not of the program that was killed. */
+  readonly until: Date;
   /** Instances that the ledger did not know an outcome of. */
   readonly unwritten: ReadonlySet<string>;
 }
@@ -46,15 +52,15 @@ export function watchRepeats(database: Database, peers: Readonly<Record<string, 
   let amid = 0;
 
   /** What one of them had been asked, and answered for good where it is moody, and the ledger did not know. */
-  function repeatable({ destination, claimedAt, lastAssociation, unwritten }: CutOff): Set<string> {
-    const { pacs, moody } = peers[destination]!;
+  function repeatable({ destination, claimedAt, until, unwritten }: CutOff): Set<string> {
+    const { events, moody } = peers[destination]!;
     const found = new Set<string>();
-    for (const event of pacs.events)
+    for (const event of events)
       if (
         event.sop !== undefined &&
         unwritten.has(event.sop) &&
-        event.association <= lastAssociation &&
         event.at >= claimedAt &&
+        event.at < until &&
         (!moody || isForGood(event))
       )
         found.add(event.sop);
@@ -64,9 +70,6 @@ export function watchRepeats(database: Database, peers: Readonly<Record<string, 
   return {
     async killed(dataFolder) {
       const node = (await readFile(join(dataFolder, 'node'), 'utf8')).trim();
-      const associations = new Map(
-        Object.entries(peers).map(([name, { pacs }]) => [name, pacs.associations()]),
-      );
       const { rows } = await database.query<{
         delivery: number;
         destination: string;
@@ -85,7 +88,7 @@ export function watchRepeats(database: Database, peers: Readonly<Record<string, 
           cutOff.push({
             ...row,
             kill: kills,
-            lastAssociation: associations.get(row.destination)!,
+            until: new Date(Date.now() + UNDER_WAY_MS),
             unwritten: new Set(row.unwritten),
           });
     },
@@ -124,9 +127,9 @@ export function watchRepeats(database: Database, peers: Readonly<Record<string, 
 }
 
 /** Of each instance; at a moody one, only what was answered for good. */
-function timesAsked({ pacs, moody }: WatchedPeer): Map<string, number> {
+function timesAsked({ events, moody }: WatchedPeer): Map<string, number> {
   const times = new Map<string, number>();
-  for (const event of pacs.events)
+  for (const event of events)
     if (event.sop !== undefined && (!moody || isForGood(event)))
       times.set(event.sop, (times.get(event.sop) ?? 0) + 1);
   return times;

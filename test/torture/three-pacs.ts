@@ -1,29 +1,36 @@
 /**
  * Three PACS that a torture suite delivers to: DCMTK's storescp, which keeps every byte in its folder; one that is well
  * and counts; and one with moods, that refuses objects and a SOP class, warns, breaks off, hangs and has no room. Beside
- * them another storescp that takes Implicit VR Little Endian alone, and Orthanc, where it is installed.
+ * them another storescp that takes Implicit VR Little Endian alone, a folder, a STOW-RS server that is not always there,
+ * and Orthanc, where it is installed.
  * What each object must come to in the ledger is decided by its SOP Class and Instance UID alone.
  */
 import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
+import { basename, join } from 'node:path';
 import type { Database } from '../../src/archive/database/database.ts';
 import { parseDataSet } from '../../src/dicom/data-set.ts';
 import { toDicomJson } from '../../src/dicom/dicom-json.ts';
 import { readFileMeta } from '../../src/dicom/part10.ts';
 import { EXPLICIT_LE, IMPLICIT_LE } from '../../src/dicom/transfer-syntax.ts';
 import { type Deed, type ScriptedPacs, startScriptedPacs } from '../forwarding/scripted-pacs.ts';
+import { startStowReceiver } from '../forwarding/stow-receiver.ts';
 import { type AnObject, MR } from '../support/an-object.ts';
 import { type Orthanc, startOrthanc } from '../support/orthanc.ts';
 import { type StoreScp, startStoreScp } from '../support/pacs.ts';
 import { findPeer } from '../support/peers.ts';
+import { tempFolder } from '../support/temp-folder.ts';
 import type { Chance } from './chance.ts';
 import { type Repeats, watchRepeats } from './repeats.ts';
+import { filesIn } from './what-is-there.ts';
 
 export interface ThreePacs {
   readonly folder: StoreScp;
   readonly well: ScriptedPacs;
   readonly moody: ScriptedPacs;
   readonly orthanc: Orthanc | undefined;
+  /** What the program that delivers to them must be started with. */
+  readonly env: Record<string, string>;
   /** The moody one hangs no more: what it hung on would cost the end of a suite a minute. */
   calm(): void;
   /** Destinations and the rules that send everything to each of them, over HTTP. */
@@ -32,14 +39,14 @@ export interface ThreePacs {
   findings(database: Database, objects: readonly AnObject[]): Promise<string[]>;
   /** Studies that two associations sent to the PACS that is well at the same time: a delivery is worked by one. */
   shared(objects: readonly AnObject[]): string[];
-  /** C-STOREs begun so far, where they are counted. */
+  /** Objects that peers began to take so far, where they are counted. */
   begun(): number;
-  /** Of those two, what a kill costs. */
+  /** What a kill costs those that count. */
   repeats(database: Database): Repeats;
   stop(): Promise<void>;
 }
 
-type Row = 'delivered 0' | `warning ${number}` | `failed ${number}`;
+type Row = `delivered ${number}` | `warning ${number}` | `failed ${number}`;
 
 /** Of the moody one: 1 in 16 is refused for good, 1 in 8 taken with a warning; MR Image Storage is never asked for. */
 function fateAtMoody({ sop, declared }: AnObject): Row {
@@ -72,36 +79,49 @@ export async function startThreePacs(chance: Chance): Promise<ThreePacs> {
     },
   });
   const orthanc = findPeer('orthanc') ? await startOrthanc() : undefined;
-  const ports: Record<string, [string, number]> = {
-    folder: ['FOLDER', folder.port],
-    implicit: ['IMPLICIT', implicit.port],
-    well: ['WELL', well.port],
-    moody: ['MOODY', moody.port],
-    ...(orthanc && { orthanc: [orthanc.aeTitle, orthanc.dicomPort] as [string, number] }),
+  const cloud = await startStowReceiver(() =>
+    chance.happens(0.1) ? chance.pick([{ status: 503 }, 'close'] as const) : undefined,
+  );
+  const root = await tempFolder('shelf');
+  const dimse = (aeTitle: string, port: number): object => ({
+    kind: 'dimse',
+    host: '127.0.0.1',
+    port,
+    aeTitle,
+  });
+  const destinations: Record<string, object> = {
+    folder: dimse('FOLDER', folder.port),
+    implicit: dimse('IMPLICIT', implicit.port),
+    well: dimse('WELL', well.port),
+    moody: dimse('MOODY', moody.port),
+    shelf: { kind: 'folder', path: 'shelf' },
+    cloud: { kind: 'stow', url: cloud.url },
+    ...(orthanc && { orthanc: dimse(orthanc.aeTitle, orthanc.dicomPort) }),
   };
-  const names = Object.keys(ports);
-  const fates: Record<string, (object: AnObject) => Row> = { moody: fateAtMoody };
+  const names = Object.keys(destinations);
+  const fates: Record<string, (object: AnObject) => Row> = {
+    moody: fateAtMoody,
+    shelf: () => `delivered ${NO_STATUS}`,
+  };
 
   return {
     folder,
     well,
     moody,
     orthanc,
+    env: { FOLDER_ROOT: root.path },
     calm() {
       moods.pop();
     },
     async configure(url) {
-      for (const [name, [aeTitle, port]] of Object.entries(ports))
+      for (const [name, settings] of Object.entries(destinations))
         await put(`${url}/api/destinations/${name}`, {
-          kind: 'dimse',
-          host: '127.0.0.1',
-          port,
-          aeTitle,
+          ...settings,
           maxAssociations: 2,
           retry: { firstS: 1, capS: 2 },
         });
       // Both ways in which debts come about: object by object, and when a study is stable.
-      await put(`${url}/api/rules/at-once`, { at: 'instance', send: ['folder', 'moody'] });
+      await put(`${url}/api/rules/at-once`, { at: 'instance', send: ['folder', 'moody', 'cloud'] });
       await put(`${url}/api/rules/stable`, { at: 'study-stable', send: names.slice(1) });
     },
     async findings(database, objects) {
@@ -110,9 +130,11 @@ export async function startThreePacs(chance: Chance): Promise<ThreePacs> {
       );
       found.push(...(await folderFindings(folder, objects, (bytes, { dataSet }) => bytes.equals(dataSet))));
       found.push(...(await folderFindings(implicit, objects, sameValues)));
-      found.push(...keptFindings('well', well, objects));
+      found.push(...keptFindings('well', well.kept, objects));
+      found.push(...keptFindings('cloud', dataSetsOf(cloud.kept), objects));
+      found.push(...keptFindings('shelf', dataSetsOf(await filesOnShelf(join(root.path, 'shelf'))), objects));
       const taken = objects.filter((object) => !fateAtMoody(object).startsWith('failed'));
-      found.push(...keptFindings('moody', moody, taken));
+      found.push(...keptFindings('moody', moody.kept, taken));
       if (orthanc) found.push(...(await orthancFindings(orthanc, objects)));
       return found;
     },
@@ -132,11 +154,16 @@ export async function startThreePacs(chance: Chance): Promise<ThreePacs> {
       }
       return found;
     },
-    begun: () => well.asked.length + moody.asked.length,
+    begun: () => well.asked.length + moody.asked.length + cloud.events.length,
     repeats: (database) =>
-      watchRepeats(database, { well: { pacs: well, moody: false }, moody: { pacs: moody, moody: true } }),
+      watchRepeats(database, {
+        well: { events: well.events, moody: false },
+        moody: { events: moody.events, moody: true },
+        cloud: { events: cloud.events, moody: true },
+      }),
     async stop() {
-      await Promise.all([folder.stop(), implicit.stop(), well.stop(), moody.stop(), orthanc?.stop()]);
+      await Promise.all([folder, implicit, well, moody, cloud, orthanc].map((peer) => peer?.stop()));
+      await root.remove();
     },
   };
 }
@@ -214,12 +241,29 @@ function sameValues(implicit: Buffer, { dataSet }: AnObject): boolean {
   return values(implicit, IMPLICIT_LE) === values(dataSet, EXPLICIT_LE);
 }
 
-function keptFindings(name: string, { kept }: ScriptedPacs, objects: readonly AnObject[]): string[] {
+function keptFindings(
+  name: string,
+  kept: ReadonlyMap<string, Buffer>,
+  objects: readonly AnObject[],
+): string[] {
   const findings = objects
     .filter(({ sop, dataSet }) => !kept.get(sop)?.equals(dataSet))
     .map(({ sop }) => `${name} has ${kept.has(sop) ? 'other bytes of' : 'no'} ${sop}`);
   if (kept.size !== objects.length) findings.push(`${name} has ${kept.size} objects of ${objects.length}`);
   return findings;
+}
+
+function dataSetsOf(files: ReadonlyMap<string, Buffer>): Map<string, Buffer> {
+  return new Map(
+    [...files].map(([sop, file]) => [sop, file.subarray(readFileMeta(file).dataSetOffset)] as const),
+  );
+}
+
+/** By SOP Instance UID; a file under another name, or one that is not whole, comes under its own. */
+async function filesOnShelf(folder: string): Promise<Map<string, Buffer>> {
+  const files = new Map<string, Buffer>();
+  for (const name of filesIn(folder)) files.set(basename(name, '.dcm'), await readFile(join(folder, name)));
+  return files;
 }
 
 /** Its files are written anew by DCMTK, so its values count: each object once, the pixels as they were. */
