@@ -47,3 +47,8 @@ export function placesOf(
       places.push(`${group}${tag.slice(6)}${element}`);
   return places;
 }
+
+/** The parts of a path of keywords, tags and private attributes, parted by dots; a creator may have dots in its name. */
+export function pathParts(text: string): string[] {
+  return text.split(/\.(?![^(]*\))/);
+}

@@ -4,7 +4,13 @@
  */
 import { attribute, label } from '../dicom/attributes.ts';
 import { nearestKeyword } from '../dicom/nearest-keyword.ts';
-import { isPrivateGroup, type PrivateTag, privateTag, privateTagText } from '../dicom/private-tag.ts';
+import {
+  isPrivateGroup,
+  type PrivateTag,
+  pathParts,
+  privateTag,
+  privateTagText,
+} from '../dicom/private-tag.ts';
 import { isDate } from './range.ts';
 import { ADDRESS } from './value-test.ts';
 
@@ -47,8 +53,7 @@ export function meaningOf(key: string): Meaning | string {
     };
   if (key === 'StudyAge') return { subject: { kind: 'study-age', keyword: key }, vr: 'AS' };
   if (key === 'Clock') return { subject: { kind: 'clock', keyword: key }, vr: '' };
-  // A creator may have dots in its name.
-  const steps = key.split(/\.(?![^(]*\))/).map((part) => stepOf(part, key));
+  const steps = pathParts(key).map((part) => stepOf(part, key));
   const fault = steps.find((step) => typeof step === 'string');
   if (typeof fault === 'string') return fault;
   const known = steps.filter((step) => typeof step !== 'string');

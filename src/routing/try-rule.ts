@@ -182,6 +182,7 @@ export function createTryOut(parts: TryOutParts): TryOut {
       alone(async (isTimeUp) => {
         const rules = await rulesOf(ask);
         const { CallingAETitle, CalledAETitle, SourceAddress, StowUser } = ask.association ?? {};
+        const now = new Date();
         const instance = {
           sopUid: uploaded.sopUid,
           seriesUid: uploaded.seriesUid,
@@ -190,10 +191,11 @@ export function createTryOut(parts: TryOutParts): TryOut {
             aeTitle: CallingAETitle ?? null,
             address: SourceAddress ?? null,
           },
+          receivedAt: now,
           facts: {
             dataSets: [uploaded.header, aStudyOfOne(uploaded.header)],
             association: { CallingAETitle, CalledAETitle, SourceAddress, StowUser },
-            at: new Date(),
+            at: now,
           },
         };
         async function* page() {

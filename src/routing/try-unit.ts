@@ -77,7 +77,9 @@ export async function tryUnit(
   let incomplete = false;
 
   for await (const page of pages) {
-    for (const { seriesUid, source, facts } of page) {
+    for (const { seriesUid, source, receivedAt, facts } of page) {
+      // A rule at 'instance' was asked when it came.
+      const own = { ...facts, at: receivedAt };
       let state = series.get(seriesUid);
       if (!state) {
         state = { matchings: beginAll(bySeries), alike: new Map() };
@@ -86,9 +88,9 @@ export async function tryUnit(
       for (const matching of [...whole.values(), ...state.matchings.values()])
         if (!matching.settled) matching.see(facts);
       const met = each.filter((rule) => {
-        const held = beginOne(rule).see(facts);
+        const held = beginOne(rule).see(own);
         const count = counting.get(rule)!;
-        (held ? count.met : count.unmet).see(facts);
+        (held ? count.met : count.unmet).see(own);
         if (held) count.count++;
         return held;
       });

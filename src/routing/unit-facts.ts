@@ -26,6 +26,7 @@ export interface UnitInstance {
   readonly sopUid: string;
   readonly seriesUid: string;
   readonly source: Source;
+  readonly receivedAt: Date;
   readonly facts: InstanceFacts;
 }
 
@@ -50,6 +51,7 @@ interface Row {
   seriesAttributes: DicomJson;
   seriesInstances: number;
   kind: string;
+  receivedAt: Date;
   callingAe: string | null;
   calledAe: string | null;
   address: string | null;
@@ -97,7 +99,7 @@ export async function* unitFacts(
        select i.id, i.sop_uid as "sopUid", i.sop_class as "sopClass", i.object, i.attributes,
          o.transfer_syntax as "transferSyntax", e.series_uid as "seriesUid", e.attributes as "seriesAttributes",
          e.instance_count as "seriesInstances", o.source_ae as "callingAe", r.called_ae as "calledAe",
-         o.source_kind as kind, o.source_address as address,
+         o.source_kind as kind, o.source_address as address, o.received_at as "receivedAt",
          case when o.source_kind = 'stow' then r.actor end as "stowUser"
        from instance i join series e on e.id = i.series join object o on o.id = i.object
          left join reception r on r.id = o.reception
@@ -110,6 +112,7 @@ export async function* unitFacts(
     yield rows.map((row) => ({
       sopUid: row.sopUid,
       seriesUid: row.seriesUid,
+      receivedAt: row.receivedAt,
       source: { kind: row.kind, aeTitle: row.callingAe, address: row.address },
       facts: factsOf(row, study, counts, at, headers?.get(row.object)),
     }));

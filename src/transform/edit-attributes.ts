@@ -4,6 +4,7 @@
  */
 import { attribute, attributePath, label } from '../dicom/attributes.ts';
 import { FLOAT_PIXEL_DATA, tagNumber } from '../dicom/element-header.ts';
+import { type PrivateTag, pathParts, placesOf, privateTag } from '../dicom/private-tag.ts';
 import { Failure } from '../failure.ts';
 import { type EditableDataSet, encodeValues, type Value } from './editable-data-set.ts';
 
@@ -126,9 +127,21 @@ export function setAttribute(text: string, given: Values): Edit {
 /** Attributes, sequences and private elements; "private" stands for all of those, nested too. */
 export function removeAttribute(text: string): Edit {
   if (text === 'private') return removePrivate;
+  const parts = pathParts(text);
+  const own = privateTag(parts.at(-1)!);
+  if (own) return removeOwn(own, parts.length === 1 ? [] : pathOf(parts.slice(0, -1).join('.')));
   const path = pathOf(text);
   return (dataSet) => {
     for (const holder of holders(dataSet, path)) holder.remove(path.at(-1)!);
+  };
+}
+
+/** One private attribute, wherever its creator has its block. */
+function removeOwn(own: PrivateTag, within: readonly string[]): Edit {
+  return (dataSet) => {
+    for (const holder of holders(dataSet, [...within, own.group]))
+      for (const tag of placesOf(own, [...holder.elements.keys()], (creator) => holder.text(creator)))
+        holder.remove(tag);
   };
 }
 

@@ -4,6 +4,7 @@
 import { createHash, randomUUID } from 'node:crypto';
 import type { Database } from '../../src/archive/database/database.ts';
 import type { ObjectStore } from '../../src/archive/object-store/object-store.ts';
+import type { ObjectReader } from '../../src/archive/read-object.ts';
 import { declareStable } from '../../src/archive/stable-study.ts';
 import { indexObjects } from '../../src/archive/study-index.ts';
 import { attribute } from '../../src/dicom/attributes.ts';
@@ -14,6 +15,15 @@ import { createUid } from '../../src/dicom/uid.ts';
 
 export const CT_IMAGE = '1.2.840.10008.5.1.4.1.1.2';
 export const MR_IMAGE = '1.2.840.10008.5.1.4.1.1.4';
+
+/** For rules that ask for indexed attributes only. */
+export const noBytes: ObjectReader = {
+  hasAll: async () => {},
+  read: () => {
+    throw new Error('no bytes are read here');
+  },
+  readRange: () => Promise.reject(new Error('no bytes are read here')),
+};
 
 /** DICOM JSON by keyword: `dicom({ StudyDate: '20240131' })`. */
 export function dicom(values: Record<string, unknown>): DicomJson {

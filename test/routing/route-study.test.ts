@@ -11,17 +11,9 @@ import { routeQuietSeries } from '../../src/routing/quiet-series.ts';
 import { ROUTED_KINDS, routeChanges } from '../../src/routing/route-study.ts';
 import { createRoutingTable, type RoutingTable } from '../../src/routing/routing-table.ts';
 import { type TestDatabase, testDatabase } from '../support/database.ts';
-import { givenStableStudy, givenStudy } from './given-study.ts';
+import { givenStableStudy, givenStudy, noBytes } from './given-study.ts';
 
 const log = createLog('silent', 'test');
-/** Rules here ask for indexed attributes only, unless a test says otherwise. */
-const noReader = {
-  hasAll: async () => {},
-  read: () => {
-    throw new Error('no bytes are read here');
-  },
-  readRange: () => Promise.reject(new Error('no bytes are read here')),
-};
 
 let db: TestDatabase;
 let database: Database;
@@ -33,7 +25,7 @@ beforeEach(async () => {
   database = db.database;
   table = createRoutingTable({ database, log });
   routed = [];
-  reader = noReader;
+  reader = noBytes;
   await table.putDestination(
     'pacs',
     { kind: 'dimse', host: '127.0.0.1', port: 11113, aeTitle: 'PACS' },
@@ -466,7 +458,7 @@ describe('conditions beyond the index', () => {
     await givenStableStudy(database, { more: { ExposureTime: 120 } });
     reader = {
       hasAll: async () => {},
-      read: noReader.read,
+      read: noBytes.read,
       // (0018,1150) ExposureTime IS "120 "
       readRange: async () => Buffer.from('1800501149530400' + '31323020', 'hex'),
     };
@@ -481,7 +473,7 @@ describe('conditions beyond the index', () => {
     await rule('research', { when: { '(0019,"SITE A",0C)': 'TRIAL-*' }, send: ['pacs'] });
     await givenStableStudy(database, { instances: 1 });
     reader = {
-      ...noReader,
+      ...noBytes,
       // (0019,0010) LO "SITE B", (0019,0011) LO "SITE A", (0019,110C) LO "TRIAL-7 "
       readRange: async () =>
         Buffer.concat([
@@ -508,11 +500,11 @@ describe('conditions beyond the index', () => {
     await givenStableStudy(database);
     reader = {
       hasAll: async () => {},
-      read: noReader.read,
+      read: noBytes.read,
       readRange: () => Promise.reject(new Failure('unavailable', 'S3 is away')),
     };
     await expect(followAll()).rejects.toMatchObject({ kind: 'unavailable' });
-    reader = { ...noReader, readRange: () => Promise.reject(new Failure('not-found', 'gone')) };
+    reader = { ...noBytes, readRange: () => Promise.reject(new Failure('not-found', 'gone')) };
     await followAll();
     expect(await decisions()).toMatchObject([
       { matched: false, reason: 'none of 2 instances meets it: ExposureTime is absent (2)' },

@@ -10,17 +10,10 @@ import { createTryOut, type TriedDays, type TriedStudy, type TryOut } from '../.
 import type { Going } from '../../src/routing/try-unit.ts';
 import type { UnitScope } from '../../src/routing/unit-facts.ts';
 import { type TestDatabase, testDatabase } from '../support/database.ts';
-import { dicom, givenStableStudy, givenStudy } from './given-study.ts';
+import { dicom, givenStableStudy, givenStudy, noBytes } from './given-study.ts';
 import { conditionOf, random } from './random-conditions.ts';
 
 const log = createLog('silent', 'test');
-const reader = {
-  hasAll: async () => {},
-  read: () => {
-    throw new Error('no bytes are read here');
-  },
-  readRange: () => Promise.reject(new Error('no bytes are read here')),
-};
 
 let db: TestDatabase;
 let database: Database;
@@ -31,7 +24,7 @@ beforeEach(async () => {
   db = await testDatabase();
   database = db.database;
   table = createRoutingTable({ database, log });
-  tryOut = createTryOut({ database, table, reader, log });
+  tryOut = createTryOut({ database, table, reader: noBytes, log });
   const dimse = (aeTitle: string) => ({ kind: 'dimse', host: '127.0.0.1', port: 11113, aeTitle });
   await table.putDestination('pacs', dimse('PACS'), 'me');
   await table.putDestination('spare', dimse('SPARE'), 'me');
@@ -81,7 +74,7 @@ test('says of a study exactly what routing then owes, by the same rules', async 
 
 /** As the feed would have it: instances first, then series, then the study; each is sent before the next is asked. */
 async function routeAll(studyUid: string): Promise<void> {
-  const parts = { table, reader, log };
+  const parts = { table, reader: noBytes, log };
   const unit = (at: RuleUnit, scopes: readonly UnitScope[]) =>
     database.transaction(async (tx) => {
       const evaluation = await beginEvaluation(parts, tx);
@@ -274,6 +267,20 @@ describe('a draft', () => {
     expect(() => tryOut.parse({ days: 0 })).toThrow(/days/);
   });
 
+  test("asks the clock as it stood: of 'instance' when each came, of a study when it was stable", async () => {
+    const { studyUid } = await givenStableStudy(database);
+    await database.query(`update object set received_at = '2024-02-07T10:00Z'`);
+    await database.query(`update study set stable_at = '2024-02-07T23:00Z'`);
+    const asked = async (at: RuleUnit, from: string, to: string) => {
+      const draft = { when: { Clock: { from, to, zone: 'UTC' } }, at, send: ['pacs'] };
+      return (await study(studyUid, { rule: draft })).more.length > 0;
+    };
+    expect(await asked('instance', '09:30', '10:30')).toBe(true);
+    expect(await asked('instance', '22:30', '23:30')).toBe(false);
+    expect(await asked('study-stable', '09:30', '10:30')).toBe(false);
+    expect(await asked('study-stable', '22:30', '23:30')).toBe(true);
+  });
+
   test('tells of rules that are switched off, unless it takes their place', async () => {
     const { studyUid } = await givenStableStudy(database);
     await rule('off', { send: ['pacs'], enabled: false });
@@ -347,7 +354,7 @@ describe('the last days', () => {
   });
 
   test('go on where the time was up', async () => {
-    tryOut = createTryOut({ database, table, reader, log, budgetMs: 0 });
+    tryOut = createTryOut({ database, table, reader: noBytes, log, budgetMs: 0 });
     for (let n = 0; n < 3; n++) await givenStableStudy(database);
     const first = await days({ rule: { send: ['pacs'] } });
     expect(first).toMatchObject({ looked: 1, of: 3, next: expect.any(String) });

@@ -25,3 +25,25 @@ test('a value is set where a sequence stands by mistake', () => {
   expect(text(after, '00080080')).toBe('Here');
   expect(after.elements.get('00280106')!.vr).toBe('SS');
 });
+
+test('a private attribute is removed wherever its creator has its block, and no other of that place', () => {
+  const own = [
+    element('00290010', 'LO', 'OTHER'),
+    element('00290011', 'LO', 'SITE A'),
+    element('00291008', 'CS', 'STAYS'),
+    element('00291108', 'CS', 'GOES'),
+    element('00291109', 'CS', 'STAYS'),
+  ];
+  const bytes = Buffer.concat([
+    element('00080060', 'CS', 'CT'),
+    sequence('00081140', [Buffer.concat(own)]),
+    ...own,
+  ]);
+  const after = edited(bytes, [
+    { remove: ['(0029,"SITE A",08)', 'ReferencedImageSequence.(0029,OTHER,xx08)', '(0029,"NOBODY",09)'] },
+  ]);
+  const rows = ['00290010', '00290011', '00291008', '00291108', '00291109'];
+  expect(rows.filter((tag) => !after.elements.has(tag))).toEqual(['00291108']);
+  const item = after.elements.get('00081140')!.items![0]!;
+  expect(rows.filter((tag) => !item.elements.has(tag))).toEqual(['00291008']);
+});
