@@ -132,7 +132,7 @@ export async function startThreePacs(chance: Chance): Promise<ThreePacs> {
       found.push(...(await folderFindings(implicit, objects, sameValues)));
       found.push(...keptFindings('well', well.kept, objects));
       found.push(...keptFindings('cloud', dataSetsOf(cloud.kept), objects));
-      found.push(...keptFindings('shelf', dataSetsOf(await filesOnShelf(join(root.path, 'shelf'))), objects));
+      found.push(...keptFindings('shelf', await dataSetsOnShelf(join(root.path, 'shelf')), objects));
       const taken = objects.filter((object) => !fateAtMoody(object).startsWith('failed'));
       found.push(...keptFindings('moody', moody.kept, taken));
       if (orthanc) found.push(...(await orthancFindings(orthanc, objects)));
@@ -259,11 +259,14 @@ function dataSetsOf(files: ReadonlyMap<string, Buffer>): Map<string, Buffer> {
   );
 }
 
-/** By SOP Instance UID; a file under another name, or one that is not whole, comes under its own. */
-async function filesOnShelf(folder: string): Promise<Map<string, Buffer>> {
-  const files = new Map<string, Buffer>();
-  for (const name of filesIn(folder)) files.set(basename(name, '.dcm'), await readFile(join(folder, name)));
-  return files;
+/** Data sets by SOP Instance UID; what is not whole yet goes on to be renamed, and counts by its own name until then. */
+async function dataSetsOnShelf(folder: string): Promise<Map<string, Buffer>> {
+  const whole = new Map<string, Buffer>();
+  const others = new Map<string, Buffer>();
+  for (const name of filesIn(folder))
+    if (name.endsWith('.dcm')) whole.set(basename(name, '.dcm'), await readFile(join(folder, name)));
+    else others.set(name, Buffer.alloc(0));
+  return new Map([...dataSetsOf(whole), ...others]);
 }
 
 /** Its files are written anew by DCMTK, so its values count: each object once, the pixels as they were. */
