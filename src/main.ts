@@ -12,6 +12,7 @@ import { countOpenConflicts } from './archive/conflict-rows.ts';
 import { openDataFolder } from './archive/data-folder.ts';
 import { openConfiguredDatabase } from './archive/database/connect.ts';
 import { migrate } from './archive/database/migrate.ts';
+import { createSpool } from './archive/intake/spool.ts';
 import type { Config } from './config.ts';
 import { createDicomwebRoutes } from './dicomweb/routes.ts';
 import type { Failure } from './failure.ts';
@@ -114,6 +115,7 @@ export async function startIsocenter(
       aeTitle: config.dicom.aeTitle,
       folderRoot: config.folderRoot,
       deidentifyKey: config.deidentifyKey,
+      spool: createSpool({ folder: dataFolder.tmp, ...config.journal }),
       redisUrl: config.redisUrl,
       log: log('forwarding'),
     });

@@ -11,6 +11,7 @@ import type { ClaimedDelivery, Ledger } from '../routing/ledger.ts';
 import type { CompiledTransform } from '../transform/transform.ts';
 import type { OutcomeLog } from './outcome-log.ts';
 import type { Pace } from './pace.ts';
+import type { RecodingParts } from './recoded-pixels.ts';
 
 export interface Attempt {
   readonly claimed: ClaimedDelivery;
@@ -35,6 +36,8 @@ export interface Attempt {
   readonly reader: ObjectReader;
   /** For bytes on their way, of all attempts. */
   readonly buffers: PieceBuffers;
+  /** To send pixels in another compression, of all attempts. */
+  readonly recoding: RecodingParts;
   readonly log: Log;
 }
 

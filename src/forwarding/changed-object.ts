@@ -2,25 +2,30 @@
  * A stored object as a rule changes it on the way out: the header is read within a bound, edited and written anew, the
  * pixels pass as they come. Called by object-bytes.ts; what is stored stays as it is.
  */
-import { parseDataSet } from '../dicom/data-set.ts';
+import { type DataSet, parseDataSet } from '../dicom/data-set.ts';
 import { HeaderScan } from '../dicom/header-scan.ts';
 import { transferSyntax } from '../dicom/transfer-syntax.ts';
 import { isUid } from '../dicom/uid.ts';
 import { asFailure, Failure } from '../failure.ts';
 import { MayShowText } from '../transform/burned-in.ts';
-import { editable } from '../transform/editable-data-set.ts';
+import { type EditableDataSet, editable } from '../transform/editable-data-set.ts';
+import type { Masking } from '../transform/mask.ts';
 import { PixelsOnly } from '../transform/pixels-only.ts';
 import { QuietCodestream } from '../transform/quiet-codestream.ts';
 import type { CompiledTransform } from '../transform/transform.ts';
 import { createMaskedPixels, type MaskedPixels, PIXEL_HEADER_BYTES } from './masked-pixels.ts';
 
 /** Held whole, with what it becomes; an object without pixels (a report, a document) is all header. */
-const MAX_HEADER_BYTES = 32 * 1024 * 1024;
+export const MAX_HEADER_BYTES = 32 * 1024 * 1024;
 
-export interface ChangedObject {
+/** Who the object is to the peer; the rule may give it other UIDs than those it is stored under. */
+export interface SentAs {
   readonly studyUid: string;
   readonly seriesUid: string;
   readonly sopUid: string;
+}
+
+export interface ChangedObject extends SentAs {
   /** Header and pixels. */
   readonly bytes: AsyncIterable<Uint8Array>;
 }
@@ -46,36 +51,61 @@ export async function changeObject(
   const { header, rest, hasPixels } = await readHeader(source, transferSyntaxUid);
   const implicit = !transferSyntax(transferSyntaxUid).explicit;
   try {
-    const dataSet = editable(header, transferSyntaxUid);
-    const stored = transform.planMask && hasPixels ? parseDataSet(header, transferSyntaxUid) : undefined;
-    const masking = stored && transform.planMask?.(stored);
-    transform.edit(dataSet, { masking, released });
+    const { dataSet, stored, masking } = changeHeader(header, transferSyntaxUid, transform, {
+      hasPixels,
+      released,
+    });
     const masked =
       stored && masking
         ? createMaskedPixels(stored, rest.subarray(0, PIXEL_HEADER_BYTES), masking.area)
         : undefined;
     const head = dataSet.bytes(implicit);
-    const [studyUid, seriesUid, sopUid] = ['0020000D', '0020000E', '00080018'].map((tag) =>
-      dataSet.text(tag),
-    );
-    if (!isUid(studyUid!) || !isUid(seriesUid!) || !isUid(sopUid!))
-      throw new Failure('invalid', 'it has no valid UIDs of study, series and instance');
+    const sentAs = sentAsOf(dataSet);
     // Behind masked pixels, too, may stand what shows them as they were.
     const codestream = transform.endsAtPixels ? QuietCodestream.for(transferSyntaxUid) : undefined;
     const pixels = transform.endsAtPixels || masked ? new PixelsOnly(implicit, codestream) : undefined;
     return {
-      studyUid: studyUid!,
-      seriesUid: seriesUid!,
-      sopUid: sopUid!,
+      ...sentAs,
       bytes: changed(head, rest, source, { pixels, masked }),
     };
   } catch (thrown) {
-    const failure = asFailure(thrown);
-    const Kind = thrown instanceof MayShowText ? NotLookedAt : NotChanged;
-    throw new Kind(failure.kind, `it is not sent as the rule asks: ${failure.message}`, {
-      cause: thrown,
-    });
+    throw notAsAsked(thrown);
   }
+}
+
+export function notAsAsked(thrown: unknown): NotChanged {
+  const failure = asFailure(thrown);
+  const Kind = thrown instanceof MayShowText ? NotLookedAt : NotChanged;
+  return new Kind(failure.kind, `it is not sent as the rule asks: ${failure.message}`, { cause: thrown });
+}
+
+export interface ChangedHeader {
+  readonly dataSet: EditableDataSet;
+  /** As it is stored, and what is masked, where something is. */
+  readonly stored: DataSet | undefined;
+  readonly masking: Masking | undefined;
+}
+
+/** @throws Failure when it cannot be changed so, with why (notAsAsked) */
+export function changeHeader(
+  header: Buffer,
+  transferSyntaxUid: string,
+  transform: CompiledTransform,
+  { hasPixels, released }: { hasPixels: boolean; released: boolean },
+): ChangedHeader {
+  const dataSet = editable(header, transferSyntaxUid);
+  const stored = transform.planMask && hasPixels ? parseDataSet(header, transferSyntaxUid) : undefined;
+  const masking = stored && transform.planMask?.(stored);
+  transform.edit(dataSet, { masking, released });
+  return { dataSet, stored, masking };
+}
+
+/** @throws Failure 'invalid' when the peer could not tell which object it is */
+export function sentAsOf(dataSet: EditableDataSet): SentAs {
+  const [studyUid, seriesUid, sopUid] = ['0020000D', '0020000E', '00080018'].map((tag) => dataSet.text(tag));
+  if (!isUid(studyUid!) || !isUid(seriesUid!) || !isUid(sopUid!))
+    throw new Failure('invalid', 'it has no valid UIDs of study, series and instance');
+  return { studyUid: studyUid!, seriesUid: seriesUid!, sopUid: sopUid! };
 }
 
 async function readHeader(

@@ -89,10 +89,10 @@ class FolderDelivery {
 
   /** @throws what the file system throws: that is the folder's fault, not the object's */
   async place(object: SendableObject): Promise<Omit<Outcome, 'id'>> {
-    const { reader, transform } = this.#attempt;
+    const { reader, transform, recoding } = this.#attempt;
     let sent: SentFile;
     try {
-      sent = await openFile(reader, object, transform);
+      sent = await openFile(reader, object, transform, recoding);
     } catch (thrown) {
       return unreadable(asFailure(thrown));
     }

@@ -2,13 +2,17 @@
  * The back door: pays the debts that routing writes, woken by a clock (Bull on Redis, or timers over the ledger).
  * Opened by main.ts after routing; its routes are mounted by http.ts.
  */
+import { availableParallelism } from 'node:os';
 import type Router from '@koa/router';
 import type { Database } from '../archive/database/database.ts';
+import type { Spool } from '../archive/intake/spool.ts';
 import type { ObjectReader } from '../archive/read-object.ts';
 import type { Log } from '../log.ts';
+import { createPixelWorkers, type PixelWorkersOptions } from '../pixels/pixel-workers.ts';
 import { DUE_CHANNEL } from '../routing/due.ts';
 import type { Routing } from '../routing/routing.ts';
 import type { SendTimeouts } from './attempt.ts';
+import { createByteRoom } from './byte-room.ts';
 import { createBullClock, openQueue } from './clock/bull-clock.ts';
 import type { ClockParts } from './clock/clock.ts';
 import { createPostgresTimer } from './clock/postgres-timer.ts';
@@ -28,6 +32,8 @@ export interface ForwardingParts {
   folderRoot?: string | undefined;
   /** Pseudonyms are made from it. */
   deidentifyKey?: string | undefined;
+  /** Where compressed frames wait until their object is sent. */
+  spool: Spool;
   redisUrl: string | undefined;
   /** Of our keys in Redis; another per installation that shares one. */
   redisPrefix?: string;
@@ -57,6 +63,15 @@ const TIMEOUTS: SendTimeouts = { connectMs: 10_000, answerMs: 60_000 };
 /** Of one destination, armed at the same time. */
 const WINDOW = 16;
 
+/** Half of the processor at most: the other half is for those who look. All deliveries wait in one queue, frame by frame. */
+const WORKERS: PixelWorkersOptions = {
+  threads: Math.max(1, Math.min(4, Math.floor(availableParallelism() / 2))),
+  maxWaiting: 4 * CONCURRENCY,
+  taskLimitMs: 300_000,
+};
+/** Of frames being decoded and encoded, as they are stored and decoded. */
+const FRAME_BYTES = 256 * 1024 * 1024;
+
 export function createForwarding(parts: ForwardingParts): Forwarding {
   const {
     database,
@@ -71,7 +86,10 @@ export function createForwarding(parts: ForwardingParts): Forwarding {
   const timeouts: SendTimeouts = { ...TIMEOUTS, ...parts.timeouts };
   const tokens = createTokenSource({ timeoutMs: timeouts.connectMs });
   const { aeTitle: callingAeTitle, folderRoot } = parts;
-  const sender = createSender({ ...parts, ledger, commitments, timeouts, tokens, folderRoot });
+  // Not those of the viewer's door: neither waits for the other's frames but for the processor.
+  const workers = createPixelWorkers(WORKERS);
+  const recoding = { workers, spool: parts.spool, room: createByteRoom(FRAME_BYTES) };
+  const sender = createSender({ ...parts, ledger, commitments, timeouts, tokens, folderRoot, recoding });
   const clockParts: ClockParts = {
     window: () => ledger.window(WINDOW),
     listen: (onWord) => database.listen(DUE_CHANNEL, onWord),
@@ -131,6 +149,7 @@ export function createForwarding(parts: ForwardingParts): Forwarding {
       await clock.stop();
       await board.stop();
       await sender.stop(limitMs);
+      await workers.stop();
       await returning;
     },
   };

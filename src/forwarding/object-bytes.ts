@@ -7,18 +7,16 @@ import { type PieceBuffers, WHOLE_PIECE_BYTES } from '../archive/object-store/pi
 import type { ObjectReader } from '../archive/read-object.ts';
 import type { StoredObject } from '../archive/stored-object.ts';
 import { buildFileMeta } from '../dicom/part10.ts';
-import { DEFLATED_LE, EXPLICIT_BE, EXPLICIT_LE, IMPLICIT_LE } from '../dicom/transfer-syntax.ts';
-import { asFailure, type Failure } from '../failure.ts';
+import { DEFLATED_LE, EXPLICIT_LE, IMPLICIT_LE, transferSyntax } from '../dicom/transfer-syntax.ts';
+import { asFailure, Failure } from '../failure.ts';
 import { ExplicitLittleEndianConversion } from '../transform/explicit-little-endian.ts';
 import type { CompiledTransform } from '../transform/transform.ts';
-import { changeObject } from './changed-object.ts';
+import { changeObject, NotChanged, type SentAs } from './changed-object.ts';
+import { isRecoded, type RecodingOptions, recodeObject } from './recoded-object.ts';
+import type { RecodingParts } from './recoded-pixels.ts';
+import { waysOutOf, whyNoWay } from './ways-out.ts';
 
-/** Who the object is to the peer; the rule may give it other UIDs than those it is stored under. */
-export interface SentAs {
-  readonly studyUid: string;
-  readonly seriesUid: string;
-  readonly sopUid: string;
-}
+export type { SentAs } from './changed-object.ts';
 
 export interface SendableObject extends StoredObject {
   /** A person has looked at it, and it may go as its rule asks. */
@@ -39,45 +37,44 @@ export interface OpenedObject extends SentAs {
   close(isAnswered?: boolean): Promise<void>;
 }
 
-/** Without a codec, value for value; the one that says more first. Every peer takes the last (PS3.5 10.1). */
-const CONVERSIONS: Readonly<Record<string, readonly string[]>> = {
-  [EXPLICIT_LE]: [IMPLICIT_LE],
-  [IMPLICIT_LE]: [EXPLICIT_LE],
-  [EXPLICIT_BE]: [EXPLICIT_LE, IMPLICIT_LE],
-  [DEFLATED_LE]: [EXPLICIT_LE, IMPLICIT_LE],
-};
-
-/** In which other syntaxes an object stored in this one can leave, best first. */
-export function conversionsOf(stored: string): readonly string[] {
-  return CONVERSIONS[stored] ?? [];
-}
-
-/** A header is changed in Explicit VR Little Endian, or beside compressed pixels; nothing is deflated or swapped again. */
-export function changedSyntax(stored: string): string {
-  return stored === EXPLICIT_BE || stored === DEFLATED_LE ? EXPLICIT_LE : stored;
+export interface OpeningOptions extends Omit<RecodingOptions, 'released'> {
+  readonly buffers?: PieceBuffers;
+  /** For objects whose pixels leave in another compression; without it none can. */
+  readonly recoding?: RecodingParts | undefined;
 }
 
 /**
- * Reads the first chunk, or the header when it is changed.
- * @param leavingAs the transfer syntax it is stored in, or one of its conversions
+ * Reads the first chunk, or the header when it is changed; of pixels that leave in another compression what
+ * recodeObject says.
+ * @param leavingAs one of waysOutOf
  * @throws what the reader throws, so far; NotChanged when it cannot be changed as the rule asks
  */
 export async function openObject(
   reader: ObjectReader,
   object: SendableObject,
   leavingAs: string,
-  { transform, buffers }: { transform?: CompiledTransform | undefined; buffers?: PieceBuffers } = {},
+  { transform, buffers, recoding, ...options }: OpeningOptions = {},
 ): Promise<OpenedObject> {
+  if (isRecoded(object, leavingAs)) {
+    if (!recoding) throw new Failure('internal', 'nothing was given to recode pixels with');
+    const { bytes, close, ...sentAs } = await recodeObject({ ...recoding, reader }, object, leavingAs, {
+      ...options,
+      transform,
+      released: object.released,
+    });
+    const source = bytes[Symbol.asyncIterator]();
+    const what = { ...sentAs, transferSyntaxUid: leavingAs, length: undefined };
+    return opened(source, await source.next(), what, close);
+  }
   const length = object.length - object.dataSetOffset;
-  const asStored = leavingAs === object.transferSyntax;
+  const storedAs = encodingOf(object, leavingAs);
+  const asStored = leavingAs === storedAs;
   // Lent until the answer, so only for what is short enough to be held whole until then.
   const isLent = asStored && !transform && length <= WHOLE_PIECE_BYTES;
   const lent = buffers && isLent ? lend(buffers) : undefined;
   const stored = reader.read(object, { offset: object.dataSetOffset, length }, lent);
-  if (transform) return openChanged(stored, object, leavingAs, transform);
-  const source = (asStored ? stored : converted(stored, object.transferSyntax, leavingAs))[
-    Symbol.asyncIterator
-  ]();
+  if (transform) return openChanged(stored, { storedAs, released: object.released }, leavingAs, transform);
+  const source = (asStored ? stored : converted(stored, storedAs, leavingAs))[Symbol.asyncIterator]();
   const first = await source.next();
   const { studyUid, seriesUid, sopUid } = object;
   const what = opened(source, first, {
@@ -94,6 +91,13 @@ export async function openObject(
     if (isAnswered) lent?.giveAllBack();
   };
   return what;
+}
+
+/** Without compressed pixels a compressed transfer syntax is Explicit VR Little Endian by another name (PS3.5 A.4). */
+function encodingOf({ transferSyntax: stored, pixel }: StoredObject, leavingAs: string): string {
+  return leavingAs !== stored && transferSyntax(stored).encapsulated && !pixel?.encapsulated
+    ? EXPLICIT_LE
+    : stored;
 }
 
 /** The pieces that one object takes. */
@@ -120,12 +124,12 @@ function lend(buffers: PieceBuffers): PieceBuffers & { giveAllBack(): void } {
 
 async function openChanged(
   stored: AsyncIterable<Uint8Array>,
-  { transferSyntax: storedAs, released }: SendableObject,
+  { storedAs, released }: { storedAs: string; released: boolean },
   leavingAs: string,
   transform: CompiledTransform,
 ): Promise<OpenedObject> {
   // Changed in one encoding, whatever it is stored in and leaves in.
-  const editedAs = conversionsOf(storedAs).length > 0 ? EXPLICIT_LE : storedAs;
+  const editedAs = transferSyntax(storedAs).encapsulated ? storedAs : EXPLICIT_LE;
   const input = (editedAs === storedAs ? stored : converted(stored, storedAs, editedAs))[
     Symbol.asyncIterator
   ]();
@@ -135,7 +139,8 @@ async function openChanged(
       Symbol.asyncIterator
     ]();
     const first = await source.next();
-    return opened(source, first, { ...sentAs, transferSyntaxUid: leavingAs, length: undefined }, input);
+    const what = { ...sentAs, transferSyntaxUid: leavingAs, length: undefined };
+    return opened(source, first, what, async () => void (await input.return?.()));
   } catch (thrown) {
     await input.return?.();
     throw thrown;
@@ -146,7 +151,7 @@ function opened(
   source: AsyncIterator<Uint8Array>,
   first: IteratorResult<Uint8Array>,
   what: SentAs & Pick<OpenedObject, 'transferSyntaxUid' | 'length'>,
-  input?: AsyncIterator<Uint8Array>,
+  closeInput?: () => Promise<void>,
 ): OpenedObject {
   let fault: Failure | undefined;
 
@@ -167,7 +172,7 @@ function opened(
     },
     async close() {
       await source.return?.();
-      await input?.return?.();
+      await closeInput?.();
     },
   };
 }
@@ -188,10 +193,11 @@ export async function openFile(
   reader: ObjectReader,
   object: SendableObject,
   transform?: CompiledTransform,
+  recoding?: RecodingParts,
 ): Promise<SentFile> {
   const { studyUid, seriesUid, sopUid, length } = object;
   if (!transform) return { studyUid, seriesUid, sopUid, length, open: () => reader.read(object) };
-  const open = (): AsyncGenerator<Uint8Array, SentAs> => changedFile(reader, object, transform);
+  const open = (): AsyncGenerator<Uint8Array, SentAs> => changedFile(reader, object, { transform, recoding });
   const made = open();
   let madeLength = 0;
   for (;;) {
@@ -204,9 +210,11 @@ export async function openFile(
 async function* changedFile(
   reader: ObjectReader,
   object: SendableObject,
-  transform: CompiledTransform,
+  options: { transform: CompiledTransform; recoding: RecodingParts | undefined },
 ): AsyncGenerator<Uint8Array, SentAs> {
-  const data = await openObject(reader, object, changedSyntax(object.transferSyntax), { transform });
+  const [way] = waysOutOf(object, options);
+  if (way === undefined) throw new NotChanged('unsupported', whyNoWay(object, options, 'the destination'));
+  const data = await openObject(reader, object, way, options);
   const { studyUid, seriesUid, sopUid, transferSyntaxUid } = data;
   try {
     // Without the AE title that sent it to us: it may name a place.

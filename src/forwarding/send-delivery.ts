@@ -21,6 +21,7 @@ import { sendToFolder } from './folder-scu.ts';
 import type { TokenSource } from './oauth-token.ts';
 import { createOutcomeLog, type OutcomeLog } from './outcome-log.ts';
 import { createPace } from './pace.ts';
+import type { RecodingParts } from './recoded-pixels.ts';
 import { sendByDimse } from './storage-scu.ts';
 import { sendByStow } from './stow-scu.ts';
 
@@ -37,6 +38,7 @@ export interface SenderParts {
   folderRoot: string | undefined;
   /** Pseudonyms are made from it. */
   deidentifyKey?: string | undefined;
+  recoding: RecodingParts;
   log: Log;
 }
 

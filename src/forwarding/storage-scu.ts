@@ -3,9 +3,9 @@
  * the stored bytes as they are wherever the peer takes their transfer syntax, an outcome per instance.
  * Called by send-delivery.ts; outcomes go to the ledger through the attempt's outcome log.
  */
+import { setTimeout as sleep } from 'node:timers/promises';
 import { recordDisclosure } from '../archive/disclosure.ts';
 import type { StoredObject } from '../archive/stored-object.ts';
-import { transferSyntax } from '../dicom/transfer-syntax.ts';
 import { type OutboundAssociation, openAssociation } from '../dimse/outbound-association.ts';
 import type { ContextProposal } from '../dimse/plan-contexts.ts';
 import { asFailure, type Failure } from '../failure.ts';
@@ -18,7 +18,17 @@ import { NotChanged, NotLookedAt } from './changed-object.ts';
 import { judge, peerWords } from './judge.ts';
 import { type OpenedObject, openObject, type SendableObject, type SentAs } from './object-bytes.ts';
 import { type OwedObject, owedObjects } from './owed-objects.ts';
-import { kindOf, type PlannedAssociation, planAssociations, waysOut } from './ways-out.ts';
+import { isRecoded } from './recoded-object.ts';
+import {
+  hasLargeFrames,
+  kindOf,
+  type Leaving,
+  type PlannedAssociation,
+  planAssociations,
+  waysOut,
+  waysOutOf,
+  whyNoWay,
+} from './ways-out.ts';
 
 export interface StorageScuOptions {
   callingAeTitle: string;
@@ -65,8 +75,8 @@ export async function sendByDimse(
   const kinds = await attempt.ledger.owedKinds(attempt.claimed.lease);
   const sending = new Sending(attempt, settings, options);
   try {
-    const changed = attempt.transform !== undefined;
-    const associations = planAssociations(kinds, settings.transferSyntaxes, changed);
+    const leaving = { allowed: settings.transferSyntaxes, transform: attempt.transform };
+    const associations = planAssociations(kinds, leaving);
     for (const planned of associations) {
       const end = await sending.send(planned);
       if (end) return end;
@@ -130,17 +140,15 @@ class Sending {
         await this.#attempt.outcomes.room();
         await this.#keepPace();
         if (this.#attempt.closing.aborted || this.#attempt.lost.aborted) return { kind: 'release' };
-        if (!this.#association?.open) {
-          const end = await this.#open(contexts);
-          if (end) return end;
-        }
+        const end = (await this.#open(contexts)) ?? (await this.#prepare(owed.object, contexts));
+        if (end) return end;
         if (page.disclosedFor !== this.#association) {
           await this.#disclose(mine.slice(index));
           page.disclosedFor = this.#association;
         }
         const next = mine.slice(index + 1, index + 1 + OPEN_AHEAD);
-        const end = await this.#sendOne(owed, [...next, ...following.slice(0, OPEN_AHEAD - next.length)]);
-        if (end) return end;
+        const sent = await this.#sendOne(owed, [...next, ...following.slice(0, OPEN_AHEAD - next.length)]);
+        if (sent) return sent;
       }
     }
     await this.close();
@@ -154,7 +162,9 @@ class Sending {
   ): Promise<Page | undefined> {
     const { value: page, done } = await pages.next();
     if (done) return undefined;
-    this.#hasRest ||= page.some(({ object }) => !object || this.#waysOut(object).length === 0);
+    this.#hasRest ||= page.some(
+      ({ object }) => !object || waysOut(object.transferSyntax, this.#leaving).length === 0,
+    );
     const mine = page.flatMap(({ id, object }) =>
       object && kinds.has(kindOf(object.sopClass, object.transferSyntax)) ? [{ id, object }] : [],
     );
@@ -168,11 +178,9 @@ class Sending {
     const { outcomes, claimed } = this.#attempt;
     for await (const page of owedObjects(this.#attempt)) {
       for (const { id, object, why } of page) {
-        if (object && this.#waysOut(object).length > 0) continue;
+        if (object && waysOut(object.transferSyntax, this.#leaving).length > 0) continue;
         await outcomes.room();
-        const comment = object
-          ? `it is stored in ${transferSyntax(object.transferSyntax).name}, which is not among the transferSyntaxes of ${claimed.destination.name} and is not converted to one of them`
-          : why;
+        const comment = object ? whyNoWay(object, this.#leaving, claimed.destination.name) : why;
         outcomes.add({ id, state: 'failed', comment });
       }
     }
@@ -191,7 +199,9 @@ class Sending {
     this.#association = undefined;
   }
 
+  /** Unless it is open. */
   async #open(contexts: ContextProposal[]): Promise<AttemptEnd | undefined> {
+    if (this.#association?.open) return undefined;
     const { host, port, aeTitle, callingAeTitle = this.#options.callingAeTitle, tls } = this.#settings;
     const { connectMs, answerMs } = this.#options.timeouts;
     try {
@@ -216,6 +226,27 @@ class Sending {
     return undefined;
   }
 
+  /** Pixels may take long to be made: a peer would close an association on which nothing comes meanwhile. */
+  async #prepare(object: SendableObject, contexts: ContextProposal[]): Promise<AttemptEnd | undefined> {
+    const way = this.#way(object);
+    if (way === undefined || !isRecoded(object, way)) return undefined;
+    const opening = this.#opened(object, way);
+    this.#ahead.unshift({ object, way, opening });
+    const made = opening.then(
+      () => true,
+      () => true, // told when it is sent
+    );
+    const waiting = new AbortController();
+    const late = sleep(LONGEST_IDLE_MS, false, { signal: waiting.signal }).catch(() => false);
+    const isSoon = await Promise.race([made, late]);
+    waiting.abort();
+    if (isSoon) return undefined;
+    await this.#association?.release();
+    this.#association = undefined;
+    await made;
+    return this.#open(contexts);
+  }
+
   /** Before the first byte of a page leaves; what the peer does not take is not sent and not counted. */
   async #disclose(owed: readonly Sendable[]): Promise<void> {
     const { claimed, database } = this.#attempt;
@@ -233,24 +264,26 @@ class Sending {
 
   /** The transfer syntax in which the peer takes the object, if it does. */
   #way(object: StoredObject): string | undefined {
-    return this.#waysOut(object).find(
+    return waysOutOf(object, this.#leaving).find(
       (way) => this.#association?.accepted(object.sopClass, way) !== undefined,
     );
   }
 
-  #waysOut({ transferSyntax: stored }: StoredObject): string[] {
-    return waysOut(stored, this.#settings.transferSyntaxes, this.#attempt.transform !== undefined);
+  get #leaving(): Leaving {
+    return { allowed: this.#settings.transferSyntaxes, transform: this.#attempt.transform };
   }
 
   async #sendOne({ id, object }: Sendable, next: readonly Sendable[]): Promise<AttemptEnd | undefined> {
-    const { outcomes, pace } = this.#attempt;
+    const { outcomes, pace, claimed } = this.#attempt;
     const note = (verdict: Omit<Outcome, 'id'>): void => outcomes.add({ id, ...verdict });
     const association = this.#association!;
     const way = this.#way(object);
     if (way === undefined) {
-      const [best = object.transferSyntax] = this.#waysOut(object);
-      const why = association.refusal(object.sopClass, best);
-      note({ state: 'failed', comment: `the peer does not take ${why}` });
+      const [best] = waysOutOf(object, this.#leaving);
+      const comment = best
+        ? `the peer does not take ${association.refusal(object.sopClass, best)}`
+        : whyNoWay(object, this.#leaving, claimed.destination.name);
+      note({ state: 'failed', comment });
       return undefined;
     }
     let opened: OpenedObject;
@@ -297,6 +330,9 @@ class Sending {
     const most = this.#attempt.transform ? 1 : OPEN_AHEAD;
     for (const { object } of next.slice(0, most)) {
       const way = this.#way(object);
+      const isRecoding = way !== undefined && isRecoded(object, way);
+      // One object's pixels at a time, and of large frames none ahead.
+      if (isRecoding && (this.#ahead.length > 0 || hasLargeFrames(object))) return;
       if (way === undefined || this.#ahead.some((ahead) => ahead.object === object)) continue;
       const opening = this.#openObject(object, way);
       // It may never have its turn; when it has, the fault is told as its own.
@@ -316,8 +352,8 @@ class Sending {
   }
 
   #openObject(object: SendableObject, way: string): Promise<OpenedObject> {
-    const { reader, transform, buffers } = this.#attempt;
-    return openObject(reader, object, way, { transform, buffers });
+    const { reader, transform, buffers, recoding, lost: signal } = this.#attempt;
+    return openObject(reader, object, way, { transform, buffers, recoding, signal });
   }
 
   async #dropAhead(): Promise<void> {

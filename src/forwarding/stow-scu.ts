@@ -81,11 +81,11 @@ class Sending {
 
   /** Those that can be sent; of the others the outcome is noted. */
   async #opened(batch: readonly Owed[]): Promise<Sendable[]> {
-    const { outcomes, reader, transform } = this.#attempt;
+    const { outcomes, reader, transform, recoding } = this.#attempt;
     const sendable: Sendable[] = [];
     for (const { id, object } of batch) {
       try {
-        sendable.push({ id, object, file: await openFile(reader, object, transform) });
+        sendable.push({ id, object, file: await openFile(reader, object, transform, recoding) });
       } catch (thrown) {
         await outcomes.room();
         outcomes.add({ id, ...unreadable(asFailure(thrown)) });

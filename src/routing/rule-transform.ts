@@ -6,6 +6,7 @@
 import { createHash } from 'node:crypto';
 import { z } from 'zod';
 import type { Queryable } from '../archive/database/database.ts';
+import { NAMED } from '../dicom/encodings.ts';
 import { Failure } from '../failure.ts';
 import { RETAIN_OPTIONS } from '../transform/de-identify.ts';
 import {
@@ -111,6 +112,33 @@ const actionSchema = z.union([
   z
     .strictObject({ mask: maskSchema })
     .describe('Blanks regions of the pixels; of a list, the first mask whose "when" holds'),
+  z
+    .strictObject({
+      transcode: z.strictObject({
+        to: z
+          .string()
+          .max(64)
+          .describe(`A transfer syntax by UID or keyword of PS3.6: ${Object.keys(NAMED).join(', ')}`),
+        quality: z.number().int().min(1).max(100).optional().describe('Of JPEGBaseline8Bit'),
+        ratio: z.number().min(1).max(1000).optional().describe('Of JPEG2000: so many times smaller'),
+        maxError: z
+          .number()
+          .int()
+          .min(1)
+          .max(255)
+          .optional()
+          .describe('Of JPEGLSNearLossless: no sample differs by more'),
+        otherwise: z
+          .enum(['send', 'refuse'])
+          .default('send')
+          .describe(
+            'Images that cannot be sent so, or that the peer does not take so: as without this, or not at all',
+          ),
+      }),
+    })
+    .describe(
+      'Compresses or decompresses the pixels; with loss only where the rule says how much, as a new instance. Stands last',
+    ),
 ]);
 
 export const transformSchema = z
@@ -164,7 +192,7 @@ export async function compiledForm(
     [form],
   );
   const parsed = transformSchema.safeParse(rows[0]?.transform);
-  const compiled = parsed.success ? compileTransform(parsed.data, key) : undefined;
+  const compiled = parsed.success ? compileTransform(parsed.data, key, form) : undefined;
   // Never as stored instead: that may be what the rule keeps from leaving.
   if (!compiled || 'faults' in compiled)
     throw new Failure(

@@ -16,6 +16,7 @@ import {
 } from './edit-attributes.ts';
 import type { EditableDataSet, Value } from './editable-data-set.ts';
 import { compileMasks, type Masking, type MaskSettings, type PlanMask } from './mask.ts';
+import { compileTranscode, type Transcode, type TranscodeSettings } from './transcode.ts';
 
 export type TransformAction =
   | { readonly set: Readonly<Record<string, Values>> }
@@ -30,11 +31,16 @@ export type TransformAction =
     }
   | { readonly patient: PatientSettings }
   | { readonly deidentify: DeidentifySettings }
-  | { readonly mask: MaskSettings | readonly MaskSettings[] };
+  | { readonly mask: MaskSettings | readonly MaskSettings[] }
+  | { readonly transcode: TranscodeSettings };
 
 export type Transform = readonly TransformAction[];
 
 export interface CompiledTransform {
+  /** Names what is changed (routing/rule-transform.ts): the same again gives the same instance. */
+  readonly form: string;
+  /** In which transfer syntax it leaves, where the rule says so. */
+  readonly transcode: Transcode | undefined;
   /** Undefined without masks. @param header of an object with pixels, as it is stored */
   readonly planMask: PlanMask | undefined;
   /**
@@ -59,6 +65,7 @@ export function deidentifies(transform: Transform): boolean {
 export function compileTransform(
   transform: Transform,
   key?: string,
+  form = '',
 ): CompiledTransform | { faults: string[] } {
   const faults: string[] = [];
   const edits: Edit[] = [];
@@ -77,6 +84,14 @@ export function compileTransform(
     planMask = compileMasks([masks].flat());
     return () => undefined;
   };
+  let transcode: Transcode | undefined;
+  /** What the header says of it is written when the pixels are made. */
+  const transcoded = (settings: TranscodeSettings, index: number): Edit => {
+    if (index !== transform.length - 1)
+      throw new Failure('invalid', 'it is done last, so it stands last in the transform, and once');
+    transcode = compileTranscode(settings);
+    return () => undefined;
+  };
   for (const [index, action] of transform.entries()) {
     const at = `transform.${index}`;
     if ('set' in action)
@@ -93,10 +108,13 @@ export function compileTransform(
     } else if ('patient' in action) take(`${at}.patient`, () => coercePatient(action.patient));
     else if ('deidentify' in action)
       take(`${at}.deidentify`, () => compileDeidentify(action.deidentify, key));
-    else take(`${at}.mask`, () => masked(action.mask));
+    else if ('mask' in action) take(`${at}.mask`, () => masked(action.mask));
+    else take(`${at}.transcode`, () => transcoded(action.transcode, index));
   }
   if (faults.length > 0) return { faults };
   return {
+    form,
+    transcode,
     endsAtPixels: deidentifies(transform),
     planMask,
     edit(dataSet, { masking, released = false } = {}) {

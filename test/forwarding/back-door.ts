@@ -4,6 +4,7 @@
 import { randomUUID } from 'node:crypto';
 import type { Database } from '../../src/archive/database/database.ts';
 import { openDatabase } from '../../src/archive/database/database.ts';
+import { createSpool } from '../../src/archive/intake/spool.ts';
 import { createFileStore, type FileStore } from '../../src/archive/object-store/file-store.ts';
 import { createObjectReader } from '../../src/archive/read-object.ts';
 import { createForwarding, type Forwarding, type ForwardingParts } from '../../src/forwarding/forwarding.ts';
@@ -79,6 +80,7 @@ export async function openBackDoor(options: BackDoorOptions = {}): Promise<BackD
       ...common,
       routing,
       aeTitle: 'ISOCENTER',
+      spool: createSpool({ folder: folder.path, limitBytes: 2 ** 30, reserveBytes: 0 }),
       redisUrl: options.redisUrl,
       redisPrefix,
       pollMs: 500,

@@ -4,6 +4,7 @@
  */
 import type { PoolConfig } from 'pg';
 import { openDatabase } from '../../src/archive/database/database.ts';
+import { createSpool } from '../../src/archive/intake/spool.ts';
 import { createFileStore } from '../../src/archive/object-store/file-store.ts';
 import { createObjectReader } from '../../src/archive/read-object.ts';
 import { createForwarding } from '../../src/forwarding/forwarding.ts';
@@ -30,6 +31,7 @@ const forwarding = createForwarding({
   reader,
   routing,
   aeTitle: 'ISOCENTER',
+  spool: createSpool({ folder, limitBytes: 2 ** 30, reserveBytes: 0 }),
   redisUrl,
   ...(redisPrefix !== undefined && { redisPrefix }),
   pollMs: 500,

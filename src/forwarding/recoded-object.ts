@@ -1,0 +1,186 @@
+/**
+ * A stored object in another compression, or in none: its header, changed by the rule where it asks for that, says what
+ * the pixels are then; the pixels are made frame by frame (recoded-pixels.ts); what stands behind them follows.
+ * Called by object-bytes.ts; the bytes go to the peer.
+ */
+import { endOfFragments, NO_LONGER_TRUE } from '../archive/decoded-object.ts';
+import { lengthOf, readFrames } from '../archive/object-frames.ts';
+import { inflatedDataSet } from '../archive/read-header.ts';
+import type { ObjectReader } from '../archive/read-object.ts';
+import type { StoredObject } from '../archive/stored-object.ts';
+import { EXPLICIT_LE, IMPLICIT_LE, transferSyntax } from '../dicom/transfer-syntax.ts';
+import { asFailure, Failure } from '../failure.ts';
+import { decodedLength } from '../pixels/decodable.ts';
+import { type Recoding, whyNotRecoded } from '../pixels/encodable.ts';
+import { editable } from '../transform/editable-data-set.ts';
+import { ExplicitLittleEndianConversion } from '../transform/explicit-little-endian.ts';
+import type { CompiledTransform } from '../transform/transform.ts';
+import {
+  type ChangedHeader,
+  changeHeader,
+  MAX_HEADER_BYTES,
+  NotChanged,
+  notAsAsked,
+  type SentAs,
+  sentAsOf,
+} from './changed-object.ts';
+import { paletteOf } from './masked-pixels.ts';
+import { type RecodingParts, recodePixels } from './recoded-pixels.ts';
+import { sayRecoded } from './say-recoded.ts';
+
+export interface RecodedObject extends SentAs {
+  readonly bytes: AsyncIterable<Uint8Array>;
+  close(): Promise<void>;
+}
+
+export interface RecodingOptions {
+  readonly transform?: CompiledTransform | undefined;
+  /** A person has looked at it and lets it go. */
+  readonly released?: boolean | undefined;
+  /** Ends the work between two frames. */
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** Whether the object's pixels have to be decoded or encoded to leave in that syntax. */
+export function isRecoded({ transferSyntax: stored, pixel }: StoredObject, leavingAs: string): boolean {
+  if (leavingAs === stored || !pixel) return false;
+  return pixel.encapsulated || transferSyntax(leavingAs).encapsulated;
+}
+
+/**
+ * Compressed pixels are all made before it returns, of native ones the first frame.
+ * @throws NotChanged when it cannot be sent so; Failure 'unavailable' when there is no room for it now; what the reader
+ * throws
+ */
+export async function recodeObject(
+  parts: RecodingParts & { reader: ObjectReader },
+  stored: StoredObject,
+  leavingAs: string,
+  { transform, released = false, signal }: RecodingOptions,
+): Promise<RecodedObject> {
+  const { reader, object } = await plain(parts.reader, stored);
+  const header = await readHeader(reader, object);
+  const implicit = leavingAs === IMPLICIT_LE;
+  const loss = leavingAs === transform?.transcode?.to ? transform.transcode.loss : undefined;
+  const change = transform && changed(header, transform, released);
+  try {
+    const dataSet = change?.dataSet ?? editable(header, EXPLICIT_LE);
+    const image = await readFrames({ reader }, object);
+    const recoding: Recoding = {
+      to: leavingAs,
+      loss,
+      ...(change?.masking && {
+        blank: { area: change.masking.area, palette: paletteOf(change.stored!, image.pixel) },
+      }),
+    };
+    const why = whyNotRecoded(image.pixel, recoding);
+    if (why !== undefined) throw new Failure('unsupported', why);
+    const pixels = await recodePixels({ ...parts, reader }, object, image, recoding, signal);
+    try {
+      const frames = Array.from({ length: image.frames.length }, (_, index) =>
+        lengthOf(image.frames.at(index)!),
+      );
+      sayRecoded(dataSet, {
+        pixel: image.pixel,
+        recoding,
+        nativeBytes: decodedLength(image.pixel) * image.frames.length,
+        storedBytes: frames.reduce((sum, length) => sum + length, 0),
+        encodedBytes: pixels.encodedBytes,
+        form: transform?.form ?? '',
+      });
+      const head = dataSet.bytes(implicit);
+      const endsAtPixels = transform?.endsAtPixels || change?.masking !== undefined;
+      return {
+        ...sentAsOf(dataSet),
+        bytes: (async function* () {
+          yield head;
+          yield* pixels.element(implicit);
+          if (!endsAtPixels) yield* behindPixels(reader, object, implicit);
+        })(),
+        close: () => pixels.close(),
+      };
+    } catch (thrown) {
+      await pixels.close();
+      throw thrown;
+    }
+  } catch (thrown) {
+    const failure = asFailure(thrown);
+    if (failure.kind === 'unavailable' || failure.kind === 'not-found') throw failure;
+    throw new NotChanged(
+      failure.kind,
+      `it cannot be sent in ${transferSyntax(leavingAs).name}: ${failure.message}`,
+      { cause: thrown },
+    );
+  }
+}
+
+function changed(header: Buffer, transform: CompiledTransform, released: boolean): ChangedHeader {
+  try {
+    return changeHeader(header, EXPLICIT_LE, transform, { hasPixels: true, released });
+  } catch (thrown) {
+    throw notAsAsked(thrown);
+  }
+}
+
+/** A deflated data set is inflated once, and read from memory: it has a bound of its own. */
+async function plain(
+  reader: ObjectReader,
+  object: StoredObject,
+): Promise<{ reader: ObjectReader; object: StoredObject }> {
+  if (!transferSyntax(object.transferSyntax).deflated) return { reader, object };
+  const bytes = Buffer.from(await inflatedDataSet(reader, object));
+  return {
+    object: { ...object, transferSyntax: EXPLICIT_LE, dataSetOffset: 0, length: bytes.length },
+    reader: {
+      async *read(_object, range = { offset: 0, length: bytes.length }) {
+        yield bytes.subarray(range.offset, range.offset + range.length);
+      },
+      hasAll: async () => undefined,
+      readRange: async (_object, offset, length) => bytes.subarray(offset, offset + length),
+    },
+  };
+}
+
+/** In Explicit VR Little Endian. */
+async function readHeader(reader: ObjectReader, object: StoredObject): Promise<Buffer> {
+  const length = object.pixel!.elementOffset;
+  if (length > MAX_HEADER_BYTES)
+    throw new NotChanged(
+      'too-large',
+      `its header is longer than ${MAX_HEADER_BYTES} bytes, and no longer one is changed`,
+    );
+  const read: Uint8Array[] = [];
+  for await (const piece of rewritten(reader, object, { from: 0, to: length }, false))
+    read.push(Buffer.from(piece));
+  return Buffer.concat(read);
+}
+
+/** Padding, and private elements of the last groups; no table of the fragments that are no more. */
+async function* behindPixels(
+  reader: ObjectReader,
+  object: StoredObject,
+  implicit: boolean,
+): AsyncGenerator<Uint8Array> {
+  const { encapsulated, offset, length = 0 } = object.pixel!;
+  const from = encapsulated ? await endOfFragments(reader, object) : offset + length;
+  yield* rewritten(reader, object, { from, to: object.length - object.dataSetOffset }, implicit);
+}
+
+/** Part of the data set, which holds no pixels. */
+async function* rewritten(
+  reader: ObjectReader,
+  object: StoredObject,
+  { from, to }: { from: number; to: number },
+  implicit: boolean,
+): AsyncGenerator<Uint8Array> {
+  if (to <= from) return;
+  const { encapsulated } = transferSyntax(object.transferSyntax);
+  const conversion = new ExplicitLittleEndianConversion(
+    encapsulated ? EXPLICIT_LE : object.transferSyntax,
+    { leaveOut: new Set(NO_LONGER_TRUE), insert: [] },
+    { implicit },
+  );
+  const range = { offset: object.dataSetOffset + from, length: to - from };
+  for await (const chunk of reader.read(object, range)) yield* conversion.push(chunk);
+  yield* conversion.end();
+}
