@@ -90,8 +90,11 @@ export async function recodeObject(
       });
       const head = dataSet.bytes(implicit);
       const endsAtPixels = transform?.endsAtPixels || change?.masking !== undefined;
+      const { studyUid, seriesUid, sopUid } = transform ? sentAsOf(dataSet) : stored;
       return {
-        ...sentAsOf(dataSet),
+        studyUid,
+        seriesUid,
+        sopUid,
         bytes: (async function* () {
           yield head;
           yield* pixels.element(implicit);
