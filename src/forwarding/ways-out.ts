@@ -111,11 +111,7 @@ function whyNot(object: StoredObject, way: string, { transform }: Leaving): stri
 }
 
 /** From the index: enough to tell what can be made of the pixels. */
-function imagePixelOf({
-  attributes,
-  transferSyntax: stored,
-  pixel,
-}: StoredObject): ImagePixel | undefined {
+function imagePixelOf({ attributes, transferSyntax: stored, pixel }: StoredObject): ImagePixel | undefined {
   const known = imagePixelOfJson(attributes, stored);
   return known && pixel && pixel.tag !== '7FE00010' ? { ...known, isFloat: true } : known;
 }

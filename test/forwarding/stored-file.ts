@@ -2,16 +2,16 @@
 import { createHash } from 'node:crypto';
 import { INSTANCE_LEVEL, pick } from '../../src/archive/indexed-attributes.ts';
 import type { ObjectReader } from '../../src/archive/read-object.ts';
-import type { StoredObject } from '../../src/archive/stored-object.ts';
 import { parseDataSet, text } from '../../src/dicom/data-set.ts';
 import { inflateHead } from '../../src/dicom/deflated.ts';
 import { toDicomJson } from '../../src/dicom/dicom-json.ts';
 import { HeaderScan } from '../../src/dicom/header-scan.ts';
 import { readFileMeta } from '../../src/dicom/part10.ts';
 import { EXPLICIT_LE, transferSyntax } from '../../src/dicom/transfer-syntax.ts';
+import type { SendableObject } from '../../src/forwarding/object-bytes.ts';
 
 /** @param piece bytes that the reader gives at a time */
-export function storedFile(file: Buffer, piece = 65_536): { object: StoredObject; reader: ObjectReader } {
+export function storedFile(file: Buffer, piece = 65_536): { object: SendableObject; reader: ObjectReader } {
   const meta = readFileMeta(file);
   const scan = new HeaderScan(meta.transferSyntaxUid);
   const dataSet = file.subarray(meta.dataSetOffset);
@@ -32,7 +32,8 @@ export function storedFile(file: Buffer, piece = 65_536): { object: StoredObject
     pixel: scan.end().pixelData ?? null,
     attributes: pick(toDicomJson(header), INSTANCE_LEVEL),
     location: 'store',
-  } as unknown as StoredObject;
+    released: false,
+  } as unknown as SendableObject;
   const reader: ObjectReader = {
     async *read(_object, range = { offset: 0, length: file.length }) {
       // One buffer again and again, as readers may.
