@@ -24,7 +24,7 @@ export interface StoredObject {
   node: string | null;
   journal: JournalPlace | null;
   instanceNumber: number | null;
-  /** instance level */
+  /** instance level; empty where it was asked for by findObjectsToRead */
   attributes: DicomJson;
   receivedAt: Date;
   sourceKind: 'dimse' | 'stow' | 'reindex';
@@ -57,7 +57,7 @@ export interface Page {
 const COLUMNS = `o.id, o.sop_uid as "sopUid", o.sop_class as "sopClass", e.series_uid as "seriesUid",
   s.study_uid as "studyUid", o.content_hash as "contentHash", o.transfer_syntax as "transferSyntax", o.length,
   o.data_set_offset as "dataSetOffset", o.pixel, o.key, o.location, o.node, o.journal, i.number as "instanceNumber",
-  i.attributes, o.received_at as "receivedAt", o.source_kind as "sourceKind", o.source_ae as "sourceAe",
+  o.received_at as "receivedAt", o.source_kind as "sourceKind", o.source_ae as "sourceAe",
   o.source_address as "sourceAddress"`;
 
 const JOINS = `from instance i join object o on o.id = i.object join series e on e.id = i.series
@@ -71,6 +71,19 @@ export async function findStoredObjects(
   where: ObjectQuery,
   page: Page = { limit: 1000 },
 ): Promise<StoredObject[]> {
+  return find(db, `${COLUMNS}, i.attributes`, where, page);
+}
+
+/** The same without their attributes, which are most of what Postgres would send: for who only reads their bytes. */
+export async function findObjectsToRead(
+  db: Queryable,
+  where: ObjectQuery,
+  page: Page,
+): Promise<StoredObject[]> {
+  return find(db, `${COLUMNS}, '{}'::jsonb as attributes`, where, page);
+}
+
+async function find(db: Queryable, columns: string, where: ObjectQuery, page: Page): Promise<StoredObject[]> {
   const values: unknown[] = [];
   const conditions: string[] = [];
   const add = (sql: (place: string) => string, value: unknown): void => {
@@ -88,7 +101,7 @@ export async function findStoredObjects(
   }
   values.push(page.limit);
   const result = await db.query<StoredObject>(
-    `select ${COLUMNS} ${JOINS} ${conditions.length > 0 ? `where ${conditions.join(' and ')}` : ''}
+    `select ${columns} ${JOINS} ${conditions.length > 0 ? `where ${conditions.join(' and ')}` : ''}
      order by e.series_uid, coalesce(i.number, -1), o.id limit $${values.length}`,
     values,
   );

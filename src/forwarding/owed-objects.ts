@@ -3,7 +3,7 @@
  * study. Used by storage-scu.ts and stow-client's caller; the bytes themselves come from the archive's reader.
  */
 import { type Database, preparing } from '../archive/database/database.ts';
-import { findStoredObjects } from '../archive/stored-object.ts';
+import { findObjectsToRead } from '../archive/stored-object.ts';
 import { cameFrom, sendersOf } from '../routing/came-from.ts';
 import type { ClaimedDelivery, Ledger } from '../routing/ledger.ts';
 import type { SendableObject } from './object-bytes.ts';
@@ -33,7 +33,7 @@ export async function* owedObjects(parts: {
     const last = owed.at(-1);
     if (!last) return;
     after = last.id;
-    const objects = await findStoredObjects(
+    const objects = await findObjectsToRead(
       preparing(parts.database),
       { objectIds: owed.map(({ object }) => object) },
       { limit: PAGE },

@@ -167,18 +167,22 @@ export function createLedger(parts: LedgerParts): Ledger {
         // Not synced by themselves: what a crash of Postgres takes from the log's end is owed again, and the end of the
         // attempt, which is synced, takes all before it along. A sync for each batch would hold the peer up.
         `with fence as (
-           update delivery set lease_until = clock_timestamp() + make_interval(secs => $4)
-           where id = $1 and lease_token = $2 and state = 'sending' returning id, via,
-             set_config('synchronous_commit', 'off', true)),
+           select id, via, lease_until, set_config('synchronous_commit', 'off', true) from delivery
+           where id = $1 and lease_token = $2 and state = 'sending' for no key update),
+         -- Not by each batch: that would be a new version of the row each time.
+         extended as (
+           update delivery d set lease_until = clock_timestamp() + make_interval(secs => $4::float8) from fence
+           where d.id = fence.id and fence.lease_until < clock_timestamp() + make_interval(secs => 0.9 * $4::float8)),
          written as (
-           -- Not joined with a set of rows, for which a planner that knows little of the table reads all of it.
+           -- A planner that knows little of the table would read all of it to join it with a set of rows, and all of the
+           -- delivery's where it may ask for those.
            update delivery_instance i set at = clock_timestamp(), via = fence.via,
              state = ($5::text[])[array_position($3::bigint[], i.id)],
              status = ($6::integer[])[array_position($3::bigint[], i.id)],
              comment = ($7::text[])[array_position($3::bigint[], i.id)],
              sent_sop_uid = coalesce(($8::text[])[array_position($3::bigint[], i.id)], i.sent_sop_uid),
              to_look = ($9::boolean[])[array_position($3::bigint[], i.id)]
-           from fence where i.id = any($3::bigint[]) and i.delivery = fence.id)
+           from fence where i.id = any($3::bigint[]) and i.delivery + 0 = fence.id)
          select count(*) as fenced from fence`,
         [
           lease.delivery,
