@@ -148,7 +148,7 @@ export function createSender(parts: SenderParts): Sender {
     try {
       refuseSealed(name, settings);
       if (settings.kind === 'stow')
-        return await sendByStow(attempt, settings, { timeouts: parts.timeouts, tokens: parts.tokens });
+        return await sendByStow(attempt, settings, { timeouts: timeoutsOf(settings), tokens: parts.tokens });
       if (settings.kind === 'folder') return await sendToFolder(attempt, settings, parts.folderRoot);
       return await sentByDimse(attempt, settings);
     } catch (thrown) {
@@ -166,9 +166,13 @@ export function createSender(parts: SenderParts): Sender {
     }
   }
 
+  const timeoutsOf = ({ answerS }: { answerS?: number | undefined }): SendTimeouts =>
+    answerS === undefined ? parts.timeouts : { ...parts.timeouts, answerMs: answerS * 1000 };
+
   /** With storage commitment a delivery is done when the peer has committed to it. */
   async function sentByDimse(attempt: Attempt, settings: DimseSettings): Promise<AttemptEnd> {
-    const { aeTitle: callingAeTitle, timeouts, commitments } = parts;
+    const { aeTitle: callingAeTitle, commitments } = parts;
+    const timeouts = timeoutsOf(settings);
     const end = await sendByDimse(attempt, settings, { callingAeTitle, timeouts });
     if (end.kind !== 'done' || !settings.commitment?.enabled) return end;
     await flushed(attempt.outcomes, attempt.lost);

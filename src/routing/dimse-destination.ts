@@ -5,7 +5,7 @@
 import { z } from 'zod';
 import { isKnownTransferSyntax } from '../dicom/transfer-syntax.ts';
 import { aeTitle } from './named-json.ts';
-import { sendingSettings } from './sending-settings.ts';
+import { answerSettings, sendingSettings } from './sending-settings.ts';
 import { tlsSettings } from './tls-settings.ts';
 
 const hostName = z.string().regex(/^[A-Za-z0-9.:_-]{1,253}$/, 'expected a host name or an IP address');
@@ -51,6 +51,7 @@ export const dimseSettings = z.strictObject({
         'converted where that is possible without loss',
     ),
   commitment: commitment.optional().describe('Off when absent'),
+  ...answerSettings,
   ...sendingSettings,
 });
 

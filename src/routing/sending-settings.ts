@@ -20,6 +20,17 @@ const rate = z
 
 export type SendRate = z.infer<typeof rate>;
 
+/** For destinations that answer. */
+export const answerSettings = {
+  answerS: z
+    .number()
+    .int()
+    .min(1)
+    .max(3600)
+    .optional()
+    .describe('Seconds that it may take to answer, or to take any bytes at all (60)'),
+};
+
 export const sendingSettings = {
   maxAssociations: z
     .number()

@@ -3,7 +3,7 @@ import { z } from 'zod';
 import { isLoopback } from '../config.ts';
 import { aeTitle } from './named-json.ts';
 import { HIDDEN, type MapSecrets } from './secrets.ts';
-import { sendingSettings } from './sending-settings.ts';
+import { answerSettings, sendingSettings } from './sending-settings.ts';
 import { tlsSettings } from './tls-settings.ts';
 
 const headerName = z.string().regex(/^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}$/, 'expected an HTTP header name');
@@ -79,6 +79,7 @@ export const stowSettings = z.strictObject({
   aeTitle: aeTitle
     .optional()
     .describe('The AE title under which this system sends to us, if it does: never sent back'),
+  ...answerSettings,
   ...sendingSettings,
 });
 

@@ -1,34 +1,18 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { STORAGE_COMMITMENT } from '../../src/dicom/sop-class.ts';
-import { createHttpDoor, type HttpDoor } from '../../src/http.ts';
-import { createLog } from '../../src/log.ts';
-import { createMetrics } from '../../src/metrics.ts';
 import { givenStableStudy } from '../routing/given-study.ts';
 import { freePort } from '../support/free-port.ts';
-import { type BackDoor, openBackDoor } from './back-door.ts';
+import { type DoorOverHttp, openDoorOverHttp } from './door-over-http.ts';
 import { type ScriptedPacs, startScriptedPacs } from './scripted-pacs.ts';
 import { startStowReceiver } from './stow-receiver.ts';
 
-let door: BackDoor;
-let http: HttpDoor;
+let door: DoorOverHttp;
 let pacs: ScriptedPacs;
 let refusing = true;
 let committing = true;
 
 beforeAll(async () => {
-  door = await openBackDoor();
-  http = createHttpDoor({
-    host: '127.0.0.1',
-    port: 0,
-    publicUrl: undefined,
-    allowedHosts: [],
-    routers: [door.routing.routes, door.forwarding.routes],
-    readiness: async () => ({ ready: true, detail: {} }),
-    metrics: createMetrics(),
-    viewerFolder: '/nonexistent',
-    log: createLog('silent', 'test'),
-  });
-  await http.start();
+  door = await openDoorOverHttp();
   pacs = await startScriptedPacs({
     answer: () => (refusing ? 0xc000 : 0),
     negotiate: ({ abstractSyntax, transferSyntaxes }) =>
@@ -36,21 +20,11 @@ beforeAll(async () => {
   });
 });
 afterAll(async () => {
-  await http.stop(1000);
   await door.close();
   await pacs.stop();
 });
 
-async function call(method: string, path: string, body?: unknown, headers: Record<string, string> = {}) {
-  const response = await fetch(`http://127.0.0.1:${http.port}/api${path}`, {
-    method,
-    headers: { ...(body !== undefined && { 'content-type': 'application/json' }), ...headers },
-    ...(body !== undefined && { body: typeof body === 'string' ? body : JSON.stringify(body) }),
-  });
-  const text = await response.text();
-  return { status: response.status, json: (text ? JSON.parse(text) : undefined) as Record<string, unknown> };
-}
-
+const call: DoorOverHttp['call'] = (...order) => door.call(...order);
 const dimse = () => ({ kind: 'dimse', host: '127.0.0.1', port: pacs.port, aeTitle: 'PACS' });
 
 describe('destinations', () => {
@@ -221,7 +195,7 @@ describe('rules', () => {
   });
 
   test('have a published schema', async () => {
-    const response = await fetch(`http://127.0.0.1:${http.port}/api/rules/schema`);
+    const response = await fetch(`${door.url}/api/rules/schema`);
     expect(response.headers.get('content-type')).toContain('application/schema+json');
     expect(await response.json()).toMatchObject({ type: 'object', required: ['send'] });
   });

@@ -12,6 +12,7 @@ import { createLog } from '../../src/log.ts';
 import type { BackoffSettings } from '../../src/routing/backoff.ts';
 import type { DeliveryView } from '../../src/routing/delivery-list.ts';
 import { createRouting, type Routing } from '../../src/routing/routing.ts';
+import type { SecretsKeys } from '../../src/routing/sealed-secrets.ts';
 import { type TestDatabase, testDatabase } from '../support/database.ts';
 import { tempFolder } from '../support/temp-folder.ts';
 
@@ -24,6 +25,7 @@ export interface BackDoorOptions {
   /** Where destinations of kind folder lie. */
   folderRoot?: string;
   deidentifyKey?: string;
+  secretsKeys?: SecretsKeys;
   /** Forwarding is left for the test to start. */
   idle?: boolean;
 }
@@ -67,8 +69,8 @@ export async function openBackDoor(options: BackDoorOptions = {}): Promise<BackD
 
   const open = (database: Database, nodeName: string) => {
     const reader = createObjectReader({ store, database, nodeName, dataFolder: folder.path });
-    const { folderRoot, deidentifyKey } = options;
-    const common = { database, reader, log, folderRoot, deidentifyKey };
+    const { folderRoot, deidentifyKey, secretsKeys } = options;
+    const common = { database, reader, log, folderRoot, deidentifyKey, secretsKeys };
     const routing = createRouting({
       ...common,
       nodeName,

@@ -10,8 +10,9 @@ export interface Answer {
 }
 
 export interface DoorOverHttp extends BackDoor {
+  readonly url: string;
   /** @param path below /api @param body JSON, or text that is sent as it is */
-  call(method: string, path: string, body?: unknown): Promise<Answer>;
+  call(method: string, path: string, body?: unknown, headers?: Record<string, string>): Promise<Answer>;
 }
 
 export async function openDoorOverHttp(options: BackDoorOptions = {}): Promise<DoorOverHttp> {
@@ -28,12 +29,14 @@ export async function openDoorOverHttp(options: BackDoorOptions = {}): Promise<D
     log: createLog('silent', 'test'),
   });
   await http.start();
+  const url = `http://127.0.0.1:${http.port}`;
   return {
     ...door,
-    async call(method, path, body) {
-      const response = await fetch(`http://127.0.0.1:${http.port}/api${path}`, {
+    url,
+    async call(method, path, body, headers = {}) {
+      const response = await fetch(`${url}/api${path}`, {
         method,
-        headers: body === undefined ? {} : { 'content-type': 'application/json' },
+        headers: { ...(body !== undefined && { 'content-type': 'application/json' }), ...headers },
         ...(body !== undefined && { body: typeof body === 'string' ? body : JSON.stringify(body) }),
       });
       const text = await response.text();

@@ -220,6 +220,16 @@ describe('a scripted PACS', () => {
     expect(peer.asked).toHaveLength(2);
   });
 
+  test('that stops answering is left after the time that its destination has', async () => {
+    const peer = await scripted({ answer: (_request, nth) => (nth === 1 ? 'hang' : 0) });
+    await door.destination('pacs', {
+      ...{ kind: 'dimse', host: '127.0.0.1', port: peer.port, aeTitle: 'PACS', answerS: 1 },
+    });
+    await given({ instances: 1, pixelBytes: 50_000 });
+    expect((await door.failing()).lastError).toMatch(/within 1000 ms$/);
+    await door.settled('delivered');
+  });
+
   test.each([1, 2] as const)(
     'that rejects the association (%i) for a while gets everything later',
     async (result) => {

@@ -189,6 +189,28 @@ describe('to a STOW-RS server', () => {
     }
   });
 
+  test('whose credentials this process cannot open waits in words, and goes on when they are given anew', async () => {
+    await door.close();
+    door = await openBackDoor({ secretsKeys: { seal: 'a key of this test, which is long enough' } });
+    const cloud = await receiving(undefined, { headers: { Authorization: 'Bearer of before' } });
+    // As another key sealed it.
+    await door.database.query(
+      `update destination set settings = jsonb_set(settings, '{headers,Authorization}',
+         to_jsonb(overlay(settings #>> '{headers,Authorization}' placing 'AAAA' from 30)))`,
+    );
+    await given({ instances: 2 });
+    expect((await door.failing()).lastError).toMatch(
+      /^headers\.Authorization of cloud is sealed with a key that this process has not got: start it with/,
+    );
+    expect(cloud.requests, 'nothing left without them').toEqual([]);
+    await door.destination('cloud', {
+      ...{ kind: 'stow', url: cloud.url },
+      headers: { Authorization: 'Bearer anew' },
+    });
+    await door.settled('delivered');
+    expect(cloud.requests[0]!.headers.authorization).toBe('Bearer anew');
+  });
+
   test('a server that is away gets everything later, and no disclosure is recorded before', async () => {
     const port = await freePort();
     await door.destination('cloud', { kind: 'stow', url: `http://127.0.0.1:${port}/dicom-web` });
