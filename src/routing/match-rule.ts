@@ -218,8 +218,9 @@ function textsOf({ vr, Value: values = [], InlineBinary, BulkDataURI }: DicomJso
 }
 
 function unknownTexts(bytes: Buffer): Value['text'][] {
-  const text = bytes.toString('latin1').replace(/[\0 ]+$/, '');
-  return /^[\x20-\x7e]*$/.test(text) ? text.split('\\').map((one) => one.trim()) : [undefined];
+  const text = bytes.toString('latin1').replace(/\0$/, '').trimEnd();
+  const isText = text !== '' && /^[\x20-\x7e]*$/.test(text);
+  return isText ? text.split('\\').map((one) => one.trim()) : [undefined];
 }
 
 /** A person name counts by each of its groups, and whole. */

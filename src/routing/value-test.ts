@@ -72,6 +72,7 @@ function compilePrivate(test: Test): CompiledTest | { fault: string } {
   const { holds, fails } = 'fault' in asText ? [...byVr.values()][0]! : asText;
   return {
     accepts(value, vr) {
+      if (vr === 'UN' && LOOKS.some((one) => byVr.get(one)?.accepts(value, one))) return true;
       if (rangeVrs.has(vr)) return byVr.get(vr)?.accepts(value, vr) ?? false;
       return !('fault' in asText) && asText.accepts(value, vr);
     },
@@ -80,6 +81,8 @@ function compilePrivate(test: Test): CompiledTest | { fault: string } {
   };
 }
 
+/** What text without a VR may be, beside text. */
+const LOOKS = ['DS', 'DA'];
 const rangeVrList = [...rangeVrs];
 
 function isRange(test: Test): boolean {

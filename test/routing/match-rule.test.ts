@@ -161,6 +161,9 @@ describe('a private attribute', () => {
     ['by pattern', { vr: 'SH', Value: ['%SiemensSeq%_ep2d'] }, { pattern: '_ep2d$' }, true],
     ['a name', { vr: 'PN', Value: [{ Alphabetic: 'Doe^Jane' }] }, 'Doe^Jane', true],
     ['without a VR, as text', { vr: 'UN', InlineBinary: base64('IMAGE NUM 4\\x ') }, 'IMAGE NUM 4', true],
+    ['without a VR, in a range', { vr: 'UN', InlineBinary: base64('1000') }, { from: 800 }, true],
+    ['without a VR, outside a range', { vr: 'UN', InlineBinary: base64('700 ') }, { from: 800 }, false],
+    ['without a VR, no number', { vr: 'UN', InlineBinary: base64('b1000') }, { from: 800 }, false],
     ['without a VR, bytes', { vr: 'UN', InlineBinary: base64('\x01\x02') }, { pattern: '.' }, false],
     ['bytes', { vr: 'OB', InlineBinary: base64('text') }, '*', false],
   ])('%s', (_name, element, asked, expected) => {
@@ -172,6 +175,8 @@ describe('a private attribute', () => {
     const nested = object({ '00081140': { vr: 'SQ', Value: [{}, item] }, ...own({ vr: 'CS' }) });
     expect(decide({ present: `ReferencedImageSequence.${CSA}` }, nested).matched).toBe(true);
     expect(decide({ present: CSA }, nested).matched, 'empty').toBe(false);
+    const zeros = object(own({ vr: 'UN', InlineBinary: 'AAAAAA==' }));
+    expect(decide({ present: CSA }, zeros).matched, 'four bytes').toBe(true);
     expect(
       decide({ absent: CSA }, object({ '00291108': item['00291108']! })).matched,
       'nobody reserved it',
