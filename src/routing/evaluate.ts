@@ -106,6 +106,7 @@ async function evaluateInstances(
   scope: UnitScope,
   header: HeaderAttributes | undefined,
 ): Promise<void> {
+  if (scope.sopUids === undefined) await countAnew(tx, study, rules);
   for await (const page of unitFacts(parts, tx, study, scope, at, header)) {
     for (const rule of rules) {
       const [met, unmet] = [beginMatch(rule.condition), beginMatch(rule.condition)];
@@ -130,6 +131,15 @@ async function evaluateInstances(
       if (sopUids.length < page.length) await writeDecision(tx, study, {}, rule, unmet.decide(), 0);
     }
   }
+}
+
+/** All instances of a study that was released are looked at again, those that were before it was held too. */
+async function countAnew(tx: Queryable, study: StudyRecord, rules: readonly Rule[]): Promise<void> {
+  await tx.query(
+    `update decision set seen = 0, met = 0 where study_uid = $1 and rule_at = 'instance' and not held
+       and (rule, rule_version) in (select * from unnest($2::text[], $3::integer[]))`,
+    [study.studyUid, rules.map(({ name }) => name), rules.map(({ version }) => version)],
+  );
 }
 
 /** In the order of names, so that two transactions lock deliveries in one order. */

@@ -282,6 +282,28 @@ describe('a held study', () => {
     ]);
   });
 
+  test('and released counts each instance once, however often it was looked at', async () => {
+    await rule('each', { when: { InstanceNumber: 1 }, at: 'instance', send: ['pacs'] });
+    const { studyUid } = await givenStudy(database);
+    await followAll();
+    const turn = async (held: string | null, kind: string) => {
+      await database.query('update study set held = $1', [held]);
+      await database.query(
+        'insert into change (kind, study_uid, study_version) select $1, study_uid, version from study',
+        [kind],
+      );
+      await followAll();
+    };
+    await turn('a conflict', 'study-held');
+    await givenStudy(database, { studyUid, instances: [3, 3] });
+    await followAll();
+    await turn(null, 'study-released');
+    expect((await decisions()).filter(({ held }) => !held)).toMatchObject([
+      { matched: true, seen: 1, met: 1 },
+      { matched: false, seen: 2, met: 0 },
+    ]);
+  });
+
   test('also stops what was owed before', async () => {
     await rule('ct', { when: {}, send: ['pacs'] });
     await givenStableStudy(database);
