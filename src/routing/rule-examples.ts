@@ -94,6 +94,14 @@ export const RULE_EXAMPLES: Readonly<Record<string, RuleExample>> = {
       send: ['pacs'],
     },
   },
+  transcode: {
+    summary: 'Compressed on the way out, as another instance where something is lost',
+    value: {
+      when: { Modality: 'CT' },
+      send: ['pacs'],
+      transform: [{ transcode: { to: 'JPEG2000', ratio: 10 } }],
+    },
+  },
   clock: {
     summary: 'At night and at the weekend, by the clock of the place',
     value: {
