@@ -7,41 +7,25 @@ import { beforeAll, describe, expect, it } from 'vitest';
 import type { ImagePixel } from '../../src/pixels/image-pixel.ts';
 import { decodeJpegLossless } from '../../src/pixels/jpeg-lossless.ts';
 import { chance } from '../torture/chance.ts';
+import { madeOf, plainContext } from './codec-context.ts';
 import { pixelOf } from './pixel-of.ts';
 
-const { Context, NativeCodecs } = codecs;
+const { NativeCodecs } = codecs;
 beforeAll(() => NativeCodecs.initializeAsync());
 
 function encoded(pixel: ImagePixel, samples: Uint8Array, predictor: number, pointTransform = 0): Buffer {
-  const context = new Context({
-    width: pixel.columns,
-    height: pixel.rows,
-    bitsAllocated: pixel.bitsAllocated,
-    bitsStored: pixel.bitsStored,
-    samplesPerPixel: pixel.samplesPerPixel,
-    pixelRepresentation: 0,
-    planarConfiguration: 0,
-    photometricInterpretation: pixel.samplesPerPixel === 3 ? 'RGB' : 'MONOCHROME2',
-    decodedBuffer: samples,
-  });
   const options = { lossy: false, predictor, pointTransform };
-  return Buffer.from(NativeCodecs.encodeJpeg(context, options).getEncodedBuffer()!);
+  return Buffer.from(NativeCodecs.encodeJpeg(plainContext(pixel, samples), options).getEncodedBuffer()!);
 }
 
 /** Slopes, plains and noise to the full: differences of every category. */
 function madeSamples(pixel: ImagePixel, seed: number): Uint8Array {
   const { whole, happens } = chance(seed);
-  const count = pixel.rows * pixel.columns * pixel.samplesPerPixel;
-  const most = 2 ** pixel.bitsStored - 1;
-  const values = pixel.bitsAllocated === 8 ? new Uint8Array(count) : new Uint16Array(count);
-  let value = whole(0, most);
   let noise = 0;
-  for (let at = 0; at < count; at++) {
+  return madeOf(pixel, whole(0, 2 ** pixel.bitsStored - 1), (value) => {
     if (happens(0.05)) noise = 2 ** whole(0, pixel.bitsStored) - 1;
-    value = Math.min(most, Math.max(0, value + whole(-noise, noise)));
-    values[at] = value;
-  }
-  return new Uint8Array(values.buffer);
+    return value + whole(-noise, noise);
+  });
 }
 
 describe('decodeJpegLossless', () => {

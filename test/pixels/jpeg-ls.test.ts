@@ -16,24 +16,15 @@ import { anImage } from '../support/an-image.ts';
 import { peer } from '../support/peers.ts';
 import { tempFolder } from '../support/temp-folder.ts';
 import { chance } from '../torture/chance.ts';
+import { madeOf, plainContext } from './codec-context.ts';
 import { imageOf } from './image-file.ts';
 import { pixelOf } from './pixel-of.ts';
 
-const { Context, NativeCodecs } = codecs;
+const { NativeCodecs } = codecs;
 beforeAll(() => NativeCodecs.initializeAsync());
 
 function encoded(pixel: ImagePixel, samples: Uint8Array, allowedLossyError = 0): Uint8Array {
-  const context = new Context({
-    width: pixel.columns,
-    height: pixel.rows,
-    bitsAllocated: pixel.bitsAllocated,
-    bitsStored: pixel.bitsStored,
-    samplesPerPixel: pixel.samplesPerPixel,
-    pixelRepresentation: 0,
-    planarConfiguration: 0,
-    photometricInterpretation: pixel.samplesPerPixel === 3 ? 'RGB' : 'MONOCHROME2',
-    decodedBuffer: samples,
-  });
+  const context = plainContext(pixel, samples);
   const lossy = allowedLossyError > 0;
   return NativeCodecs.encodeJpegLs(context, { lossy, allowedLossyError }).getEncodedBuffer()!;
 }
@@ -41,19 +32,14 @@ function encoded(pixel: ImagePixel, samples: Uint8Array, allowedLossyError = 0):
 /** Plains, slopes and noise, so that runs, their ends and every context come up. */
 function madeSamples(pixel: ImagePixel, seed: number): Uint8Array {
   const { whole, happens } = chance(seed);
-  const count = pixel.rows * pixel.columns * pixel.samplesPerPixel;
   const most = 2 ** pixel.bitsStored - 1;
-  const values = pixel.bitsAllocated === 8 ? new Uint8Array(count) : new Uint16Array(count);
-  let value = whole(0, most);
   let manner = 0;
-  for (let at = 0; at < count; at++) {
+  return madeOf(pixel, whole(0, most), (value, at) => {
     if (happens(0.03)) manner = whole(0, 3);
-    if (manner === 1) value = Math.min(most, Math.max(0, value + whole(-3, 3)));
-    if (manner === 2) value = whole(0, most);
-    if (manner === 3) value = at % 7 === 0 ? most : value;
-    values[at] = value;
-  }
-  return new Uint8Array(values.buffer);
+    if (manner === 1) return value + whole(-3, 3);
+    if (manner === 2) return whole(0, most);
+    return manner === 3 && at % 7 === 0 ? most : value;
+  });
 }
 
 describe('decodeJpegLs', () => {

@@ -7,27 +7,14 @@ import codecs from 'dcmjs-codecs';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { ImagePixel } from '../../src/pixels/image-pixel.ts';
 import { createPixelWorkers } from '../../src/pixels/pixel-workers.ts';
+import { codecContext } from './codec-context.ts';
 import { pixelOf } from './pixel-of.ts';
 import { furthest } from './values.ts';
 
-const { Context, NativeCodecs } = codecs;
+const { NativeCodecs } = codecs;
 const workers = createPixelWorkers({ threads: 1 });
 beforeAll(() => NativeCodecs.initializeAsync());
 afterAll(() => workers.stop());
-
-function context(pixel: ImagePixel, decodedBuffer: Uint8Array) {
-  return new Context({
-    width: pixel.columns,
-    height: pixel.rows,
-    bitsAllocated: pixel.bitsAllocated,
-    bitsStored: pixel.bitsStored,
-    samplesPerPixel: pixel.samplesPerPixel,
-    pixelRepresentation: pixel.signed ? 1 : 0,
-    planarConfiguration: 0,
-    photometricInterpretation: pixel.photometricInterpretation,
-    decodedBuffer,
-  });
-}
 
 const RGB = { bitsAllocated: 8, samplesPerPixel: 3, photometricInterpretation: 'RGB' };
 const forms = [
@@ -57,8 +44,8 @@ describe('the codecs’ own frames', () => {
     const samples = slope(pixel);
     const options = { lossy: far > 0 };
     const coded = transferSyntaxUid.includes('.4.11')
-      ? NativeCodecs.encodeJpegXl(context(pixel, samples), options)
-      : NativeCodecs.encodeHtJpeg2000(context(pixel, samples), options);
+      ? NativeCodecs.encodeJpegXl(codecContext(pixel, samples), options)
+      : NativeCodecs.encodeHtJpeg2000(codecContext(pixel, samples), options);
     const decoded = await workers.decode(pixel, coded.getEncodedBuffer()!);
     expect(furthest(decoded, samples)).toBeLessThanOrEqual(far);
   });

@@ -10,11 +10,12 @@ import { decodedLength } from '../../src/pixels/decodable.ts';
 import type { ImagePixel } from '../../src/pixels/image-pixel.ts';
 import { createPixelWorkers } from '../../src/pixels/pixel-workers.ts';
 import type { Presentation } from '../../src/pixels/presentation.ts';
+import { codecContext } from '../pixels/codec-context.ts';
 import { pixelOf } from '../pixels/pixel-of.ts';
 import { type Chance, chance } from './chance.ts';
 import { limitMs, times } from './scale.ts';
 
-const { Context, NativeCodecs } = codecs;
+const { NativeCodecs } = codecs;
 const SIDE = 96;
 const MB = 1024 * 1024;
 
@@ -22,7 +23,8 @@ const workers = createPixelWorkers({ threads: 2, taskLimitMs: 10_000 });
 beforeAll(() => NativeCodecs.initializeAsync());
 afterAll(() => workers.stop());
 
-type Encoder = (context: InstanceType<typeof Context>) => InstanceType<typeof Context>;
+type Context = ReturnType<typeof codecContext>;
+type Encoder = (context: Context) => Context;
 
 const kinds: readonly (readonly [name: string, uid: string, encode: Encoder, of: Partial<ImagePixel>])[] = [
   ['RLE', '1.2.840.10008.1.2.5', (of) => NativeCodecs.encodeRle(of), {}],
@@ -63,17 +65,7 @@ function wholeFrame(uid: string, encode: Encoder, of: Partial<ImagePixel>): Whol
   const { whole } = chance(7);
   const values = Array.from({ length: count }, (_, at) => ((at % SIDE) * 37 + whole(0, 20)) % most);
   const samples = pixel.bitsAllocated === 8 ? Uint8Array.from(values) : Uint16Array.from(values);
-  const context = new Context({
-    width: SIDE,
-    height: SIDE,
-    bitsAllocated: pixel.bitsAllocated,
-    bitsStored: pixel.bitsStored,
-    samplesPerPixel: pixel.samplesPerPixel,
-    pixelRepresentation: 0,
-    planarConfiguration: 0,
-    photometricInterpretation: pixel.photometricInterpretation,
-    decodedBuffer: new Uint8Array(samples.buffer),
-  });
+  const context = codecContext(pixel, new Uint8Array(samples.buffer));
   return { pixel, frame: Uint8Array.from(encode(context).getEncodedBuffer()!) };
 }
 
