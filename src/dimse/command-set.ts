@@ -125,46 +125,53 @@ function trimPadding(text: string): string {
 
 /** Writes a command set with its group length, elements in tag order. */
 export function encodeCommandSet(command: CommandSet): Buffer {
-  const parts: Buffer[] = [];
+  let length = groupLengthBytes;
   for (const keyword of keywordsByTag) {
     const value = command[keyword];
-    if (value !== undefined) parts.push(encodeElement(keyword, value));
+    if (value !== undefined) length += 8 + lengthOf(value);
   }
-  const length = parts.reduce((sum, part) => sum + part.length, 0);
-  const group = Buffer.alloc(12);
-  group.writeUInt32LE(4, 4);
-  group.writeUInt32LE(length, 8);
-  return Buffer.concat([group, ...parts], length + 12);
+  // One buffer: there is a command to every object that comes or leaves, and small ones are dear to allocate and to free.
+  const bytes = Buffer.allocUnsafe(length);
+  let at = writeHeader(bytes, 0, elements.CommandGroupLength.tag, 4);
+  at = bytes.writeUInt32LE(length - groupLengthBytes, at);
+  for (const keyword of keywordsByTag) {
+    const value = command[keyword];
+    if (value === undefined) continue;
+    const { tag, vr } = elements[keyword];
+    at = writeHeader(bytes, at, tag, lengthOf(value));
+    at = writeValue(bytes, at, vr, value);
+  }
+  return bytes;
 }
 
-function encodeElement(keyword: Keyword, value: Value): Buffer {
-  const { tag, vr } = elements[keyword];
-  const bytes = encodeValue(vr, value);
-  const element = Buffer.alloc(8 + bytes.length);
-  element.writeUInt16LE(tag, 2);
-  element.writeUInt32LE(bytes.length, 4);
-  bytes.copy(element, 8);
-  return element;
+/** (0000,0000), which counts all that follows it. */
+const groupLengthBytes = 12;
+
+function lengthOf(value: Value): number {
+  if (typeof value === 'number') return 2;
+  return Array.isArray(value) ? 4 * value.length : value.length + (value.length % 2);
 }
 
-function encodeValue(vr: string, value: Value): Buffer {
-  if (typeof value === 'number') {
-    const bytes = Buffer.alloc(2);
-    bytes.writeUInt16LE(value);
-    return bytes;
+function writeHeader(bytes: Buffer, at: number, element: number, length: number): number {
+  bytes.writeUInt16LE(0x0000, at);
+  bytes.writeUInt16LE(element, at + 2);
+  return bytes.writeUInt32LE(length, at + 4);
+}
+
+function writeValue(bytes: Buffer, at: number, vr: string, value: Value): number {
+  if (typeof value === 'number') return bytes.writeUInt16LE(value, at);
+  if (!Array.isArray(value)) {
+    const end = at + bytes.write(value, at, 'latin1');
+    return value.length % 2 === 0 ? end : bytes.writeUInt8(vr === 'UI' ? 0x00 : 0x20, end);
   }
-  if (Array.isArray(value)) {
-    const bytes = Buffer.alloc(4 * value.length);
-    value.forEach((tag, index) => {
-      const digits = /^\(?([0-9A-Fa-f]{4}),?([0-9A-Fa-f]{4})\)?/.exec(tag);
-      if (!digits) throw new Failure('internal', `Offending element ${tag} is not a tag as (gggg,eeee)`);
-      bytes.writeUInt16LE(Number.parseInt(digits[1]!, 16), 4 * index);
-      bytes.writeUInt16LE(Number.parseInt(digits[2]!, 16), 4 * index + 2);
-    });
-    return bytes;
+  let end = at;
+  for (const tag of value) {
+    const digits = /^\(?([0-9A-Fa-f]{4}),?([0-9A-Fa-f]{4})\)?/.exec(tag);
+    if (!digits) throw new Failure('internal', `Offending element ${tag} is not a tag as (gggg,eeee)`);
+    end = bytes.writeUInt16LE(Number.parseInt(digits[1]!, 16), end);
+    end = bytes.writeUInt16LE(Number.parseInt(digits[2]!, 16), end);
   }
-  const text = value.length % 2 === 0 ? value : value + (vr === 'UI' ? '\0' : ' ');
-  return Buffer.from(text, 'latin1');
+  return end;
 }
 
 function broken(what: string): Failure {
