@@ -26,7 +26,7 @@ export interface MaskedPixels {
 export function createMaskedPixels(header: DataSet, element: Uint8Array, area: BlankArea): MaskedPixels {
   const length = readUint32(element, 8, false);
   if (element.length < PIXEL_HEADER_BYTES || length === UNDEFINED_LENGTH)
-    throw new Failure('unsupported', 'its pixels are compressed, and no mask is drawn on compressed ones');
+    throw new Failure('unsupported', 'its pixels are compressed, and no mask is drawn on them as they are');
   const pixel = imagePixelOf(header, '1.2.840.10008.1.2.1', tagText(readTag(element, 0, false)));
   const blanking = nativeBlanking(header, pixel, length, area);
   const imageBytes = Math.ceil((blanking.frameBits * pixel.numberOfFrames) / 8);

@@ -12,6 +12,7 @@ import { asFailure, Failure } from '../failure.ts';
 import { ExplicitLittleEndianConversion } from '../transform/explicit-little-endian.ts';
 import type { CompiledTransform } from '../transform/transform.ts';
 import { changeObject, NotChanged, type SentAs } from './changed-object.ts';
+import { maskedSyntax } from './masked-syntax.ts';
 import { isRecoded, type RecodingOptions, recodeObject } from './recoded-object.ts';
 import type { RecodingParts } from './recoded-pixels.ts';
 import { waysOutOf, whyNoWay } from './ways-out.ts';
@@ -41,21 +42,26 @@ export interface OpeningOptions extends Omit<RecodingOptions, 'released'> {
   readonly buffers?: PieceBuffers;
   /** For objects whose pixels leave in another compression; without it none can. */
   readonly recoding?: RecodingParts | undefined;
+  /** The syntax without compression that the peer takes: for what is masked and was compressed with loss. */
+  readonly native?: string | undefined;
 }
 
 /**
  * Reads the first chunk, or the header when it is changed; of pixels that leave in another compression what
  * recodeObject says.
- * @param leavingAs one of waysOutOf
+ * @param way one of waysOutOf; what is masked may leave in another (masked-syntax.ts)
  * @throws what the reader throws, so far; NotChanged when it cannot be changed as the rule asks
  */
 export async function openObject(
   reader: ObjectReader,
   object: SendableObject,
-  leavingAs: string,
-  { transform, buffers, recoding, ...options }: OpeningOptions = {},
+  way: string,
+  { transform, buffers, recoding, native, ...options }: OpeningOptions = {},
 ): Promise<OpenedObject> {
-  if (isRecoded(object, leavingAs)) {
+  const isAsIs = !isRecoded(object, way);
+  const masked = isAsIs && transform ? await maskedSyntax(reader, object, transform, native) : undefined;
+  const leavingAs = masked ?? way;
+  if (!isAsIs || masked !== undefined) {
     if (!recoding) throw new Failure('internal', 'nothing was given to recode pixels with');
     const { bytes, close, ...sentAs } = await recodeObject({ ...recoding, reader }, object, leavingAs, {
       ...options,
@@ -214,7 +220,7 @@ async function* changedFile(
 ): AsyncGenerator<Uint8Array, SentAs> {
   const [way] = waysOutOf(object, options);
   if (way === undefined) throw new NotChanged('unsupported', whyNoWay(object, options, 'the destination'));
-  const data = await openObject(reader, object, way, options);
+  const data = await openObject(reader, object, way, { ...options, native: EXPLICIT_LE });
   const { studyUid, seriesUid, sopUid, transferSyntaxUid } = data;
   try {
     // Without the AE title that sent it to us: it may name a place.

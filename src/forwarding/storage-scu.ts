@@ -6,6 +6,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { recordDisclosure } from '../archive/disclosure.ts';
 import type { StoredObject } from '../archive/stored-object.ts';
+import { transferSyntax } from '../dicom/transfer-syntax.ts';
 import { type OutboundAssociation, openAssociation } from '../dimse/outbound-association.ts';
 import type { ContextProposal } from '../dimse/plan-contexts.ts';
 import { asFailure, type Failure } from '../failure.ts';
@@ -264,7 +265,11 @@ class Sending {
 
   /** The transfer syntax in which the peer takes the object, if it does. */
   #way(object: StoredObject): string | undefined {
-    return waysOutOf(object, this.#leaving).find(
+    return this.#accepted(object)[0];
+  }
+
+  #accepted(object: StoredObject): string[] {
+    return waysOutOf(object, this.#leaving).filter(
       (way) => this.#association?.accepted(object.sopClass, way) !== undefined,
     );
   }
@@ -353,7 +358,8 @@ class Sending {
 
   #openObject(object: SendableObject, way: string): Promise<OpenedObject> {
     const { reader, transform, buffers, recoding, lost: signal } = this.#attempt;
-    return openObject(reader, object, way, { transform, buffers, recoding, signal });
+    const native = this.#accepted(object).find((one) => !transferSyntax(one).encapsulated);
+    return openObject(reader, object, way, { transform, buffers, recoding, signal, native });
   }
 
   async #dropAhead(): Promise<void> {
