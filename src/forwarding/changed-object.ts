@@ -146,12 +146,22 @@ async function* changed(
 ): AsyncGenerator<Uint8Array> {
   yield head;
   for (let chunk: Uint8Array = rest; ; ) {
-    const out = pixels ? pixels.push(chunk) : chunk;
+    const out = pixels ? passed(pixels, chunk) : chunk;
     if (out.length > 0) yield masked ? masked.push(out) : out;
     if (pixels?.ended) return;
     const next = await source.next();
     if (next.done) break;
     chunk = next.value;
   }
-  if (pixels && rest.length > 0 && !pixels.ended) throw new Failure('invalid', 'the pixels are cut short');
+  if (pixels && rest.length > 0 && !pixels.ended)
+    throw notAsAsked(new Failure('invalid', 'its pixels are cut short'));
+}
+
+/** What cannot be followed in the middle stands against the rule as what cannot be changed at the beginning does. */
+function passed(pixels: PixelsOnly, chunk: Uint8Array): Uint8Array {
+  try {
+    return pixels.push(chunk);
+  } catch (thrown) {
+    throw notAsAsked(thrown);
+  }
 }

@@ -290,7 +290,7 @@ describe('the bytes of a changed object', () => {
     await expect(made(remove, 1024 * 1024, long)).rejects.toThrow(/its header is longer than/);
     const cut = whole.subarray(0, header.length + 3000);
     await expect(made([{ deidentify: { retain: [], burnedIn: 'hold' } }], 500, cut)).rejects.toThrow(
-      /cut short/,
+      /not sent as the rule asks: its pixels are cut short/,
     );
   });
 });
