@@ -12,6 +12,7 @@ import { AcceptedContexts } from './accepted-contexts.ts';
 import { type CommandSet, commandField, encodeCommandSet } from './command-set.ts';
 import { connectionFault } from './connection-fault.ts';
 import { Engine, type EngineAssociation } from './engine.ts';
+import { createLeaving, type Leaving } from './leaving.ts';
 import {
   encodeOperation,
   type OperationHandler,
@@ -44,6 +45,7 @@ import {
 import { type Hold, PduReader } from './pdu-reader.ts';
 import { PeerCommands } from './peer-commands.ts';
 import { type ContextProposal, checkUid } from './plan-contexts.ts';
+import { statusClass } from './status.ts';
 
 export interface RequestorParts {
   /** "PACS at host:port", for the sentences. */
@@ -60,6 +62,8 @@ const maxAssociatePduLength = 256 * 1024;
 const longestUnderWayMs = 600_000;
 /** After the end the peer gets this long to read what we said last. */
 const lingerMs = 2_000;
+
+const takesIt = (status = -1): boolean => ['success', 'warning'].includes(statusClass(status));
 
 /** Someone who waits for the peer, and what it waits for. */
 interface Waiter {
@@ -246,15 +250,22 @@ export class Requestor implements OutboundAssociation {
     );
     // The peer may abort while we still write: the wait below, or the write, reports it.
     response.catch(() => undefined);
+    const left = createLeaving(this.#socket);
+    const checked = response.then((answer) => this.#checkTime(answer, left));
+    checked.catch(() => undefined);
     const began = performance.now();
     try {
       await send(messageId);
+      left.isWritten = true;
       const sentMs = performance.now() - began;
       const { responseMs } = this.#timeouts;
       // Over a slow network some of it still lies in the kernels, and goes no faster than what went before.
       const underWayMs = sentMs > responseMs ? Math.min(Math.round(sentMs), longestUnderWayMs) : 0;
       const waitMs = responseMs + underWayMs;
-      return await this.#within(waitMs, `to message ${messageId}`, response);
+      const answer = await this.#within(waitMs, `to message ${messageId}`, checked);
+      // A refusal may come early. Who gave us the bytes may use their memory again once it has it.
+      if (!left.isOver) await this.#within(waitMs, 'while it does not take the data set', left.over());
+      return answer;
     } catch (error) {
       // Half a data set cannot be taken back.
       this.#sendAbort(abortSource.serviceUser, abortReason.notSpecified);
@@ -264,6 +275,18 @@ export class Requestor implements OutboundAssociation {
       this.#waiting.delete(messageId);
       this.#busy = false;
     }
+  }
+
+  /** A peer that has something says so when it has all of it: what it took before that is no proof of anything. */
+  async #checkTime(answer: CommandSet, left: Leaving): Promise<CommandSet> {
+    if (left.isOver || !takesIt(answer.Status)) return answer;
+    await left.turn();
+    if (left.isOver) return answer;
+    this.#protocolError(
+      abortReason.unexpectedParameter,
+      `it answered message ${answer.MessageIDBeingRespondedTo} before it had all of it`,
+    );
+    throw this.#failure!;
   }
 
   /** Settles `answered`, or ends the association when the peer says nothing for so long. */

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
-import { connect } from 'node:net';
+import { connect, type Socket } from 'node:net';
 import { setTimeout as sleep, setImmediate as turn } from 'node:timers/promises';
 import { afterEach, describe, expect, it } from 'vitest';
 import { Association } from '../../src/dimse/engine.ts';
@@ -489,6 +489,75 @@ describe('store', () => {
     resume();
     expect(await stored).toEqual({ status: 0 });
     expect(read).toBe(64 * block.length);
+  });
+
+  describe('to a peer that answers before it has the data set', () => {
+    /** With a queue that takes all, and a peer that takes next to nothing until it is let. */
+    async function impatient(
+      status: number,
+    ): Promise<{ requestor: Requestor; socket: Socket; read(): void }> {
+      const gate = Promise.withResolvers<void>();
+      const server = await startRawServer(async (peer) => {
+        await peer.next();
+        peer.send(associateAccept(allAccepted));
+        await peer.next();
+        peer.socket.pause();
+        peer.send(storeResponse(1, status));
+        await gate.promise;
+        peer.socket.resume();
+      });
+      running.push(server);
+      const socket = connect({ port: server.port, host: '127.0.0.1', writableHighWaterMark: 2 ** 28 });
+      await once(socket, 'connect');
+      const timeouts = { connectMs: 1000, associateMs: 20_000, responseMs: 20_000, releaseMs: 1000 };
+      const requestor = new Requestor(socket, { peer: 'PACS', maxPduLength: 131_072, contexts, timeouts });
+      const association = new Association('A', 'B');
+      for (const { abstractSyntax, transferSyntaxes } of contexts) {
+        const id = association.addPresentationContext(abstractSyntax);
+        for (const uid of transferSyntaxes) association.addTransferSyntaxToPresentationContext(id, uid);
+      }
+      await requestor.associate(association);
+      return { requestor, socket, read: gate.resolve };
+    }
+    const large = Buffer.alloc(64 * 1024 * 1024, 1);
+
+    it.each([0x0000, 0xb000])('%j proves nothing, and ends the association', async (status) => {
+      const { requestor, read } = await impatient(status);
+      const failure = await failureOf(requestor.store(object, chunks(large, large.length)));
+      read();
+      expect(failure.kind).toBe('peer-unreachable');
+      expect(failure.message).toContain('it answered message 1 before it had all of it');
+      expect(requestor.open).toBe(false);
+    });
+
+    it('a refusal counts, once the bytes are out of our memory', async () => {
+      const { requestor, socket, read } = await impatient(0xa700);
+      let settled = false;
+      const stored = requestor.store(object, chunks(large, large.length)).finally(() => {
+        settled = true;
+      });
+      await expect.poll(() => socket.bytesRead).toBeGreaterThan(200);
+      await turn();
+      expect(settled).toBe(false);
+      expect(socket.writableLength).toBeGreaterThan(0);
+      read();
+      expect((await stored).status).toBe(0xa700);
+      expect(socket.writableLength).toBe(0);
+    });
+
+    it('a Success while the source is still read ends it at once', async () => {
+      const association = await to(async (peer) => {
+        await peer.next();
+        peer.send(storeResponse(1, 0));
+      });
+      const endless = async function* () {
+        for (;;) {
+          await turn();
+          yield data;
+        }
+      };
+      expect((await failureOf(association.store(object, endless()))).message).toContain('before it had all');
+    });
   });
 
   it("aborts and passes on the source's own failure", async () => {
