@@ -2,6 +2,7 @@
  * What a STOW-RS answer (PS3.18 10.5.3) says of each instance of a request, or of the request as a whole.
  * Pure; stow-scu.ts reads the answer and gives the verdicts to the ledger.
  */
+import { status as dimseStatus } from '../dimse/status.ts';
 import { judge, peerWords, type Verdict } from './judge.ts';
 
 export interface StowAnswer {
@@ -12,6 +13,8 @@ export interface StowAnswer {
   readonly retryAfterMs: number | undefined;
   /** Lower case; '' when there was none. */
   readonly contentType: string;
+  /** It came before the server had all of the request. */
+  readonly isEarly: boolean;
 }
 
 export type StowJudgement =
@@ -61,10 +64,22 @@ export function judgeStow(
       status,
       comment: `${words}, but the answer does not say that this instance was stored`,
     };
-    return { kind: 'instances', verdicts: new Map(sopUids.map((uid) => [uid, named.get(uid) ?? unnamed])) };
+    const timely = (verdict: Verdict): Verdict => (answer.isEarly ? notYetThere(verdict) : verdict);
+    return {
+      kind: 'instances',
+      verdicts: new Map(sopUids.map((uid) => [uid, timely(named.get(uid) ?? unnamed)])),
+    };
   }
   const state = status >= 500 ? 'owed' : 'failed';
   return { kind: 'unclear', verdict: { state, status, comment: words } };
+}
+
+/** A server that stores something says so when it has all of it; a refusal may come before. */
+function notYetThere(verdict: Verdict): Verdict {
+  const says = verdict.state === 'delivered' || verdict.state === 'warning';
+  // That it has it from before it may know as well.
+  if (!says || verdict.status === dimseStatus.duplicateSopInstance) return verdict;
+  return { state: 'owed', comment: 'it said that it stored the instance before it had all of the request' };
 }
 
 /** Verdicts by SOP Instance UID, as far as the answer names instances. */

@@ -56,12 +56,14 @@ export function createStowClient(
     method: string,
     path: string,
     headers: http.OutgoingHttpHeaders,
-    body: AsyncIterable<Uint8Array> | undefined,
+    body: { bytes: AsyncIterable<Uint8Array>; length: number } | undefined,
     signal?: AbortSignal,
   ): Promise<StowAnswer> {
     return new Promise((resolve, reject) => {
       let settled = false;
       let answering = false;
+      /** Of the body, and given to the connection. */
+      let given = 0;
       let reading: NodeJS.Timeout | undefined;
       const finish = (settle: () => void): void => {
         if (settled) return;
@@ -96,7 +98,11 @@ export function createStowClient(
         const connected = (): void => {
           clearTimeout(connecting);
           if (!body) return;
-          writeBody(request, body, () => answering).catch((thrown: unknown) => {
+          const counted = (bytes: number): boolean => {
+            given += bytes;
+            return answering;
+          };
+          writeBody(request, body.bytes, counted).catch((thrown: unknown) => {
             // The source failed, not the peer: half a body is taken back by closing the connection.
             finish(() => {
               request.destroy();
@@ -116,12 +122,13 @@ export function createStowClient(
           () => unreachable(`its answer did not end within ${timeouts.answerMs} ms`),
           timeouts.answerMs,
         );
+        const isEarly = body !== undefined && given < body.length;
         readAnswer(response).then(
           (answer) =>
             finish(() => {
               // An answer before the end of the body leaves a connection that is good for nothing more.
               if (!request.writableFinished) request.destroy();
-              resolve(answer);
+              resolve({ ...answer, isEarly });
             }),
           (error: unknown) =>
             unreachable(error instanceof Error ? error.message : 'the answer broke off', error),
@@ -166,7 +173,7 @@ export function createStowClient(
             'content-type': `multipart/related; type="application/dicom"; boundary=${boundary}`,
             'content-length': length,
           },
-          bodyOf(parts, heads, tail, tellOnce),
+          { bytes: bodyOf(parts, heads, tail, tellOnce), length },
           signal,
         ),
       );
@@ -199,14 +206,18 @@ async function* bodyOf(
   yield tail;
 }
 
-/** Stops quietly when the request is over: its answer or its error says why. */
+/**
+ * Stops quietly when the request is over: its answer or its error says why.
+ * @param given told of bytes before they are written. @returns whether it is answered already
+ */
 async function writeBody(
   request: http.ClientRequest,
   body: AsyncIterable<Uint8Array>,
-  answered: () => boolean,
+  given: (bytes: number) => boolean,
 ): Promise<void> {
   for await (const chunk of body) {
-    if (request.destroyed || answered()) return;
+    if (request.destroyed || given(0)) return;
+    given(chunk.length);
     if (!request.write(chunk)) await drained(request);
   }
   request.end();
@@ -224,7 +235,7 @@ function drained(request: http.ClientRequest): Promise<void> {
   });
 }
 
-async function readAnswer(response: http.IncomingMessage): Promise<StowAnswer> {
+async function readAnswer(response: http.IncomingMessage): Promise<Omit<StowAnswer, 'isEarly'>> {
   const chunks: Buffer[] = [];
   let length = 0;
   for await (const chunk of response as AsyncIterable<Buffer>) {

@@ -154,20 +154,17 @@ class Sending {
   ): Promise<AttemptEnd | undefined> {
     this.#lostInARow = 0;
     this.#answered = true;
+    let reason = 'the peer is out of resources';
     for (const { id, object, file } of batch) {
       const verdict = verdictOf(file.sopUid);
       this.#attempt.outcomes.add({ id, ...verdict, ...sentUnder(object, file) });
       if (verdict.state !== 'owed') await this.#attempt.answered();
       this.#transientInARow = verdict.state === 'owed' ? this.#transientInARow + 1 : 0;
-      if (this.#transientInARow >= MAX_TRANSIENT)
-        return {
-          kind: 'retry',
-          down: true,
-          amid: true,
-          reason: verdict.comment ?? 'the peer is out of resources',
-        };
+      reason = verdict.comment ?? reason;
     }
-    return undefined;
+    // Once all of the request are noted: some of them may be stored.
+    if (this.#transientInARow < MAX_TRANSIENT) return undefined;
+    return { kind: 'retry', down: true, amid: true, reason };
   }
 
   /** A connection lost on one instance may be that instance's doing: the others are tried once more without it. */

@@ -3,9 +3,9 @@ import { judgeStow } from '../../src/forwarding/stow-answer.ts';
 import { stowBody } from './stow-receiver.ts';
 
 describe('judgeStow', () => {
-  const judged = (status: number, body?: unknown) =>
+  const judged = (status: number, body?: unknown, isEarly = false) =>
     judgeStow(
-      { status, body, retryAfterMs: undefined, contentType: 'application/dicom+json' },
+      { status, body, retryAfterMs: undefined, contentType: 'application/dicom+json', isEarly },
       ['1.1', '1.2'],
       [],
     );
@@ -15,6 +15,12 @@ describe('judgeStow', () => {
       ? [...judgement.verdicts.values()].map(({ state }) => state)
       : judgement.kind;
   };
+
+  test('what came before the server had all of the request proves nothing', () => {
+    const judgement = judged(202, stowBody(['1.1'], { '1.2': 0xc000 }), true);
+    if (judgement.kind !== 'instances') throw new Error(judgement.kind);
+    expect([...judgement.verdicts.values()].map(({ state }) => state)).toEqual(['owed', 'failed']);
+  });
 
   test.each([
     ['200, both named', 200, stowBody(['1.1', '1.2']), ['delivered', 'delivered']],

@@ -163,6 +163,51 @@ describe('to a STOW-RS server', () => {
       .toMatchObject([{ study: heavy, lastError: expect.stringContaining('HTTP 504') }]);
   });
 
+  test('200 before it has the body is no proof, whatever it names', async () => {
+    const hasty = http.createServer((request, response) => {
+      request.once('data', () => {
+        request.pause();
+        void door.database
+          .query<{ uid: string }>('select sop_uid as uid from delivery_instance')
+          .then(({ rows }) => response.end(JSON.stringify(stowBody(rows.map(({ uid }) => uid)))));
+      });
+    });
+    await new Promise<void>((resolve) => hasty.listen(0, '127.0.0.1', () => resolve()));
+    try {
+      const { port } = hasty.address() as AddressInfo;
+      await door.destination('cloud', { kind: 'stow', url: `http://127.0.0.1:${port}/dicom-web` });
+      await door.rule('all', { when: {}, send: ['cloud'] });
+      await given({ instances: 1, pixelBytes: 30_000_000 });
+      const { lastError } = await door.failing();
+      expect(lastError).toContain('it said that it stored the instance before it had all of the request');
+      expect((await door.instances())[0]!.state).toBe('owed');
+    } finally {
+      hasty.closeAllConnections();
+      await new Promise((resolve) => hasty.close(resolve));
+    }
+  });
+
+  test('of a request that a busy server took in part, what it stored is not sent again', async () => {
+    const isBusyFor = (uid: string): boolean => nthOf(uid) <= 4;
+    const cloud = await receiving(({ parts }, nth) => {
+      if (nth > 1) return undefined;
+      const uids = parts.map(({ sopUid }) => sopUid);
+      const failed = Object.fromEntries(uids.filter(isBusyFor).map((uid) => [uid, 0xa700]));
+      return {
+        status: 202,
+        body: stowBody(
+          uids.filter((uid) => !isBusyFor(uid)),
+          failed,
+        ),
+      };
+    });
+    await given({ instances: 6 });
+    await door.settled('delivered');
+    const repeated = cloud.requests[1]!.parts.map(({ sopUid }) => sopUid);
+    expect(repeated.length).toBeGreaterThan(0);
+    expect(repeated.every(isBusyFor)).toBe(true);
+  });
+
   test('an answer without an end is not waited for, however it trickles', async () => {
     await door.close();
     door = await openBackDoor({ timeouts: { connectMs: 1000, answerMs: 700 } });
