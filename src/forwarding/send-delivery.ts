@@ -15,6 +15,7 @@ import type { ClaimedDelivery, Ledger } from '../routing/ledger.ts';
 import { compiledForm } from '../routing/rule-transform.ts';
 import { refuseSealed } from '../routing/sealed-secrets.ts';
 import type { CompiledTransform } from '../transform/transform.ts';
+import { anyOf } from './any-of.ts';
 import type { Attempt, SendTimeouts } from './attempt.ts';
 import { askCommitment } from './commitment-scu.ts';
 import { sendToFolder } from './folder-scu.ts';
@@ -95,8 +96,9 @@ export function createSender(parts: SenderParts): Sender {
     const lost = new AbortController();
     const heartbeat = keepLease(ledger, claimed, lost, log);
     const outcomes = createOutcomeLog(ledger, lease);
-    const closingNow = AbortSignal.any([closing.signal, windowEnd(claimed)]);
-    const lostNow = AbortSignal.any([lost.signal, ending.signal]);
+    const closingNow = anyOf([closing.signal], claimed.closesInMs);
+    const lostNow = anyOf([lost.signal, ending.signal]);
+    const stopNow = anyOf([closingNow.signal, lostNow.signal]);
     const { name, settings } = claimed.destination;
     try {
       const transform = await transformOf(claimed);
@@ -106,9 +108,9 @@ export function createSender(parts: SenderParts): Sender {
         claimed,
         transform: 'reason' in transform ? undefined : transform.compiled,
         outcomes,
-        pace: createPace(parts.database, name, settings.rate, AbortSignal.any([closingNow, lostNow])),
-        lost: lostNow,
-        closing: closingNow,
+        pace: createPace(parts.database, name, settings.rate, stopNow.signal),
+        lost: lostNow.signal,
+        closing: closingNow.signal,
         answered: tellOnce(ledger, claimed),
         identifying: await identifyingValues(parts.database, claimed.studyUid),
       };
@@ -126,6 +128,7 @@ export function createSender(parts: SenderParts): Sender {
       else log.warn({ ...about, err: failure }, 'how a delivery ended could not be written');
     } finally {
       heartbeat.stop();
+      for (const one of [stopNow, lostNow, closingNow]) one.letGo();
     }
   }
 
@@ -211,14 +214,6 @@ export function createSender(parts: SenderParts): Sender {
       clearTimeout(gaveUp);
     },
   };
-}
-
-/** A timer reaches no further; a delivery that takes longer is asked again when its lease is claimed anew. */
-const LONGEST_TIMER_MS = 2 ** 31 - 1;
-
-function windowEnd({ closesInMs }: ClaimedDelivery): AbortSignal {
-  if (closesInMs === undefined || closesInMs > LONGEST_TIMER_MS) return new AbortController().signal;
-  return AbortSignal.timeout(Math.max(0, closesInMs));
 }
 
 function tellOnce(ledger: Ledger, { probing, destination }: ClaimedDelivery): () => Promise<void> {
