@@ -507,7 +507,8 @@ describe('store', () => {
         peer.socket.resume();
       });
       running.push(server);
-      const socket = connect({ port: server.port, host: '127.0.0.1', writableHighWaterMark: 2 ** 28 });
+      const to = { port: server.port, host: '127.0.0.1', writableHighWaterMark: 2 ** 28 };
+      const socket = connect(to);
       await once(socket, 'connect');
       const timeouts = { connectMs: 1000, associateMs: 20_000, responseMs: 20_000, releaseMs: 1000 };
       const requestor = new Requestor(socket, { peer: 'PACS', maxPduLength: 131_072, contexts, timeouts });
