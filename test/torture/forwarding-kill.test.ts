@@ -67,7 +67,6 @@ describe.skipIf(!peer('dcmtk'))('killed while it delivers to three PACS (needs d
         await sending;
         await repeats.killed(join(temp.path, 'data'));
       }
-      pacs.calm();
       const { dicomPort } = await start();
       expect(await modality.send(dicomPort)).toBeUndefined();
       let findings: string[] = ['not looked at yet'];

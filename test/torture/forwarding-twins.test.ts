@@ -125,7 +125,6 @@ describe.skipIf(!ready)('two processes that share deliveries (needs dcmtk, redis
             await start(which);
           }
       }
-      pacs.calm();
       // Quiet again: both take part.
       for (let study = 0; study < 6; study++) modality.scan();
       expect(await modality.send(twin(0).dicomPort)).toBeUndefined();

@@ -13,7 +13,7 @@ import { parseDataSet } from '../../src/dicom/data-set.ts';
 import { toDicomJson } from '../../src/dicom/dicom-json.ts';
 import { readFileMeta } from '../../src/dicom/part10.ts';
 import { EXPLICIT_LE, IMPLICIT_LE } from '../../src/dicom/transfer-syntax.ts';
-import { type Deed, type ScriptedPacs, startScriptedPacs } from '../forwarding/scripted-pacs.ts';
+import { type ScriptedPacs, startScriptedPacs } from '../forwarding/scripted-pacs.ts';
 import { startStowReceiver } from '../forwarding/stow-receiver.ts';
 import { type AnObject, MR } from '../support/an-object.ts';
 import { type Orthanc, startOrthanc } from '../support/orthanc.ts';
@@ -31,8 +31,6 @@ export interface ThreePacs {
   readonly orthanc: Orthanc | undefined;
   /** What the program that delivers to them must be started with. */
   readonly env: Record<string, string>;
-  /** The moody one hangs no more: what it hung on would cost the end of a suite a minute. */
-  calm(): void;
   /** Destinations and the rules that send everything to each of them, over HTTP. */
   configure(url: string): Promise<void>;
   /** Ledger and peers, looked at from outside. @returns a sentence for each thing that is not as it must be */
@@ -66,7 +64,6 @@ export async function startThreePacs(chance: Chance): Promise<ThreePacs> {
   // Slow enough that most kills come while something is on its way.
   const takesMs = (): number => chance.whole(0, 10);
   const well = await startScriptedPacs({ aeTitle: 'WELL', takesMs });
-  const moods: Deed[] = [0xa700, 'abort', 'close', 'hang'];
   const moody = await startScriptedPacs({
     aeTitle: 'MOODY',
     takesMs,
@@ -74,7 +71,7 @@ export async function startThreePacs(chance: Chance): Promise<ThreePacs> {
     negotiate: ({ abstractSyntax, transferSyntaxes }) =>
       abstractSyntax === MR ? 'refuse-abstract-syntax' : transferSyntaxes[0]!,
     answer({ affectedSopInstanceUid }) {
-      if (chance.happens(0.04)) return chance.pick(moods);
+      if (chance.happens(0.04)) return chance.pick([0xa700, 'abort', 'close', 'hang'] as const);
       return Number(answerOfMoody(affectedSopInstanceUid).split(' ')[1]);
     },
   });
@@ -93,7 +90,8 @@ export async function startThreePacs(chance: Chance): Promise<ThreePacs> {
     folder: dimse('FOLDER', folder.port),
     implicit: dimse('IMPLICIT', implicit.port),
     well: dimse('WELL', well.port),
-    moody: dimse('MOODY', moody.port),
+    // It hangs: nobody waits a minute for it.
+    moody: { ...dimse('MOODY', moody.port), answerS: 10 },
     shelf: { kind: 'folder', path: 'shelf' },
     cloud: { kind: 'stow', url: cloud.url },
     ...(orthanc && { orthanc: dimse(orthanc.aeTitle, orthanc.dicomPort) }),
@@ -110,9 +108,6 @@ export async function startThreePacs(chance: Chance): Promise<ThreePacs> {
     moody,
     orthanc,
     env: { FOLDER_ROOT: root.path },
-    calm() {
-      moods.pop();
-    },
     async configure(url) {
       for (const [name, settings] of Object.entries(destinations))
         await put(`${url}/api/destinations/${name}`, {
