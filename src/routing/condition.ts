@@ -73,8 +73,8 @@ export const conditionSchema: z.ZodType<Condition> = z.lazy(() =>
       description:
         'Keywords of PS3.6 or paths such as RequestAttributesSequence.ScheduledProcedureStepID (any item); ' +
         'private attributes by who reserved them, (0019,"SIEMENS MR HEADER",0C); ' +
-        `${ASSOCIATION_KEYS.join(', ')} (the user of a STOW-RS request); StudyAge (a range of ages such as 007D or ` +
-        '002Y, counted in days from StudyDate); Clock. Of the study: ModalitiesInStudy, NumberOfStudyRelatedInstances, ' +
+        `${ASSOCIATION_KEYS.join(', ')} (the user of a STOW-RS request; an address may be a range such as 10.2.0.0/16); ` +
+        'StudyAge (a range of ages such as 007D or 002Y, counted in days from StudyDate); Clock. Of the study: ModalitiesInStudy, NumberOfStudyRelatedInstances, ' +
         'NumberOfStudyRelatedSeries; of the series: NumberOfSeriesRelatedInstances. ' +
         'All entries of one object must hold for the same instance.',
     }),
