@@ -137,7 +137,8 @@ async function search(settings: StowSettings, { timeouts, tokens }: TestOptions)
         message: `HTTP 200 came with ${contentType || 'no Content-Type'} where DICOM JSON was asked for: something else answers under this URL, such as a log-in page`,
       };
     if (status >= 200 && status < 300) return { ok: true, message: 'the DICOMweb server answered' };
-    const remedy = HTTP_REMEDIES[status];
+    const redirects = status >= 300 && status < 400;
+    const remedy = redirects ? 'it redirects: give its final URL' : HTTP_REMEDIES[status];
     return { ok: false, message: `${httpWords(status, body, [])}${remedy ? `; ${remedy}` : ''}` };
   } finally {
     client.close();

@@ -99,7 +99,7 @@ describe('a DICOMweb server', () => {
     [{ status: 403 }, /HTTP 403 Forbidden; these credentials may not/],
     [{ status: 404 }, /HTTP 404 Not Found; there is no DICOMweb under this URL/],
     [{ status: 503 }, /HTTP 503 Service Unavailable/],
-    [{ status: 302, headers: { location: '/login' } }, /HTTP 302/],
+    [{ status: 302, headers: { location: '/login' } }, /HTTP 302; it redirects: give its final URL/],
     [
       { status: 200, headers: { 'content-type': 'text/html; charset=utf-8' } },
       /HTTP 200 came with text\/html; charset=utf-8 where DICOM JSON was asked for: .* such as a log-in page/,
