@@ -379,4 +379,20 @@ describe('the header of a masked image', () => {
       /a person has to look/,
     );
   });
+
+  test('de-identified: an overlay among the bits of the pixels needs a look although a mask is drawn', async () => {
+    const overlay = [
+      element('60000010', 'US', uint16(10)),
+      element('60000011', 'US', uint16(12)),
+      element('60000100', 'US', uint16(16)),
+      element('60000102', 'US', uint16(12)),
+    ];
+    const file = fileOf({ rows: 10, columns: 12, allocated: 16, stored: 12, more: overlay });
+    const transform: Transform = [...DEIDENTIFY, { mask: { regions: [{ edge: 'top', pixels: 2 }] } }];
+    await expect(changedFile(file, transform)).rejects.toThrow(
+      /overlay .* lies among the bits of the pixels/,
+    );
+    const sent = dataSetOf(await changedFile(file, transform, { released: true }));
+    expect(text(sent, '00120062')).toBe('YES');
+  });
 });
