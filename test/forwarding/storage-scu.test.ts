@@ -33,6 +33,28 @@ const given = (more: Parameters<typeof givenStableStudy>[1] = {}) =>
   givenStableStudy(door.database, { store: door.store, ...more });
 const nthOf = (sopUid: string): number => Number(sopUid.split('.').at(-1));
 
+test('each instance of several pages is disclosed once, and its page before its first byte leaves', async () => {
+  const disclosed = async (): Promise<number> => {
+    const { rows } = await door.database.query<{ sum: number | null }>(
+      'select sum(instances) from disclosure',
+    );
+    return rows[0]?.sum ?? 0;
+  };
+  const asked: Promise<{ nth: number; disclosed: number }>[] = [];
+  const { associations, kept } = await scripted({
+    answer: ({ affectedSopInstanceUid }) => {
+      const nth = nthOf(affectedSopInstanceUid);
+      asked.push(disclosed().then((sum) => ({ nth, disclosed: sum })));
+      return 0x0000;
+    },
+  });
+  await given({ instances: 80 });
+  expect(await door.settled('delivered')).toMatchObject([{ delivered: 80, attempts: 1 }]);
+  expect([kept.size, associations(), await disclosed()]).toEqual([80, 1, 80]);
+  for (const [index, { nth, disclosed: sum }] of (await Promise.all(asked)).entries())
+    expect(sum, `when instance ${nth} came`).toBeGreaterThan(index);
+});
+
 describe.skipIf(!peer('dcmtk'))('to DCMTK storescp +B (needs dcmtk)', () => {
   test('data sets arrive byte for byte', async () => {
     const scp = await startStoreScp();
