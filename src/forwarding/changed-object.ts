@@ -3,6 +3,7 @@
  * pixels pass as they come. Called by object-bytes.ts; what is stored stays as it is.
  */
 import { type DataSet, parseDataSet } from '../dicom/data-set.ts';
+import { readUint32, UNDEFINED_LENGTH } from '../dicom/element-header.ts';
 import { HeaderScan } from '../dicom/header-scan.ts';
 import { transferSyntax } from '../dicom/transfer-syntax.ts';
 import { isUid } from '../dicom/uid.ts';
@@ -26,6 +27,13 @@ export interface SentAs {
 }
 
 export interface ChangedObject extends SentAs {
+  /** Of the header as it leaves, and as it was read. */
+  readonly headBytes: number;
+  readonly headerBytes: number;
+  /** Of Pixel Data, its header included, where that is all that follows; undefined when it is in fragments. */
+  readonly pixelBytes: number | undefined;
+  /** Nothing behind the pixels leaves. */
+  readonly endsAtPixels: boolean;
   /** Header and pixels. */
   readonly bytes: AsyncIterable<Uint8Array>;
 }
@@ -66,6 +74,10 @@ export async function changeObject(
     const pixels = transform.endsAtPixels || masked ? new PixelsOnly(implicit, codestream) : undefined;
     return {
       ...sentAs,
+      headBytes: head.length,
+      headerBytes: header.length,
+      pixelBytes: hasPixels ? pixelBytes(rest, implicit) : 0,
+      endsAtPixels: pixels !== undefined,
       bytes: changed(head, rest, source, { pixels, masked }),
     };
   } catch (thrown) {
@@ -106,6 +118,14 @@ export function sentAsOf(dataSet: EditableDataSet): SentAs {
   if (!isUid(studyUid!) || !isUid(seriesUid!) || !isUid(sopUid!))
     throw new Failure('invalid', 'it has no valid UIDs of study, series and instance');
   return { studyUid: studyUid!, seriesUid: seriesUid!, sopUid: sopUid! };
+}
+
+/** @param element the first bytes of Pixel Data in Little Endian */
+function pixelBytes(element: Uint8Array, implicit: boolean): number | undefined {
+  const size = implicit ? 8 : PIXEL_HEADER_BYTES;
+  if (element.length < size) return undefined;
+  const length = readUint32(element, size - 4, false);
+  return length === UNDEFINED_LENGTH ? undefined : size + length;
 }
 
 async function readHeader(

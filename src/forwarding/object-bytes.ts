@@ -11,7 +11,7 @@ import { DEFLATED_LE, EXPLICIT_LE, IMPLICIT_LE, transferSyntax } from '../dicom/
 import { asFailure, Failure } from '../failure.ts';
 import { ExplicitLittleEndianConversion } from '../transform/explicit-little-endian.ts';
 import type { CompiledTransform } from '../transform/transform.ts';
-import { changeObject, NotChanged, type SentAs } from './changed-object.ts';
+import { type ChangedObject, changeObject, NotChanged, type SentAs } from './changed-object.ts';
 import { maskedSyntax } from './masked-syntax.ts';
 import { isRecoded, type RecodingOptions, recodeObject } from './recoded-object.ts';
 import type { RecodingParts } from './recoded-pixels.ts';
@@ -26,7 +26,7 @@ export interface SendableObject extends StoredObject {
 
 export interface OpenedObject extends SentAs {
   readonly transferSyntaxUid: string;
-  /** Of the data set; unknown when it is converted or changed. */
+  /** Of the data set; unknown when it is converted, and sometimes when it is changed. */
   readonly length: number | undefined;
   readonly bytes: AsyncIterable<Uint8Array>;
   /** Why reading ended early, if it did: then the peer is not at fault. */
@@ -79,7 +79,7 @@ export async function openObject(
   const isLent = asStored && !transform && length <= WHOLE_PIECE_BYTES;
   const lent = buffers && isLent ? lend(buffers) : undefined;
   const stored = reader.read(object, { offset: object.dataSetOffset, length }, lent);
-  if (transform) return openChanged(stored, { storedAs, released: object.released }, leavingAs, transform);
+  if (transform) return openChanged(stored, { object, storedAs }, leavingAs, transform);
   const source = (asStored ? stored : converted(stored, storedAs, leavingAs))[Symbol.asyncIterator]();
   const first = await source.next();
   const { studyUid, seriesUid, sopUid } = object;
@@ -130,27 +130,45 @@ function lend(buffers: PieceBuffers): PieceBuffers & { giveAllBack(): void } {
 
 async function openChanged(
   stored: AsyncIterable<Uint8Array>,
-  { storedAs, released }: { storedAs: string; released: boolean },
+  { object, storedAs }: { object: SendableObject; storedAs: string },
   leavingAs: string,
   transform: CompiledTransform,
 ): Promise<OpenedObject> {
-  // Changed in one encoding, whatever it is stored in and leaves in.
-  const editedAs = transferSyntax(storedAs).encapsulated ? storedAs : EXPLICIT_LE;
+  // Changed in one encoding, whatever it is stored in and leaves in; masks are drawn in that one alone.
+  const isPlain = storedAs === leavingAs && storedAs === IMPLICIT_LE && !transform.planMask;
+  const editedAs = isPlain || transferSyntax(storedAs).encapsulated ? storedAs : EXPLICIT_LE;
   const input = (editedAs === storedAs ? stored : converted(stored, storedAs, editedAs))[
     Symbol.asyncIterator
   ]();
   try {
-    const { bytes, ...sentAs } = await changeObject(input, editedAs, transform, released);
+    const changed = await changeObject(input, editedAs, transform, object.released);
+    const { bytes, studyUid, seriesUid, sopUid } = changed;
+    const isUnconverted = storedAs === editedAs && editedAs === leavingAs;
     const source = (leavingAs === editedAs ? bytes : converted(bytes, editedAs, leavingAs))[
       Symbol.asyncIterator
     ]();
     const first = await source.next();
-    const what = { ...sentAs, transferSyntaxUid: leavingAs, length: undefined };
+    const length = isUnconverted ? changedLength(object, changed) : undefined;
+    const what = { studyUid, seriesUid, sopUid, transferSyntaxUid: leavingAs, length };
     return opened(source, first, what, async () => void (await input.return?.()));
   } catch (thrown) {
     await input.return?.();
     throw thrown;
   }
+}
+
+/**
+ * Without reading the pixels. Undefined for fragments of which each is looked into on the way: one that cannot be
+ * followed is found before anything has left where all are read for their length.
+ */
+function changedLength(
+  object: StoredObject,
+  { headBytes, headerBytes, pixelBytes, endsAtPixels }: ChangedObject,
+): number | undefined {
+  const behind = object.length - object.dataSetOffset - headerBytes;
+  if (!endsAtPixels) return headBytes + behind;
+  // Pixels that are cut short are found by reading them, too.
+  return pixelBytes !== undefined && pixelBytes <= behind ? headBytes + pixelBytes : undefined;
 }
 
 function opened(
@@ -191,8 +209,9 @@ export interface SentFile extends SentAs {
 }
 
 /**
- * The stored file, or the one that a rule makes of it. That one is made once for its length alone, because those who
- * take files want to know it first, and again for each reading: the same changes give the same bytes.
+ * The stored file, or the one that a rule makes of it: of that one the header is made now, because those who take files
+ * want to know the length first, and again for each reading: the same changes give the same bytes. All of it is made
+ * for its length where that is not known beforehand.
  * @throws as openObject
  */
 export async function openFile(
@@ -203,30 +222,37 @@ export async function openFile(
 ): Promise<SentFile> {
   const { studyUid, seriesUid, sopUid, length } = object;
   if (!transform) return { studyUid, seriesUid, sopUid, length, open: () => reader.read(object) };
-  const open = (): AsyncGenerator<Uint8Array, SentAs> => changedFile(reader, object, { transform, recoding });
-  const made = open();
-  let madeLength = 0;
-  for (;;) {
-    const next = await made.next();
-    if (next.done) return { ...next.value, length: madeLength, open };
-    madeLength += next.value.length;
+  const options = { transform, recoding };
+  const [way] = waysOutOf(object, options);
+  if (way === undefined) throw new NotChanged('unsupported', whyNoWay(object, options, 'the destination'));
+  const openData = () => openObject(reader, object, way, { ...options, native: EXPLICIT_LE });
+  const data = await openData();
+  const sentAs = { studyUid: data.studyUid, seriesUid: data.seriesUid, sopUid: data.sopUid };
+  // Without the AE title that sent it to us: it may name a place.
+  const meta = buildFileMeta({
+    sopClassUid: object.sopClass,
+    sopInstanceUid: data.sopUid,
+    transferSyntaxUid: data.transferSyntaxUid,
+  });
+  try {
+    const dataBytes = data.length ?? (await bytesOf(data.bytes));
+    return { ...sentAs, length: meta.length + dataBytes, open: () => changedFile(meta, openData) };
+  } finally {
+    await data.close();
   }
 }
 
-async function* changedFile(
-  reader: ObjectReader,
-  object: SendableObject,
-  options: { transform: CompiledTransform; recoding: RecodingParts | undefined },
-): AsyncGenerator<Uint8Array, SentAs> {
-  const [way] = waysOutOf(object, options);
-  if (way === undefined) throw new NotChanged('unsupported', whyNoWay(object, options, 'the destination'));
-  const data = await openObject(reader, object, way, { ...options, native: EXPLICIT_LE });
-  const { studyUid, seriesUid, sopUid, transferSyntaxUid } = data;
+async function bytesOf(source: AsyncIterable<Uint8Array>): Promise<number> {
+  let bytes = 0;
+  for await (const chunk of source) bytes += chunk.length;
+  return bytes;
+}
+
+async function* changedFile(meta: Buffer, openData: () => Promise<OpenedObject>): AsyncGenerator<Uint8Array> {
+  const data = await openData();
   try {
-    // Without the AE title that sent it to us: it may name a place.
-    yield buildFileMeta({ sopClassUid: object.sopClass, sopInstanceUid: sopUid, transferSyntaxUid });
+    yield meta;
     yield* data.bytes;
-    return { studyUid, seriesUid, sopUid };
   } finally {
     await data.close();
   }
