@@ -24,7 +24,7 @@ export interface StoredObject {
   node: string | null;
   journal: JournalPlace | null;
   instanceNumber: number | null;
-  /** instance level; empty where it was asked for by findObjectsToRead */
+  /** instance level; empty of native images where it was asked for by findObjectsToRead */
   attributes: DicomJson;
   receivedAt: Date;
   sourceKind: 'dimse' | 'stow' | 'reindex';
@@ -74,13 +74,17 @@ export async function findStoredObjects(
   return find(db, `${COLUMNS}, i.attributes`, where, page);
 }
 
-/** The same without their attributes, which are most of what Postgres would send: for who only reads their bytes. */
+/**
+ * The same without their attributes, which are most of what Postgres would send: for who only reads their bytes. Those
+ * of compressed images come along, because the pixels may have to be decoded.
+ */
 export async function findObjectsToRead(
   db: Queryable,
   where: ObjectQuery,
   page: Page,
 ): Promise<StoredObject[]> {
-  return find(db, `${COLUMNS}, '{}'::jsonb as attributes`, where, page);
+  const attributes = `case when (o.pixel->>'encapsulated')::boolean then i.attributes else '{}' end as attributes`;
+  return find(db, `${COLUMNS}, ${attributes}`, where, page);
 }
 
 async function find(db: Queryable, columns: string, where: ObjectQuery, page: Page): Promise<StoredObject[]> {

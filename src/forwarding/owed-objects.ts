@@ -3,9 +3,12 @@
  * study. Used by storage-scu.ts and stow-client's caller; the bytes themselves come from the archive's reader.
  */
 import { type Database, preparing } from '../archive/database/database.ts';
-import { findObjectsToRead } from '../archive/stored-object.ts';
+import { findObjectsToRead, findStoredObjects } from '../archive/stored-object.ts';
+import { LOSSLESS } from '../dicom/encodings.ts';
 import { cameFrom, sendersOf } from '../routing/came-from.ts';
 import type { ClaimedDelivery, Ledger } from '../routing/ledger.ts';
+import type { CompiledTransform } from '../transform/transform.ts';
+import type { Attempt } from './attempt.ts';
 import type { SendableObject } from './object-bytes.ts';
 
 export interface OwedObject {
@@ -25,15 +28,17 @@ export async function* owedObjects(parts: {
   ledger: Ledger;
   database: Database;
   claimed: ClaimedDelivery;
+  transform: CompiledTransform | undefined;
 }): AsyncGenerator<OwedObject[]> {
   const { lease, destination } = parts.claimed;
+  const find = mayCompress(parts) ? findStoredObjects : findObjectsToRead;
   const peer = sendersOf([destination.settings]);
   for (let after = 0; ; ) {
     const owed = await parts.ledger.owedInstances(lease, after, PAGE);
     const last = owed.at(-1);
     if (!last) return;
     after = last.id;
-    const objects = await findObjectsToRead(
+    const objects = await find(
       preparing(parts.database),
       { objectIds: owed.map(({ object }) => object) },
       { limit: PAGE },
@@ -48,6 +53,13 @@ export async function* owedObjects(parts: {
       return { id, sopUid, object: { ...object, released }, why: '' };
     });
   }
+}
+
+/** Then what is native has to say how its pixels lie. */
+function mayCompress({ claimed, transform }: Pick<Attempt, 'claimed' | 'transform'>): boolean {
+  const { settings } = claimed.destination;
+  const allowed = settings.kind === 'dimse' ? (settings.transferSyntaxes ?? []) : [];
+  return transform?.transcode !== undefined || allowed.some((uid) => LOSSLESS.includes(uid));
 }
 
 const NOT_CURRENT = 'the archive has another version of this instance by now; its own debt sends that';

@@ -25,6 +25,7 @@ import { furthest, valuesByPixel } from '../pixels/values.ts';
 import { corpusFolder } from '../support/corpus.ts';
 import { eventually, type House, openHouse } from '../support/house.ts';
 import { type SentObject, sendObjects } from '../support/modality.ts';
+import { startOrthanc } from '../support/orthanc.ts';
 import { type StoreScp, startStoreScp } from '../support/pacs.ts';
 import { peer } from '../support/peers.ts';
 import { type TempFolder, tempFolder } from '../support/temp-folder.ts';
@@ -231,6 +232,47 @@ describe.skipIf(!peer('dcmtk') || !corpusFolder)('to DCMTK storescp (needs dcmtk
     expect(list.find(({ state }) => state === 'parked')!.lastError).toMatch(
       /the peer does not take .*JPEG 2000/,
     );
+  });
+});
+
+describe.skipIf(!peer('orthanc') || !corpusFolder)('to Orthanc (needs orthanc, corpus)', () => {
+  test('what a destination names is compressed to without a rule, by DIMSE; by STOW-RS a rule does it', async () => {
+    const orthanc = await startOrthanc();
+    try {
+      await put('destinations/dimse', {
+        kind: 'dimse',
+        host: orthanc.host,
+        port: orthanc.dicomPort,
+        aeTitle: orthanc.aeTitle,
+        transferSyntaxes: [JPEG_LS_LOSSLESS, IMPLICIT_LE],
+      });
+      await put('destinations/stow', { kind: 'stow', url: orthanc.dicomWebUrl });
+      const SR = 'cornerstone-wado/testImages/no-pixel-data.dcm';
+      const transform = [{ transcode: { to: 'JPEG2000', ratio: 5, otherwise: 'refuse' } }];
+      await put('rules/a', { send: ['dimse'], at: 'instance' });
+      await put('rules/b', { send: ['stow'], at: 'instance', transform });
+      await sendObjects(house, 'CT1', [objectOf(CT), objectOf(SR)]);
+      expect((await delivered(4)).map(({ state, lastError }) => [state, lastError])).toEqual(
+        Array.from({ length: 4 }, () => ['delivered', null]),
+      );
+      const files = new Map<string, Buffer>();
+      for (const id of (await orthanc.get('/instances')) as string[]) {
+        const file = await fetch(`${orthanc.url}/instances/${id}/file`);
+        const bytes = Buffer.from(await file.arrayBuffer());
+        files.set(`${readFileMeta(bytes).transferSyntaxUid} ${text(dataSetOf(bytes), '00080060')}`, bytes);
+      }
+      // The report, which both ways give alike but for its encoding, is one instance there.
+      expect([...files.keys()].filter((key) => key.endsWith('CT')).sort()).toEqual([
+        `${JPEG_LS_LOSSLESS} CT`,
+        `${JPEG_2000} CT`,
+      ]);
+      expect(
+        furthest(await valuesOf(files.get(`${JPEG_LS_LOSSLESS} CT`)!), await valuesOf(original(CT))),
+      ).toBe(0);
+      expect([...files.keys()].filter((key) => key.endsWith('SR'))).toHaveLength(1);
+    } finally {
+      await orthanc.stop();
+    }
   });
 });
 
