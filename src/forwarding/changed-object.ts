@@ -14,10 +14,8 @@ import type { Masking } from '../transform/mask.ts';
 import { PixelsOnly } from '../transform/pixels-only.ts';
 import { QuietCodestream } from '../transform/quiet-codestream.ts';
 import type { CompiledTransform } from '../transform/transform.ts';
+import { type HeadAside, type HeaderRoom, MAX_HEADER_BYTES, SHORT_HEADER_BYTES } from './header-room.ts';
 import { createMaskedPixels, type MaskedPixels, PIXEL_HEADER_BYTES } from './masked-pixels.ts';
-
-/** Held whole, with what it becomes; an object without pixels (a report, a document) is all header. */
-export const MAX_HEADER_BYTES = 32 * 1024 * 1024;
 
 /** Who the object is to the peer; the rule may give it other UIDs than those it is stored under. */
 export interface SentAs {
@@ -48,15 +46,41 @@ export class NotLookedAt extends NotChanged {}
  * Reads up to the pixels.
  * @param source a data set in Little Endian, not deflated
  * @param released a person has looked at it and lets it go
+ * @param headers where a long header waits for its turn; without it none does
  * @throws NotChanged when it cannot be sent as the rule asks; what the source throws
  */
 export async function changeObject(
   source: AsyncIterator<Uint8Array>,
   transferSyntaxUid: string,
   transform: CompiledTransform,
-  released = false,
+  { released = false, headers }: { released?: boolean; headers?: HeaderRoom | undefined } = {},
 ): Promise<ChangedObject> {
-  const { header, rest, hasPixels } = await readHeader(source, transferSyntaxUid);
+  let leave: (() => void) | undefined;
+  const enter = async (): Promise<void> => {
+    leave ??= await headers?.enter();
+  };
+  try {
+    const read = await readHeader(source, transferSyntaxUid, enter);
+    return await changeRead(read, source, transferSyntaxUid, transform, { released, headers });
+  } finally {
+    leave?.();
+  }
+}
+
+interface ReadHeader {
+  readonly header: Buffer;
+  /** What was read behind it. */
+  readonly rest: Buffer;
+  readonly hasPixels: boolean;
+}
+
+async function changeRead(
+  { header, rest, hasPixels }: ReadHeader,
+  source: AsyncIterator<Uint8Array>,
+  transferSyntaxUid: string,
+  transform: CompiledTransform,
+  { released, headers }: { released: boolean; headers: HeaderRoom | undefined },
+): Promise<ChangedObject> {
   const implicit = !transferSyntax(transferSyntaxUid).explicit;
   try {
     const { dataSet, stored, masking } = changeHeader(header, transferSyntaxUid, transform, {
@@ -72,15 +96,20 @@ export async function changeObject(
     // Behind masked pixels, too, may stand what shows them as they were.
     const codestream = transform.endsAtPixels ? QuietCodestream.for(transferSyntaxUid) : undefined;
     const pixels = transform.endsAtPixels || masked ? new PixelsOnly(implicit, codestream) : undefined;
+    const isLong = head.length > SHORT_HEADER_BYTES || header.length > SHORT_HEADER_BYTES;
+    // A copy of the rest, because as a view it keeps all that was read.
+    const behind = isLong ? Buffer.from(rest) : rest;
+    const aside = isLong ? await headers?.putAside(head) : undefined;
     return {
       ...sentAs,
       headBytes: head.length,
       headerBytes: header.length,
       pixelBytes: hasPixels ? pixelBytes(rest, implicit) : 0,
       endsAtPixels: pixels !== undefined,
-      bytes: changed(head, rest, source, { pixels, masked }),
+      bytes: changed(aside ?? head, behind, source, { pixels, masked }),
     };
   } catch (thrown) {
+    if (thrown instanceof Failure && thrown.kind === 'unavailable') throw thrown;
     throw notAsAsked(thrown);
   }
 }
@@ -131,12 +160,14 @@ function pixelBytes(element: Uint8Array, implicit: boolean): number | undefined 
 async function readHeader(
   source: AsyncIterator<Uint8Array>,
   transferSyntaxUid: string,
-): Promise<{ header: Buffer; rest: Buffer; hasPixels: boolean }> {
+  enter: () => Promise<void>,
+): Promise<ReadHeader> {
   const scan = new HeaderScan(transferSyntaxUid, { keep: new Set() });
   const read: Buffer[] = [];
   let length = 0;
   // With the first bytes of the pixels' element, which say how they lie.
   while (scan.headerEnd === undefined || length < scan.headerEnd + PIXEL_HEADER_BYTES) {
+    if (length > SHORT_HEADER_BYTES) await enter();
     const next = await source.next();
     if (next.done) break;
     // Copied, because the reader may use its buffer again.
@@ -159,12 +190,13 @@ async function readHeader(
 }
 
 async function* changed(
-  head: Buffer,
+  head: Buffer | HeadAside,
   rest: Buffer,
   source: AsyncIterator<Uint8Array>,
   { pixels, masked }: { pixels: PixelsOnly | undefined; masked: MaskedPixels | undefined },
 ): AsyncGenerator<Uint8Array> {
-  yield head;
+  if (head instanceof Uint8Array) yield head;
+  else yield* head.bytes();
   for (let chunk: Uint8Array = rest; ; ) {
     const out = pixels ? passed(pixels, chunk) : chunk;
     if (out.length > 0) yield masked ? masked.push(out) : out;

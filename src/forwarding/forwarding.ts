@@ -16,6 +16,7 @@ import { createByteRoom } from './byte-room.ts';
 import { createBullClock, openQueue } from './clock/bull-clock.ts';
 import type { ClockParts } from './clock/clock.ts';
 import { createPostgresTimer } from './clock/postgres-timer.ts';
+import { createHeaderRoom } from './header-room.ts';
 import { createTokenSource } from './oauth-token.ts';
 import { createQueueBoard } from './queue-board.ts';
 import { createForwardingRoutes } from './routes.ts';
@@ -88,7 +89,9 @@ export function createForwarding(parts: ForwardingParts): Forwarding {
   const { aeTitle: callingAeTitle, folderRoot } = parts;
   // Not those of the viewer's door: neither waits for the other's frames but for the processor.
   const workers = createPixelWorkers(WORKERS);
-  const recoding = { workers, spool: parts.spool, room: createByteRoom(FRAME_BYTES) };
+  const { spool } = parts;
+  const headers = createHeaderRoom(spool);
+  const recoding = { workers, spool, room: createByteRoom(FRAME_BYTES), headers };
   const sender = createSender({ ...parts, ledger, commitments, timeouts, tokens, folderRoot, recoding });
   const clockParts: ClockParts = {
     window: () => ledger.window(WINDOW),

@@ -12,6 +12,7 @@ import { asFailure, Failure } from '../failure.ts';
 import { ExplicitLittleEndianConversion } from '../transform/explicit-little-endian.ts';
 import type { CompiledTransform } from '../transform/transform.ts';
 import { type ChangedObject, changeObject, NotChanged, type SentAs } from './changed-object.ts';
+import type { HeaderRoom } from './header-room.ts';
 import { maskedSyntax } from './masked-syntax.ts';
 import { isRecoded, type RecodingOptions, recodeObject } from './recoded-object.ts';
 import type { RecodingParts } from './recoded-pixels.ts';
@@ -79,7 +80,8 @@ export async function openObject(
   const isLent = asStored && !transform && length <= WHOLE_PIECE_BYTES;
   const lent = buffers && isLent ? lend(buffers) : undefined;
   const stored = reader.read(object, { offset: object.dataSetOffset, length }, lent);
-  if (transform) return openChanged(stored, { object, storedAs }, leavingAs, transform);
+  if (transform)
+    return openChanged(stored, { object, storedAs, headers: recoding?.headers }, leavingAs, transform);
   const source = (asStored ? stored : converted(stored, storedAs, leavingAs))[Symbol.asyncIterator]();
   const first = await source.next();
   const { studyUid, seriesUid, sopUid } = object;
@@ -130,7 +132,11 @@ function lend(buffers: PieceBuffers): PieceBuffers & { giveAllBack(): void } {
 
 async function openChanged(
   stored: AsyncIterable<Uint8Array>,
-  { object, storedAs }: { object: SendableObject; storedAs: string },
+  {
+    object,
+    storedAs,
+    headers,
+  }: { object: SendableObject; storedAs: string; headers: HeaderRoom | undefined },
   leavingAs: string,
   transform: CompiledTransform,
 ): Promise<OpenedObject> {
@@ -141,7 +147,7 @@ async function openChanged(
     Symbol.asyncIterator
   ]();
   try {
-    const changed = await changeObject(input, editedAs, transform, object.released);
+    const changed = await changeObject(input, editedAs, transform, { released: object.released, headers });
     const { bytes, studyUid, seriesUid, sopUid } = changed;
     const isUnconverted = storedAs === editedAs && editedAs === leavingAs;
     const source = (leavingAs === editedAs ? bytes : converted(bytes, editedAs, leavingAs))[

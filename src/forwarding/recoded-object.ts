@@ -18,12 +18,12 @@ import type { CompiledTransform } from '../transform/transform.ts';
 import {
   type ChangedHeader,
   changeHeader,
-  MAX_HEADER_BYTES,
   NotChanged,
   notAsAsked,
   type SentAs,
   sentAsOf,
 } from './changed-object.ts';
+import { MAX_HEADER_BYTES } from './header-room.ts';
 import { paletteOf } from './masked-pixels.ts';
 import { type RecodingParts, recodePixels } from './recoded-pixels.ts';
 import { sayRecoded } from './say-recoded.ts';

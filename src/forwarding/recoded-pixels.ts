@@ -18,11 +18,14 @@ import type { ImagePixel } from '../pixels/image-pixel.ts';
 import type { PixelWorkers } from '../pixels/pixel-workers.ts';
 import { ElementWriter } from '../transform/element-writer.ts';
 import type { ByteRoom } from './byte-room.ts';
+import type { HeaderRoom } from './header-room.ts';
 
 export interface RecodingParts {
   readonly workers: Pick<PixelWorkers, 'recode'>;
   readonly spool: Spool;
   readonly room: ByteRoom;
+  /** Of long headers, whatever their pixels. */
+  readonly headers?: HeaderRoom;
 }
 
 export interface RecodedPixels {
