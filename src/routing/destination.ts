@@ -10,7 +10,7 @@ import { dimseSettings } from './dimse-destination.ts';
 import { invalid, sentences } from './faults.ts';
 import { folderSettings } from './folder-destination.ts';
 import { groupSettings } from './group-destination.ts';
-import { HIDDEN, type MapSecrets, type Secrets, secretsOf, withKept } from './secrets.ts';
+import { HIDDEN, type MapSecrets, SEALED, type Secrets, secretsOf, withKept } from './secrets.ts';
 import { keepsSecret, mapStowSecrets, stowFaults, stowSettings } from './stow-destination.ts';
 import { tlsFaults } from './tls-settings.ts';
 
@@ -47,7 +47,10 @@ export function destinationJsonSchema(): object {
 export function parseDestination(json: unknown, known?: DestinationSettings): DestinationSettings {
   const parsed = destinationSchema.safeParse(json);
   if (!parsed.success) throw invalid('The destination', sentences(parsed.error));
-  const faults: string[] = [];
+  // Who has a dump of the database could else have a credential of it opened, and sent to a host of their choice.
+  const faults = [...secretsOf(mapSecrets, parsed.data)].flatMap(([path, value]) =>
+    value.startsWith(SEALED) ? `${path}: expected the value itself, not a sealed one` : [],
+  );
   const settings = withKept(
     mapSecrets,
     parsed.data,

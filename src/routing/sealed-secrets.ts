@@ -8,7 +8,7 @@ import type { Database } from '../archive/database/database.ts';
 import { Failure } from '../failure.ts';
 import type { Log } from '../log.ts';
 import { type DestinationSettings, mapSecrets } from './destination.ts';
-import { secretsOf } from './secrets.ts';
+import { SEALED, secretsOf } from './secrets.ts';
 
 export interface SecretsKeys {
   /** New values are sealed with it; undefined leaves them in the clear. */
@@ -26,7 +26,6 @@ export interface SealedSecrets {
   sealAll(database: Database, log: Log): Promise<void>;
 }
 
-const PREFIX = 'isocenter-sealed:1:';
 const NONCE_BYTES = 12;
 const TAG_BYTES = 16;
 /** What a failed test of a destination and a delivery that waits say. */
@@ -41,14 +40,14 @@ export function createSealedSecrets({ seal: sealingKey, open: others = [] }: Sec
 
   const seal: SealedSecrets['seal'] = (name, settings) =>
     mapSecrets(settings, (path, value) =>
-      sealing === undefined || value.startsWith(PREFIX) ? value : sealed(sealing, name, path, value),
+      sealing === undefined || value.startsWith(SEALED) ? value : sealed(sealing, name, path, value),
     ) as typeof settings;
   const open: SealedSecrets['open'] = (name, settings) =>
     mapSecrets(settings, (path, value) => opened(opening, name, path, value)) as typeof settings;
 
   /** In the clear, or under a key of before that we have. */
   const isStale = (name: string, path: string, value: string): boolean =>
-    !value.startsWith(PREFIX) ||
+    !value.startsWith(SEALED) ||
     (opened(opening, name, path, value) !== value &&
       opened(opening.slice(0, 1), name, path, value) === value);
 
@@ -64,7 +63,7 @@ export function createSealedSecrets({ seal: sealingKey, open: others = [] }: Sec
         const lost = stillSealed(plain);
         if (lost !== undefined) log.error({ destination: name }, `${lost} of a destination ${REMEDY}`);
         const values = [...secretsOf(mapSecrets, settings)];
-        if (sealing === undefined && values.some(([, value]) => !value.startsWith(PREFIX)))
+        if (sealing === undefined && values.some(([, value]) => !value.startsWith(SEALED)))
           log.warn({ destination: name }, IN_THE_CLEAR);
         const stale = values.some(([path, value]) => isStale(name, path, value));
         if (sealing === undefined || !stale) continue;
@@ -86,7 +85,7 @@ export function refuseSealed(name: string, settings: DestinationSettings): void 
 }
 
 function stillSealed(settings: DestinationSettings): string | undefined {
-  return [...secretsOf(mapSecrets, settings)].find(([, value]) => value.startsWith(PREFIX))?.[0];
+  return [...secretsOf(mapSecrets, settings)].find(([, value]) => value.startsWith(SEALED))?.[0];
 }
 
 /** A key is a long random text; 32 bytes for this purpose alone come from it (RFC 5869). */
@@ -101,12 +100,12 @@ function sealed(key: Buffer, name: string, path: string, value: string): string 
   const nonce = randomBytes(NONCE_BYTES);
   const cipher = createCipheriv('aes-256-gcm', key, nonce).setAAD(place(name, path));
   const text = Buffer.concat([cipher.update(value, 'utf8'), cipher.final()]);
-  return PREFIX + Buffer.concat([nonce, cipher.getAuthTag(), text]).toString('base64');
+  return SEALED + Buffer.concat([nonce, cipher.getAuthTag(), text]).toString('base64');
 }
 
 function opened(keys: readonly Buffer[], name: string, path: string, value: string): string {
-  if (!value.startsWith(PREFIX)) return value;
-  const bytes = Buffer.from(value.slice(PREFIX.length), 'base64');
+  if (!value.startsWith(SEALED)) return value;
+  const bytes = Buffer.from(value.slice(SEALED.length), 'base64');
   const text = bytes.subarray(NONCE_BYTES + TAG_BYTES);
   for (const key of keys) {
     const decipher = createDecipheriv('aes-256-gcm', key, bytes.subarray(0, NONCE_BYTES), {

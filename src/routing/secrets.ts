@@ -5,6 +5,9 @@
 
 export const HIDDEN = '(kept)';
 
+/** Begins what is encrypted, in the database and nowhere else. */
+export const SEALED = 'isocenter-sealed:1:';
+
 /** By path, such as "tls.key". */
 export type Secrets = ReadonlyMap<string, string>;
 

@@ -113,6 +113,10 @@ export const mapStowSecrets: MapSecrets<StowSettings> = (settings, change) => ({
 export function keepsSecret(path: string, before: StowSettings, now: StowSettings): boolean {
   const origin = (url: string | undefined): string | undefined => url && new URL(url).origin;
   if (path.startsWith('headers.')) return origin(before.url) === origin(now.url);
-  if (path === 'oauth.clientSecret') return origin(before.oauth?.tokenUrl) === origin(now.oauth?.tokenUrl);
+  // What it buys goes to the server: a token of one is not sent to another either.
+  if (path === 'oauth.clientSecret')
+    return (
+      origin(before.url) === origin(now.url) && origin(before.oauth?.tokenUrl) === origin(now.oauth?.tokenUrl)
+    );
   return true;
 }

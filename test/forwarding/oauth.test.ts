@@ -154,6 +154,12 @@ describe('the client secret', () => {
       status: 400,
       json: { message: expect.stringContaining('oauth.clientSecret: there is no value to be kept') },
     });
+    // The token would go there.
+    const moved = { ...settings, url: 'https://elsewhere.example/dicom-web' };
+    expect(await door.call('PUT', '/destinations/cloud', moved)).toMatchObject({
+      status: 400,
+      json: { message: expect.stringContaining('oauth.clientSecret: there is no value to be kept') },
+    });
   });
 
   test('goes in the clear to this machine alone', async () => {

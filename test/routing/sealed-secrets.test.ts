@@ -74,6 +74,18 @@ describe('the database', () => {
     expect(JSON.stringify(settings)).not.toContain('hush');
     expect(() => refuseSealed('evil', settings)).toThrow(/^oauth\.clientSecret of evil is sealed with a key/);
   });
+
+  test('gives nobody what it seals: a sealed value is not taken for another host', async () => {
+    const { table } = having({ seal: first });
+    await table.putDestination('cloud', cloud(), 'me');
+    const { rows } = await db.database.query<{ headers: object }>(
+      `select settings -> 'headers' as headers from destination`,
+    );
+    const moved = cloud({ url: 'https://evil.example', headers: rows[0]!.headers, oauth: undefined });
+    await expect(table.putDestination('cloud', moved, 'them')).rejects.toThrow(
+      'headers.X-Api-Key: expected the value itself, not a sealed one',
+    );
+  });
 });
 
 describe('at the start', () => {
