@@ -180,7 +180,10 @@ export function createLedger(parts: LedgerParts): Ledger {
              state = ($5::text[])[array_position($3::bigint[], i.id)],
              status = ($6::integer[])[array_position($3::bigint[], i.id)],
              comment = ($7::text[])[array_position($3::bigint[], i.id)],
-             sent_sop_uid = coalesce(($8::text[])[array_position($3::bigint[], i.id)], i.sent_sop_uid),
+             -- What the peer took last counts: it may have got it under another UID before.
+             sent_sop_uid = case when ($5::text[])[array_position($3::bigint[], i.id)] in ('delivered', 'warning')
+               then ($8::text[])[array_position($3::bigint[], i.id)]
+               else coalesce(($8::text[])[array_position($3::bigint[], i.id)], i.sent_sop_uid) end,
              to_look = ($9::boolean[])[array_position($3::bigint[], i.id)]
            from fence where i.id = any($3::bigint[]) and i.delivery + 0 = fence.id)
          select count(*) as fenced from fence`,

@@ -220,6 +220,26 @@ describe('the fence', () => {
     expect(after.rows).toEqual([{ state: 'owed' }]);
   });
 
+  test('the UID under which the peer took it last is the one on record, and asked for', async () => {
+    await destination('pacs', { maxAssociations: 2 });
+    await owed('pacs');
+    const { lease } = (await ledger.claim())!;
+    const [{ id } = { id: 0 }] = await ledger.owedInstances(lease, 0, 1);
+    const recorded = async (): Promise<string | null> => {
+      const { rows } = await database.query<{ uid: string | null }>(
+        'select sent_sop_uid as uid from delivery_instance',
+      );
+      return rows[0]!.uid;
+    };
+    await ledger.writeOutcomes(lease, [{ id, state: 'delivered', sentSopUid: '2.25.1' }]);
+    // Sent again, and not taken.
+    await ledger.writeOutcomes(lease, [{ id, state: 'owed', status: 0xa700 }]);
+    expect(await recorded()).toBe('2.25.1');
+    // Then taken as it is stored, by a peer that takes that by now.
+    await ledger.writeOutcomes(lease, [{ id, state: 'delivered', status: 0 }]);
+    expect(await recorded()).toBeNull();
+  });
+
   test('a lease that is extended is not returned', async () => {
     await destination('a');
     await owed('a');
