@@ -12,7 +12,7 @@ import { MayShowText } from '../transform/burned-in.ts';
 import { type EditableDataSet, editable } from '../transform/editable-data-set.ts';
 import type { Masking } from '../transform/mask.ts';
 import { PixelsOnly } from '../transform/pixels-only.ts';
-import { QuietCodestream } from '../transform/quiet-codestream.ts';
+import { isUnfollowed, QuietCodestream } from '../transform/quiet-codestream.ts';
 import type { CompiledTransform } from '../transform/transform.ts';
 import { type HeadAside, type HeaderRoom, MAX_HEADER_BYTES, SHORT_HEADER_BYTES } from './header-room.ts';
 import { createMaskedPixels, type MaskedPixels, PIXEL_HEADER_BYTES } from './masked-pixels.ts';
@@ -81,11 +81,15 @@ async function changeRead(
   transform: CompiledTransform,
   { released, headers }: { released: boolean; headers: HeaderRoom | undefined },
 ): Promise<ChangedObject> {
-  const implicit = !transferSyntax(transferSyntaxUid).explicit;
+  const syntax = transferSyntax(transferSyntaxUid);
+  const implicit = !syntax.explicit;
   try {
+    // Of a syntax that is not known their length tells.
+    const isCompressed = hasPixels && (syntax.encapsulated || isWithoutLength(rest));
     const { dataSet, stored, masking } = changeHeader(header, transferSyntaxUid, transform, {
       hasPixels,
       released,
+      unfollowed: isCompressed && isUnfollowed(transferSyntaxUid) ? syntax.name : undefined,
     });
     const masked =
       stored && masking
@@ -132,12 +136,16 @@ export function changeHeader(
   header: Buffer,
   transferSyntaxUid: string,
   transform: CompiledTransform,
-  { hasPixels, released }: { hasPixels: boolean; released: boolean },
+  {
+    hasPixels,
+    released,
+    unfollowed,
+  }: { hasPixels: boolean; released: boolean; unfollowed?: string | undefined },
 ): ChangedHeader {
   const dataSet = editable(header, transferSyntaxUid);
   const stored = transform.planMask && hasPixels ? parseDataSet(header, transferSyntaxUid) : undefined;
   const masking = stored && transform.planMask?.(stored);
-  transform.edit(dataSet, { masking, released });
+  transform.edit(dataSet, { masking, released, unfollowed });
   return { dataSet, stored, masking };
 }
 
@@ -156,6 +164,9 @@ function pixelBytes(element: Uint8Array, implicit: boolean): number | undefined 
   const length = readUint32(element, size - 4, false);
   return length === UNDEFINED_LENGTH ? undefined : size + length;
 }
+
+const isWithoutLength = (element: Buffer): boolean =>
+  element.length >= PIXEL_HEADER_BYTES && readUint32(element, 8, false) === UNDEFINED_LENGTH;
 
 async function readHeader(
   source: AsyncIterator<Uint8Array>,

@@ -26,12 +26,13 @@ const IMAGE_TYPE = '00080008';
 const BURNED_IN_ANNOTATION = '00280301';
 
 /**
- * @param cleaned what is cleaned at the same time: `content` is that of a report, `isMasked` the text in the pixels
+ * @param cleaned what is cleaned at the same time: `content` is that of a report, `isMasked` the text in the pixels;
+ *                `unfollowed` are pixels that pass as they are, with whatever else is in them
  * @returns why a person has to look, if so: a sentence without patient data
  */
 export function burnedInRisk(
   dataSet: EditableDataSet,
-  cleaned: { content?: unknown; isMasked: boolean },
+  cleaned: { content?: unknown; isMasked: boolean; unfollowed?: string | undefined },
 ): string | undefined {
   const sopClass = dataSet.text(SOP_CLASS);
   const is = ([start]: readonly [string, string]): boolean =>
@@ -40,6 +41,8 @@ export function burnedInRisk(
   if (text) return `it is ${text[1]}, whose text is not cleaned`;
   const overlay = overlayInPixels(dataSet);
   if (overlay !== undefined) return `its overlay ${label(overlay)} lies among the bits of the pixels`;
+  if (cleaned.unfollowed !== undefined)
+    return `its pixels are ${cleaned.unfollowed}, in which more may be written than is seen`;
   if (cleaned.isMasked) return undefined;
   const said = dataSet.text(BURNED_IN_ANNOTATION).toUpperCase();
   if (said === 'YES') return `its ${label(BURNED_IN_ANNOTATION)} is YES`;

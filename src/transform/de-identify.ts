@@ -94,12 +94,12 @@ export function compileDeidentify(settings: DeidentifySettings, key: string | un
   if (retained.has('full-dates') && retained.has('modified-dates'))
     throw new Failure('invalid', 'full-dates and modified-dates exclude each other (PS3.15 E.3.6)');
   const policy = policyOf(settings, retained);
-  return (dataSet, { isMasked, isReleased }) => {
+  return (dataSet, { isMasked, isReleased, unfollowed }) => {
     if (key === undefined)
       throw new Failure('invalid', 'de-identification needs the setting DEIDENTIFY_KEY, and it is not set');
     const risk =
       settings.burnedIn === 'hold' && !isReleased
-        ? burnedInRisk(dataSet, { ...settings, isMasked })
+        ? burnedInRisk(dataSet, { ...settings, isMasked, unfollowed })
         : undefined;
     if (risk !== undefined)
       throw new MayShowText(

@@ -14,6 +14,8 @@ export interface Circumstances {
   readonly isMasked: boolean;
   /** A person has looked at it and lets it go. */
   readonly isReleased: boolean;
+  /** The transfer syntax of compressed pixels that may say more than they show, where nobody looks for it. */
+  readonly unfollowed: string | undefined;
 }
 
 export type Edit = (dataSet: EditableDataSet, circumstances: Circumstances) => void;

@@ -13,6 +13,9 @@ const FAMILIES: readonly (readonly [RegExp, Family])[] = [
   [/^1\.2\.840\.10008\.1\.2\.4\.(9[0-3]|20[1-3])$/, 'jpeg-2000'],
 ];
 
+/** Frames that have no place for words: RLE, deflated ones, and samples as they are. */
+const WORDLESS = /^1\.2\.840\.10008\.1\.2\.(5|8\.1|1\.98)$/;
+
 type State =
   /** Before a codestream, or the boxes around it. */
   | 'begin'
@@ -48,6 +51,11 @@ const J2K = { SOC: 0x4f, SIZ: 0x51, COM: 0x64, SOT: 0x90, SOP: 0x91, SOD: 0x93 }
 const J2K_START = [0xff, J2K.SOC, 0xff, J2K.SIZ];
 /** Boxes of a JP2 file that decoding needs. */
 const BOXES = new Set(['jP  ', 'ftyp', 'jp2h']);
+
+/** Whether compressed frames may say more than a picture where nothing overwrites it: video, JPEG XL, what is not known. */
+export function isUnfollowed(transferSyntaxUid: string): boolean {
+  return !FAMILIES.some(([uids]) => uids.test(transferSyntaxUid)) && !WORDLESS.test(transferSyntaxUid);
+}
 
 export class QuietCodestream {
   readonly #family: Family;

@@ -47,9 +47,13 @@ export interface CompiledTransform {
    * In place.
    * @param masking what planMask gave
    * @param released a person has looked at the object and lets it go
+   * @param unfollowed the transfer syntax of pixels whose comments nobody looks for (quiet-codestream.ts)
    * @throws Failure when the object cannot be sent so, with why; MayShowText when a person has to look first
    */
-  edit(dataSet: EditableDataSet, seen?: { masking?: Masking | undefined; released?: boolean }): void;
+  edit(
+    dataSet: EditableDataSet,
+    seen?: { masking?: Masking | undefined; released?: boolean; unfollowed?: string | undefined },
+  ): void;
   /** Nothing behind the pixels leaves: signatures, private elements, padding. */
   readonly endsAtPixels: boolean;
 }
@@ -117,8 +121,8 @@ export function compileTransform(
     transcode,
     endsAtPixels: deidentifies(transform),
     planMask,
-    edit(dataSet, { masking, released = false } = {}) {
-      const circumstances = { isMasked: masking !== undefined, isReleased: released };
+    edit(dataSet, { masking, released = false, unfollowed } = {}) {
+      const circumstances = { isMasked: masking !== undefined, isReleased: released, unfollowed };
       for (const edit of edits) edit(dataSet, circumstances);
       masking?.say(dataSet);
     },

@@ -4,7 +4,7 @@ import path from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { parseDataSet, text } from '../../src/dicom/data-set.ts';
 import { readFileMeta } from '../../src/dicom/part10.ts';
-import { changeObject } from '../../src/forwarding/changed-object.ts';
+import { changeObject, NotLookedAt } from '../../src/forwarding/changed-object.ts';
 import { compileTransform, type Transform } from '../../src/transform/transform.ts';
 import { element, encapsulated } from '../dicom/elements.ts';
 import { givenStableStudy } from '../routing/given-study.ts';
@@ -258,13 +258,18 @@ describe('the bytes of a changed object', () => {
   const pixels = encapsulated([Buffer.alloc(0), frame]);
   const whole = Buffer.concat([header, pixels, behind]);
   const JPEG = '1.2.840.10008.1.2.4.70';
-  async function made(transform: Transform, size: number, bytes = whole): Promise<Buffer> {
+  async function made(
+    transform: Transform,
+    size: number,
+    bytes = whole,
+    { syntax = JPEG, released = false } = {},
+  ): Promise<Buffer> {
     const compiled = compileTransform(transform, KEY);
     if ('faults' in compiled) throw new Error(compiled.faults.join());
     async function* pieces() {
       for (let at = 0; at < bytes.length; at += size) yield bytes.subarray(at, at + size);
     }
-    const object = await changeObject(pieces(), JPEG, compiled);
+    const object = await changeObject(pieces(), syntax, compiled, { released });
     const out: Buffer[] = [];
     for await (const chunk of object.bytes) out.push(Buffer.from(chunk));
     return Buffer.concat(out);
@@ -282,6 +287,22 @@ describe('the bytes of a changed object', () => {
       );
     },
   );
+
+  test.each([
+    ['1.2.840.10008.1.2.4.102', 'MPEG-4 AVC/H.264 High Profile / Level 4.1'],
+    ['1.2.840.10008.1.2.4.110', 'JPEG XL Lossless'],
+    ['1.2.3.4.5.6', 'Unknown transfer syntax'],
+  ])('whose pixels are in %s, with words nobody sees, wait for a person', async (syntax, name) => {
+    const film = encapsulated([Buffer.alloc(0), Buffer.from('....moov....udta....SECRET^NAME.')]);
+    const bytes = Buffer.concat([header, film]);
+    const transform = (burnedIn: 'hold' | 'send'): Transform => [{ deidentify: { retain: [], burnedIn } }];
+    const held = made(transform('hold'), 1000, bytes, { syntax });
+    await expect(held).rejects.toThrow(`its pixels are ${name}, in which more may be written than is seen`);
+    await expect(held).rejects.toThrow(NotLookedAt);
+    await made(transform('hold'), 1000, bytes, { syntax, released: true });
+    await made(transform('send'), 1000, bytes, { syntax });
+    await made(transform('hold'), 1000, bytes, { syntax: '1.2.840.10008.1.2.5' });
+  });
 
   test('that are broken, or whose header is beyond the bound, are not sent', async () => {
     const remove: Transform = [{ remove: ['PatientName'] }];
