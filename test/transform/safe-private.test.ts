@@ -135,6 +135,16 @@ describe('by the word of the object', () => {
     expect(text(after.elements.get('00080300')!.items![0]!, '00080302')).toBe('ACME');
   });
 
+  test('a sequence that Implicit VR left as bytes goes, because nobody can look into it', () => {
+    const inside = Buffer.from('feff00e008000000', 'hex');
+    const block = [
+      element('00110010', 'LO', 'ACME'),
+      element('00111009', 'UN', Buffer.concat([inside, ACME])),
+    ];
+    const after = run([characteristics('SAFE', 0x11, 'ACME'), CT, WHO, ...block]);
+    expect(after.elements.has('00111009')).toBe(false);
+  });
+
   test('of a MIXED block single elements stay, and others as it says; of an UNSAFE one nothing', () => {
     const actions = sequence('00080305', [
       Buffer.concat([element('00080306', 'US', uint16(2)), element('00080307', 'CS', 'D ')]),
