@@ -5,6 +5,7 @@
 import type { BlankArea } from '../dicom/blank-area.ts';
 import type { DataSet } from '../dicom/data-set.ts';
 import { readTag, readUint32, tagText, UNDEFINED_LENGTH } from '../dicom/element-header.ts';
+import { EXPLICIT_LE } from '../dicom/transfer-syntax.ts';
 import { Failure } from '../failure.ts';
 import { type Blanking, createBlanking } from '../pixels/blank-frame.ts';
 import { type ImagePixel, imagePixelOf } from '../pixels/image-pixel.ts';
@@ -27,7 +28,7 @@ export function createMaskedPixels(header: DataSet, element: Uint8Array, area: B
   const length = readUint32(element, 8, false);
   if (element.length < PIXEL_HEADER_BYTES || length === UNDEFINED_LENGTH)
     throw new Failure('unsupported', 'its pixels are compressed, and no mask is drawn on them as they are');
-  const pixel = imagePixelOf(header, '1.2.840.10008.1.2.1', tagText(readTag(element, 0, false)));
+  const pixel = imagePixelOf(header, EXPLICIT_LE, tagText(readTag(element, 0, false)));
   const blanking = nativeBlanking(header, pixel, length, area);
   const imageBytes = Math.ceil((blanking.frameBits * pixel.numberOfFrames) / 8);
   if (pixel.numberOfFrames < 1 || imageBytes > length)
