@@ -5,7 +5,8 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { asFailure, type Failure } from '../failure.ts';
-import type { Lease, Ledger, Outcome } from '../routing/ledger.ts';
+import type { Lease } from '../routing/claim.ts';
+import type { Ledger, Outcome } from '../routing/ledger.ts';
 
 export interface OutcomeLog {
   /** Before an instance is sent: waits until it may be. @throws what writing threw, 'conflict' when the lease is lost */

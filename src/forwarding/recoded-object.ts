@@ -23,7 +23,7 @@ import {
   type SentAs,
   sentAsOf,
 } from './changed-object.ts';
-import { MAX_HEADER_BYTES } from './header-room.ts';
+import { MAX_HEADER_BYTES, SHORT_HEADER_BYTES } from './header-room.ts';
 import { paletteOf } from './masked-pixels.ts';
 import { type RecodingParts, recodePixels } from './recoded-pixels.ts';
 import { sayRecoded } from './say-recoded.ts';
@@ -53,6 +53,22 @@ export function isRecoded({ transferSyntax: stored, pixel }: StoredObject, leavi
  * throws
  */
 export async function recodeObject(
+  parts: RecodingParts & { reader: ObjectReader },
+  stored: StoredObject,
+  leavingAs: string,
+  options: RecodingOptions,
+): Promise<RecodedObject> {
+  // A turn is kept while pixels are made: that waits for no peer.
+  const isLong = stored.pixel!.elementOffset > SHORT_HEADER_BYTES;
+  const leave = isLong ? await parts.headers?.enter() : undefined;
+  try {
+    return await recodeInTurn(parts, stored, leavingAs, options);
+  } finally {
+    leave?.();
+  }
+}
+
+async function recodeInTurn(
   parts: RecodingParts & { reader: ObjectReader },
   stored: StoredObject,
   leavingAs: string,
@@ -91,12 +107,14 @@ export async function recodeObject(
       const head = dataSet.bytes(implicit);
       const endsAtPixels = transform?.endsAtPixels || change?.masking !== undefined;
       const { studyUid, seriesUid, sopUid } = transform ? sentAsOf(dataSet) : stored;
+      const aside = head.length > SHORT_HEADER_BYTES ? await parts.headers?.putAside(head) : undefined;
       return {
         studyUid,
         seriesUid,
         sopUid,
         bytes: (async function* () {
-          yield head;
+          if (aside) yield* aside.bytes();
+          else yield head;
           yield* pixels.element(implicit);
           if (!endsAtPixels) yield* behindPixels(reader, object, implicit);
         })(),

@@ -4,10 +4,29 @@
  * Called by ledger.ts, in its transaction; every moment that decides is Postgres'.
  */
 import type { Queryable } from '../archive/database/database.ts';
-import type { PeerSettings } from './destination.ts';
-import type { ClaimedDelivery } from './ledger.ts';
+import type { Peer, PeerSettings } from './destination.ts';
 import type { SealedSecrets } from './sealed-secrets.ts';
 import { standing } from './time-window.ts';
+
+export interface Lease {
+  readonly delivery: number;
+  readonly token: number;
+}
+
+export interface ClaimedDelivery {
+  readonly lease: Lease;
+  readonly studyUid: string;
+  /** Where it is sent: of a group the member whose turn it is. */
+  readonly destination: Peer;
+  /** The group it is owed to, if it is one. */
+  readonly group?: string;
+  readonly form: string;
+  readonly priority: number;
+  /** Set while the destination was down: the first answer ends that. */
+  readonly probing: boolean;
+  /** From the claim on: when its window ends, if it has one that does. */
+  readonly closesInMs?: number;
+}
 
 export interface Claimant {
   nodeName: string;

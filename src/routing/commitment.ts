@@ -12,9 +12,9 @@ import {
   failureReasonWord,
 } from '../dimse/storage-commitment.ts';
 import { Failure } from '../failure.ts';
+import type { Lease } from './claim.ts';
 import type { CommitmentSettings } from './dimse-destination.ts';
 import { notifyDue } from './due.ts';
-import type { Lease } from './ledger.ts';
 import { UNCOMMITTED } from './uncommitted.ts';
 
 export interface UncommittedInstance {

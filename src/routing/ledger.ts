@@ -7,30 +7,9 @@ import type { Database } from '../archive/database/database.ts';
 import { Failure } from '../failure.ts';
 import { type AttemptEnd, type DeliveryState, endAttempt, type Worked } from './attempt-end.ts';
 import { type BackoffSettings, DEFAULT_BACKOFF } from './backoff.ts';
-import { claimDelivery } from './claim.ts';
-import type { Peer } from './destination.ts';
+import { type ClaimedDelivery, claimDelivery, type Lease } from './claim.ts';
 import { notifyDue } from './due.ts';
 import { createSealedSecrets, type SealedSecrets } from './sealed-secrets.ts';
-
-export interface Lease {
-  readonly delivery: number;
-  readonly token: number;
-}
-
-export interface ClaimedDelivery {
-  readonly lease: Lease;
-  readonly studyUid: string;
-  /** Where it is sent: of a group the member whose turn it is. */
-  readonly destination: Peer;
-  /** The group it is owed to, if it is one. */
-  readonly group?: string;
-  readonly form: string;
-  readonly priority: number;
-  /** Set while the destination was down: the first answer ends that. */
-  readonly probing: boolean;
-  /** From the claim on: when its window ends, if it has one that does. */
-  readonly closesInMs?: number;
-}
 
 export interface OwedInstance {
   /** Of the debt, for its outcome. */

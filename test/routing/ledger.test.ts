@@ -2,9 +2,10 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { type Database, openDatabase } from '../../src/archive/database/database.ts';
 import { createLog } from '../../src/log.ts';
 import { backoffMs, backoffOf, DEFAULT_BACKOFF, isGivenUp } from '../../src/routing/backoff.ts';
+import type { ClaimedDelivery } from '../../src/routing/claim.ts';
 import { createDeliveryList } from '../../src/routing/delivery-list.ts';
 import { createDeliveryOrders } from '../../src/routing/delivery-orders.ts';
-import { type ClaimedDelivery, createLedger, type Ledger } from '../../src/routing/ledger.ts';
+import { createLedger, type Ledger } from '../../src/routing/ledger.ts';
 import { createRoutingTable } from '../../src/routing/routing-table.ts';
 import { type TestDatabase, testDatabase } from '../support/database.ts';
 
