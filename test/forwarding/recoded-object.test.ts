@@ -8,6 +8,7 @@ import type { ObjectReader } from '../../src/archive/read-object.ts';
 import { parseDataSet, text } from '../../src/dicom/data-set.ts';
 import { EXPLICIT_LE, JPEG_LS_LOSSLESS, RLE_LOSSLESS } from '../../src/dicom/transfer-syntax.ts';
 import { createByteRoom } from '../../src/forwarding/byte-room.ts';
+import { createHeaderRoom, type HeaderRoom } from '../../src/forwarding/header-room.ts';
 import { openObject } from '../../src/forwarding/object-bytes.ts';
 import type { RecodingParts } from '../../src/forwarding/recoded-pixels.ts';
 import { createPixelWorkers } from '../../src/pixels/pixel-workers.ts';
@@ -115,6 +116,44 @@ describe('an object of many frames', () => {
     expect(Buffer.compare(pixels, file.subarray(-FRAME_BYTES * FRAMES))).toBe(0);
     expect(held).toBe(0);
   }, 120_000);
+
+  test('has its turn in the header room where its header is long, and leaves with all of it', async () => {
+    const long = 2 ** 21;
+    const stored = storedFile(
+      madeObject({
+        elements: [
+          ['00091001', 'OB', Buffer.alloc(long, 7)],
+          ['00280010', 'US', uint16(4)],
+          ['00280011', 'US', uint16(4)],
+        ],
+      }),
+    );
+    const room = createHeaderRoom(recoding.spool);
+    let [turns, aside] = [0, 0];
+    const headers: HeaderRoom = {
+      enter: () => {
+        turns++;
+        return room.enter();
+      },
+      putAside: (head) => {
+        aside++;
+        return room.putAside(head);
+      },
+    };
+    const opened = await openObject(stored.reader, stored.object, RLE_LOSSLESS, {
+      recoding: { ...recoding, headers },
+    });
+    // Before its peer has taken anything, both turns are free again.
+    const leave = [await room.enter(), await room.enter()];
+    for (const one of leave) one();
+    const chunks: Buffer[] = [];
+    for await (const chunk of opened.bytes) chunks.push(Buffer.from(chunk));
+    await opened.close();
+    expect([turns, aside]).toEqual([1, 1]);
+    const { elements } = parseDataSet(Buffer.concat(chunks), RLE_LOSSLESS);
+    expect(elements.get('00091001')!.value.length).toBe(long);
+    expect(elements.has('7FE00010')).toBe(true);
+  });
 
   test('is the same each time it is made, another instance for another rule', async () => {
     const stored = storedFile(
