@@ -1,10 +1,10 @@
 /**
- * Delivers into a folder: each Part 10 file as StudyUID/SeriesUID/SOPUID.dcm, written beside, synced, renamed,
+ * Delivers into a folder: each Part 10 file as StudyUID/SeriesUID/SOPUID.dcm, written beside, synced, given its name,
  * the folder synced, and only then delivered. The same again changes nothing; other bytes under a name are a refusal.
  * Called by send-delivery.ts; outcomes go to the ledger through the attempt's outcome log.
  */
 import { constants } from 'node:fs';
-import { type FileHandle, lstat, mkdir, open, readdir, realpath, rename, rm } from 'node:fs/promises';
+import { type FileHandle, link, lstat, mkdir, open, readdir, realpath, rename, rm } from 'node:fs/promises';
 import path from 'node:path';
 import { recordDisclosure } from '../archive/disclosure.ts';
 import { asFailure, Failure } from '../failure.ts';
@@ -106,17 +106,25 @@ class FolderDelivery {
     });
     await this.#sweep(folder);
     const file = path.join(folder, `${sopUid}.dcm`);
-    const there = await this.#compare(file, sent);
-    if (there === 'same') return delivered;
-    if (there !== 'nothing') return there;
-    const unread = await this.#write(sent, path.join(folder, `.${sopUid}${this.#mark}`), file);
-    if (unread) return unread;
-    await syncFolder(folder);
-    return delivered;
+    let there = await this.#compare(file, sent);
+    if (there === 'nothing') {
+      const beside = path.join(folder, `.${sopUid}${this.#mark}`);
+      const unread = await this.#write(sent, beside);
+      if (unread) return unread;
+      if (await placeFile(beside, file)) {
+        await syncFolder(folder);
+        return delivered;
+      }
+      // Another delivery was quicker.
+      there = await this.#compare(file, sent);
+      if (there === 'nothing')
+        return { state: 'owed', comment: `${sopUid}.dcm came and went; it is tried again` };
+    }
+    return there === 'same' ? delivered : there;
   }
 
   /** @returns why the object could not be read, if so */
-  async #write(sent: SentFile, beside: string, file: string): Promise<Omit<Outcome, 'id'> | undefined> {
+  async #write(sent: SentFile, beside: string): Promise<Omit<Outcome, 'id'> | undefined> {
     const { pace, lost } = this.#attempt;
     await rm(beside, { force: true });
     // Made by us and nobody else: what lies there could be a link to somewhere else.
@@ -136,7 +144,6 @@ class FolderDelivery {
       await handle.close();
       if (!whole) await rm(beside, { force: true });
     }
-    await rename(beside, file);
     return undefined;
   }
 
@@ -208,6 +215,30 @@ async function* readable(source: AsyncIterable<Uint8Array>): AsyncGenerator<Uint
 async function writeWhole(handle: FileHandle, chunk: Uint8Array): Promise<void> {
   for (let done = 0; done < chunk.length; )
     done += (await handle.write(chunk, done, chunk.length - done)).bytesWritten;
+}
+
+/** File systems that know no second name for a file. */
+const NO_LINKS = new Set(['EPERM', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS', 'EINVAL', 'EMLINK']);
+
+/**
+ * Gives a whole file its name, where nothing has it: two deliveries may be at one name at once, and a rename would put
+ * the one over the other. @returns false when something has it; then the file is gone
+ */
+export async function placeFile(beside: string, file: string): Promise<boolean> {
+  try {
+    await link(beside, file);
+  } catch (thrown) {
+    const code = (thrown as NodeJS.ErrnoException).code ?? '';
+    if (NO_LINKS.has(code)) {
+      await rename(beside, file);
+      return true;
+    }
+    await rm(beside, { force: true });
+    if (code === 'EEXIST') return false;
+    throw thrown;
+  }
+  await rm(beside, { force: true });
+  return true;
 }
 
 /**

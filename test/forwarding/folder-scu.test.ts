@@ -11,6 +11,7 @@ import {
 import path from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { readFileMeta } from '../../src/dicom/part10.ts';
+import { placeFile } from '../../src/forwarding/folder-scu.ts';
 import { givenStableStudy } from '../routing/given-study.ts';
 import { loopMount } from '../support/loop-mount.ts';
 import { peer } from '../support/peers.ts';
@@ -99,6 +100,36 @@ describe('a folder', () => {
     writeFileSync(file, bytes);
     await door.call('POST', `/studies/${studyUid}/resend`);
     expect(await door.settled('parked')).toMatchObject([{ failed: 1 }]);
+  });
+
+  test('that gets one name from two deliveries at once keeps the first, and tells the other', async () => {
+    await door.destination('research', folder({ maxAssociations: 2, enabled: false }));
+    await door.rule('whole', { send: ['research'] });
+    await door.rule('edited', { send: ['research'], transform: [{ set: { PatientName: 'OTHER' } }] });
+    const { sopUids } = await given({ instances: 12, pixelBytes: 40_000 });
+    await door.settled('owed');
+    await door.destination('research', folder({ maxAssociations: 2 }));
+    const ended = await door.settled('delivered', 'parked');
+    expect(ended).toHaveLength(2);
+    const rows = await door.instances();
+    for (const sop of sopUids)
+      expect(
+        rows
+          .filter(({ sop_uid }) => sop_uid === sop)
+          .map(({ state }) => state)
+          .sort(),
+      ).toEqual(['delivered', 'failed']);
+  });
+
+  test('gives a name to nothing where something has it', async () => {
+    const [beside, file] = [path.join(root.path, '.new'), path.join(root.path, 'file')];
+    writeFileSync(beside, 'new');
+    expect(await placeFile(beside, file)).toBe(true);
+    expect(readdirSync(root.path)).toEqual(['file']);
+    writeFileSync(beside, 'newer');
+    expect(await placeFile(beside, file)).toBe(false);
+    expect(readdirSync(root.path)).toEqual(['file']);
+    expect(readFileSync(file, 'utf8')).toBe('new');
   });
 
   test('is cleaned of what an attempt that died left half written', async () => {
