@@ -143,15 +143,18 @@ export class Deidentification implements Cleaner {
   /** New attributes, and those of which the table does not think: by VR (PS3.15 E.1.1, note 4). */
   #unlisted(dataSet: EditableDataSet, tag: string, element: EditableElement): void {
     const { vr, items } = element;
-    const keyword = attribute(tag)?.keyword ?? '';
+    const { keyword = '', vr: meant = vr } = attribute(tag) ?? {};
+    // Prose that somebody wrote under another VR is prose all the same.
+    const is = (...some: string[]): boolean => some.includes(vr) || some.includes(meant);
+    const isProse = is(...PROSE);
     if (items) for (const item of items) this.#into(item);
-    else if (vr === 'UI') {
+    else if (is('UI')) {
       if (!this.#policy.keepsUids && !VOCABULARY.test(keyword)) this.#uids(dataSet, tag);
-    } else if (vr === 'DA' || vr === 'DT' || vr === 'TM') this.#do(this.#policy.dates, dataSet, tag, element);
-    else if (vr === 'PN') setDummy(dataSet, tag, vr);
-    else if ((PROSE.has(vr) && !NO_PROSE.test(keyword)) || (vr === 'LO' && PROSE_KEYWORDS.test(keyword))) {
+    } else if (is('DA', 'DT', 'TM')) this.#do(this.#policy.dates, dataSet, tag, element);
+    else if (is('PN')) setDummy(dataSet, tag, vr);
+    else if ((isProse && !NO_PROSE.test(keyword)) || (is('LO') && PROSE_KEYWORDS.test(keyword))) {
       if (!this.#isKnownDescriptor(dataSet, tag)) setDummy(dataSet, tag, vr);
-    } else if (vr === 'LO' || vr === 'SH' || PROSE.has(vr)) {
+    } else if (is('LO', 'SH') || isProse) {
       if (dataSet.texts(tag)?.some((text) => this.#names.in(text))) setDummy(dataSet, tag, vr);
     }
   }

@@ -246,6 +246,11 @@ describe('attributes of no row', () => {
     ['SoftwareVersions', '00181020', 'LO', 'HEAD of M\xdcLLER', /^ANONYMIZED$/],
     ['Manufacturer', '00080070', 'LO', 'ACME for id-4711 ', /^ANONYMIZED$/],
     ['Manufacturer', '00080070', 'LO', 'ACME, unrelated ', /^ACME, unrelated$/],
+    ['comments written as CS', '00400400', 'CS', 'ANYTHING', /^ANONYMIZED$/],
+    ['a person written as SH', '00142006', 'SH', 'Else^Somebody ', /^ANONYMIZED$/],
+    ['a date written as LO', '00080416', 'LO', '20200101', /^ANONYMIZED$/],
+    ['a UID written as LO', '00200242', 'LO', '1.2.3.4 ', /^2\.25\./],
+    ['Manufacturer written as CS', '00080070', 'CS', 'FOR ID-4711 ', /^ANONYMIZED$/],
   ])('%s', (_, tag, vr, value, expected) => {
     expect(left(tag, vr, value)).toMatch(expected);
   });
