@@ -176,8 +176,8 @@ async function lockTransaction(tx: Queryable, transactionUid: string): Promise<T
 }
 
 /**
- * Also of one that was to be sent again meanwhile: the peer has it, and that was what we wanted. What the report names
- * as committed and as failed is not proved.
+ * Also of one that was to be sent again meanwhile because of a report: the peer has it, and that was what we wanted. Not of
+ * one that a person sends again: that report is of before. What the report names as committed and as failed is not proved.
  */
 async function noteCommitted(tx: Queryable, { delivery, instances }: Transaction, report: CommitmentReport) {
   const failed = new Set(report.failed.map(({ sopInstanceUid }) => sopInstanceUid));
@@ -187,7 +187,8 @@ async function noteCommitted(tx: Queryable, { delivery, instances }: Transaction
        state = case when state in ('delivered', 'warning') then state else 'delivered' end,
        comment = case when state in ('delivered', 'warning') then comment end
      where delivery = $1 and id = any($2) and coalesce(sent_sop_uid, sop_uid) = any($3)
-       and commitment is distinct from 'committed'`,
+       and commitment is distinct from 'committed'
+       and (state in ('delivered', 'warning') or commitment_resends > 0 or commitment = 'refused')`,
     [delivery, instances, committed.filter((uid) => !failed.has(uid))],
   );
 }
