@@ -5,6 +5,7 @@
  */
 import type { Queryable } from '../archive/database/database.ts';
 import { Failure } from '../failure.ts';
+import { NEXT_ATTEMPT, WAITS_FOR } from '../routing/waits-for.ts';
 
 export interface TimelineStep {
   at: Date;
@@ -52,7 +53,7 @@ const SOURCES = [
      'met', case when d.rule_at = 'instance' then d.met end, 'last', d.last_at)
    from decision d where d.study_uid = $1`,
   `select d.created_at, 8, 'delivery-owed', jsonb_build_object('delivery', d.id, 'destination', d.destination,
-     'rules', d.rules, 'waits', nullif(d.waits, false)) from delivery d where d.study_uid = $1`,
+     'rules', d.rules, 'waits', nullif(d.waits, false), 'waitsFor', ${WAITS_FOR}) from delivery d where d.study_uid = $1`,
   `select d.released_at, 9, 'delivery-released', jsonb_build_object('delivery', d.id, 'destination', d.destination,
      'by', d.released_by) from delivery d where d.study_uid = $1 and d.released_at is not null`,
   `select l.at, 9, 'instances-let-go', jsonb_build_object('by', l.by, 'why', l.why, 'instances', count(*))
@@ -72,8 +73,7 @@ const SOURCES = [
   `select coalesce(d.delivered_at, d.changed_at), 11, case when d.state = 'owed' then 'delivery-failed'
      else 'delivery-' || d.state end, jsonb_build_object('delivery', d.id, 'destination', d.destination,
      'attempts', d.attempts, 'reason', d.last_error,
-     'nextAttempt', case when d.state = 'owed' and not d.held then greatest(d.next_attempt_at,
-       (select min(l.up_at) from lane l where l.owner = d.destination)) end)
+     'nextAttempt', ${NEXT_ATTEMPT})
    from delivery d where d.study_uid = $1
      and (d.state in ('delivered', 'parked', 'cancelled') or (d.state = 'owed' and d.last_error is not null))`,
   `select l.created_at, 12, 'ehr-link-owed', '{}'::jsonb from fhir_link l where l.study_uid = $1`,

@@ -5,6 +5,7 @@
 import type { Database } from '../archive/database/database.ts';
 import { Failure } from '../failure.ts';
 import type { DeliveryState } from './attempt-end.ts';
+import { NEXT_ATTEMPT, WAITS_FOR } from './waits-for.ts';
 
 export interface DeliveryView {
   id: number;
@@ -27,8 +28,10 @@ export interface DeliveryView {
   attempts: number;
   /** A rule asked a person to look first, and nobody has released it. */
   waits: boolean;
-  /** Null unless it is owed. */
+  /** Null unless it is owed, and while only a person can let it go. */
   nextAttempt: Date | null;
+  /** While it is owed, and it is not just its turn: what keeps it, in words. */
+  waitsFor: string | null;
   lastError: string | null;
 }
 
@@ -89,8 +92,8 @@ const TO_LOOK = `select delivery from delivery_instance where to_look and state 
 
 const VIEW = `select d.id, d.study_uid as study, d.destination, d.via, array_to_string(d.rules, ', ') as rule,
     ${STATE} as state, n.total, n.delivered, n.committed, n.failed, n."toLook", d.attempts, d.waits, d.last_error as "lastError",
-    case when d.state = 'owed' and not d.held then greatest(d.next_attempt_at,
-      (select min(l.up_at) from lane l where l.owner = d.destination)) end as "nextAttempt"
+    ${NEXT_ATTEMPT} as "nextAttempt",
+    ${WAITS_FOR} as "waitsFor"
   from delivery d
   cross join lateral (
     select count(*) as total, count(*) filter (where i.state in ('delivered', 'warning')) as delivered,

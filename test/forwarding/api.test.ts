@@ -234,6 +234,7 @@ describe('deliveries', () => {
         failed: 3,
         attempts: 1,
         waits: false,
+        waitsFor: null,
         nextAttempt: null,
         lastError: '3 of 3 instances were refused: 0xC000 Error: Cannot Understand',
       },

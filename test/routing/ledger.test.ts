@@ -597,6 +597,7 @@ describe('people', () => {
       'total',
       'via',
       'waits',
+      'waitsFor',
     ]);
   });
 });
