@@ -207,7 +207,7 @@ async function* changed(
   { pixels, masked }: { pixels: PixelsOnly | undefined; masked: MaskedPixels | undefined },
 ): AsyncGenerator<Uint8Array> {
   if (head instanceof Uint8Array) yield head;
-  else yield* head.bytes();
+  else yield* readOnce(head);
   for (let chunk: Uint8Array = rest; ; ) {
     const out = pixels ? passed(pixels, chunk) : chunk;
     if (out.length > 0) yield masked ? masked.push(out) : out;
@@ -218,6 +218,14 @@ async function* changed(
   }
   if (pixels && rest.length > 0 && !pixels.ended)
     throw notAsAsked(new Failure('invalid', 'its pixels are cut short'));
+}
+
+async function* readOnce(head: HeadAside): AsyncGenerator<Uint8Array> {
+  try {
+    yield* head.bytes();
+  } finally {
+    await head.close();
+  }
 }
 
 /** What cannot be followed in the middle stands against the rule as what cannot be changed at the beginning does. */

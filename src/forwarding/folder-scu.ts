@@ -13,8 +13,9 @@ import { type FolderSettings, folderPath } from '../routing/folder-destination.t
 import type { Outcome } from '../routing/ledger.ts';
 import { type Attempt, triedAll } from './attempt.ts';
 import { folderFailure } from './folder-failure.ts';
-import { openFile, type SendableObject, type SentFile } from './object-bytes.ts';
+import type { SendableObject } from './object-bytes.ts';
 import { owedObjects } from './owed-objects.ts';
+import { openFile, type SentFile } from './sent-file.ts';
 import { sentUnder, unreadable } from './storage-scu.ts';
 
 const CHUNK_BYTES = 256 * 1024;
@@ -89,13 +90,21 @@ class FolderDelivery {
 
   /** @throws what the file system throws: that is the folder's fault, not the object's */
   async place(object: SendableObject): Promise<Omit<Outcome, 'id'>> {
-    const { reader, transform, recoding } = this.#attempt;
+    const { reader, transform, recoding, lost: signal } = this.#attempt;
     let sent: SentFile;
     try {
-      sent = await openFile(reader, object, transform, recoding);
+      sent = await openFile(reader, object, { transform, recoding, signal });
     } catch (thrown) {
       return unreadable(asFailure(thrown));
     }
+    try {
+      return await this.#placeFile(object, sent);
+    } finally {
+      await sent.close();
+    }
+  }
+
+  async #placeFile(object: SendableObject, sent: SentFile): Promise<Omit<Outcome, 'id'>> {
     const { studyUid, seriesUid, sopUid } = sent;
     const delivered = { state: 'delivered', ...sentUnder(object, sent) } as const;
     if (![studyUid, seriesUid, sopUid].every((uid) => NAME.test(uid)))

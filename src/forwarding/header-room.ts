@@ -21,8 +21,9 @@ export interface HeaderRoom {
 }
 
 export interface HeadAside {
-  /** Once; gives its room back. */
   bytes(): AsyncGenerator<Uint8Array>;
+  /** Gives its room back. */
+  close(): Promise<void>;
 }
 
 export function createHeaderRoom(spool: Spool): HeaderRoom {
@@ -44,13 +45,8 @@ export function createHeaderRoom(spool: Spool): HeaderRoom {
       }
       const { length } = head;
       return {
-        async *bytes() {
-          try {
-            yield* value.read(0, length);
-          } finally {
-            await file.close();
-          }
-        },
+        bytes: () => value.read(0, length),
+        close: () => file.close(),
       };
     },
   };

@@ -1,22 +1,19 @@
 /**
  * The bytes of a stored object on their way out: opened before the peer hears of it, so that an object that cannot be
  * read costs no association, converted where that is all a peer needs, and changed where a rule says so.
- * Called by storage-scu.ts (data sets), stow-scu.ts and folder-scu.ts (files); the bytes go to the peer.
+ * Called by storage-scu.ts, and by sent-file.ts for those who take files; the bytes go to the peer.
  */
 import { type PieceBuffers, WHOLE_PIECE_BYTES } from '../archive/object-store/piece-buffers.ts';
 import type { ObjectReader } from '../archive/read-object.ts';
 import type { StoredObject } from '../archive/stored-object.ts';
-import { buildFileMeta } from '../dicom/part10.ts';
 import { DEFLATED_LE, EXPLICIT_LE, IMPLICIT_LE, transferSyntax } from '../dicom/transfer-syntax.ts';
-import { asFailure, Failure } from '../failure.ts';
+import { asFailure, type Failure } from '../failure.ts';
 import { ExplicitLittleEndianConversion } from '../transform/explicit-little-endian.ts';
 import type { CompiledTransform } from '../transform/transform.ts';
-import { type ChangedObject, changeObject, NotChanged, type SentAs } from './changed-object.ts';
+import { type ChangedObject, changeObject, type SentAs } from './changed-object.ts';
 import type { HeaderRoom } from './header-room.ts';
 import { maskedSyntax } from './masked-syntax.ts';
-import { isRecoded, type RecodingOptions, recodeObject } from './recoded-object.ts';
-import type { RecodingParts } from './recoded-pixels.ts';
-import { waysOutOf, whyNoWay } from './ways-out.ts';
+import { goesWithout, isRecoded, type RecodingOptions, recodeObject } from './recoded-object.ts';
 
 export type { SentAs } from './changed-object.ts';
 
@@ -39,12 +36,12 @@ export interface OpenedObject extends SentAs {
   close(isAnswered?: boolean): Promise<void>;
 }
 
-export interface OpeningOptions extends Omit<RecodingOptions, 'released'> {
+export interface OpeningOptions extends RecodingOptions {
   readonly buffers?: PieceBuffers;
-  /** For objects whose pixels leave in another compression; without it none can. */
-  readonly recoding?: RecodingParts | undefined;
   /** The syntax without compression that the peer takes: for what is masked and was compressed with loss. */
   readonly native?: string | undefined;
+  /** The next best way: for pixels that turn out not to go as the rule asks, where it lets them go without. */
+  readonly otherwise?: string | undefined;
 }
 
 /**
@@ -57,20 +54,39 @@ export async function openObject(
   reader: ObjectReader,
   object: SendableObject,
   way: string,
-  { transform, buffers, recoding, native, ...options }: OpeningOptions = {},
+  { otherwise, ...options }: OpeningOptions = {},
 ): Promise<OpenedObject> {
-  const isAsIs = !isRecoded(object, way);
-  const masked = isAsIs && transform ? await maskedSyntax(reader, object, transform, native) : undefined;
-  const leavingAs = masked ?? way;
-  if (!isAsIs || masked !== undefined) {
-    if (!recoding) throw new Failure('internal', 'nothing was given to recode pixels with');
-    const { bytes, close, ...sentAs } = await recodeObject({ ...recoding, reader }, object, leavingAs, {
-      ...options,
-      transform,
-      released: object.released,
-    });
-    const source = bytes[Symbol.asyncIterator]();
-    const what = { ...sentAs, transferSyntaxUid: leavingAs, length: undefined };
+  try {
+    return await openAs(reader, object, way, options);
+  } catch (thrown) {
+    if (otherwise === undefined || !goesWithout(thrown, way, options.transform)) throw thrown;
+    return openAs(reader, object, otherwise, options);
+  }
+}
+
+/** In which transfer syntax its pixels are made anew to leave that way, for a mask too; undefined when they are not. */
+export async function recodedTo(
+  reader: ObjectReader,
+  object: SendableObject,
+  way: string,
+  { transform, native }: Pick<OpeningOptions, 'transform' | 'native'>,
+): Promise<string | undefined> {
+  if (isRecoded(object, way)) return way;
+  return transform && maskedSyntax(reader, object, transform, native);
+}
+
+async function openAs(
+  reader: ObjectReader,
+  object: SendableObject,
+  leavingAs: string,
+  options: OpeningOptions,
+): Promise<OpenedObject> {
+  const { transform, buffers, recoding } = options;
+  const madeAs = await recodedTo(reader, object, leavingAs, options);
+  if (madeAs !== undefined) {
+    const { bytes, close, studyUid, seriesUid, sopUid } = await recodeObject(reader, object, madeAs, options);
+    const source = bytes()[Symbol.asyncIterator]();
+    const what = { studyUid, seriesUid, sopUid, transferSyntaxUid: madeAs, length: undefined };
     return opened(source, await source.next(), what, close);
   }
   const length = object.length - object.dataSetOffset;
@@ -205,63 +221,6 @@ function opened(
       await closeInput?.();
     },
   };
-}
-
-/** A Part 10 file as a peer gets it. */
-export interface SentFile extends SentAs {
-  readonly length: number;
-  /** The same bytes each time. */
-  open(): AsyncIterable<Uint8Array>;
-}
-
-/**
- * The stored file, or the one that a rule makes of it: of that one the header is made now, because those who take files
- * want to know the length first, and again for each reading: the same changes give the same bytes. All of it is made
- * for its length where that is not known beforehand.
- * @throws as openObject
- */
-export async function openFile(
-  reader: ObjectReader,
-  object: SendableObject,
-  transform?: CompiledTransform,
-  recoding?: RecodingParts,
-): Promise<SentFile> {
-  const { studyUid, seriesUid, sopUid, length } = object;
-  if (!transform) return { studyUid, seriesUid, sopUid, length, open: () => reader.read(object) };
-  const options = { transform, recoding };
-  const [way] = waysOutOf(object, options);
-  if (way === undefined) throw new NotChanged('unsupported', whyNoWay(object, options, 'the destination'));
-  const openData = () => openObject(reader, object, way, { ...options, native: EXPLICIT_LE });
-  const data = await openData();
-  const sentAs = { studyUid: data.studyUid, seriesUid: data.seriesUid, sopUid: data.sopUid };
-  // Without the AE title that sent it to us: it may name a place.
-  const meta = buildFileMeta({
-    sopClassUid: object.sopClass,
-    sopInstanceUid: data.sopUid,
-    transferSyntaxUid: data.transferSyntaxUid,
-  });
-  try {
-    const dataBytes = data.length ?? (await bytesOf(data.bytes));
-    return { ...sentAs, length: meta.length + dataBytes, open: () => changedFile(meta, openData) };
-  } finally {
-    await data.close();
-  }
-}
-
-async function bytesOf(source: AsyncIterable<Uint8Array>): Promise<number> {
-  let bytes = 0;
-  for await (const chunk of source) bytes += chunk.length;
-  return bytes;
-}
-
-async function* changedFile(meta: Buffer, openData: () => Promise<OpenedObject>): AsyncGenerator<Uint8Array> {
-  const data = await openData();
-  try {
-    yield meta;
-    yield* data.bytes;
-  } finally {
-    await data.close();
-  }
 }
 
 async function* converted(

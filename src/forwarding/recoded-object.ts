@@ -25,18 +25,27 @@ import {
 } from './changed-object.ts';
 import { MAX_HEADER_BYTES, SHORT_HEADER_BYTES } from './header-room.ts';
 import { paletteOf } from './masked-pixels.ts';
+import type { SendableObject } from './object-bytes.ts';
 import { type RecodingParts, recodePixels } from './recoded-pixels.ts';
 import { sayRecoded } from './say-recoded.ts';
 
 export interface RecodedObject extends SentAs {
-  readonly bytes: AsyncIterable<Uint8Array>;
+  /** Its frames are made and kept until it is closed; else each is made as it leaves. */
+  readonly isKept: boolean;
+  /** Of the data set; reads what stands behind the pixels. */
+  length(): Promise<number>;
+  /** The data set: once; the same any number of times when its frames are kept. */
+  bytes(): AsyncIterable<Uint8Array>;
   close(): Promise<void>;
 }
 
+/** Its pixels, and not the rest of what the rule asks, are why. */
+export class NotRecoded extends NotChanged {}
+
 export interface RecodingOptions {
   readonly transform?: CompiledTransform | undefined;
-  /** A person has looked at it and lets it go. */
-  readonly released?: boolean | undefined;
+  /** For objects whose pixels leave in another compression; without it none can. */
+  readonly recoding?: RecodingParts | undefined;
   /** Ends the work between two frames. */
   readonly signal?: AbortSignal | undefined;
 }
@@ -48,37 +57,55 @@ export function isRecoded({ transferSyntax: stored, pixel }: StoredObject, leavi
 }
 
 /**
+ * Whether an object that could not be made so goes another way: the rule says so, and nothing but the compression was to
+ * hide anything. What took too long or too much of the machine might go the next time, and with loss that would be
+ * another instance.
+ */
+export function goesWithout(
+  thrown: unknown,
+  leavingAs: string,
+  transform: CompiledTransform | undefined,
+): boolean {
+  const { transcode, planMask, endsAtPixels } = transform ?? {};
+  if (!(thrown instanceof NotRecoded) || transcode?.to !== leavingAs || transcode.otherwise !== 'send')
+    return false;
+  return !planMask && !endsAtPixels && (thrown.kind === 'invalid' || thrown.kind === 'unsupported');
+}
+
+/**
  * Compressed pixels are all made before it returns, of native ones the first frame.
- * @throws NotChanged when it cannot be sent so; Failure 'unavailable' when there is no room for it now; what the reader
- * throws
+ * @throws NotRecoded or NotChanged when it cannot be sent so; Failure 'unavailable' when there is no room for it now;
+ * what the reader throws
  */
 export async function recodeObject(
-  parts: RecodingParts & { reader: ObjectReader },
-  stored: StoredObject,
+  from: ObjectReader,
+  stored: SendableObject,
   leavingAs: string,
   options: RecodingOptions,
 ): Promise<RecodedObject> {
+  const { recoding } = options;
+  if (!recoding) throw new Failure('internal', 'nothing was given to recode pixels with');
   // A turn is kept while pixels are made: that waits for no peer.
   const isLong = stored.pixel!.elementOffset > SHORT_HEADER_BYTES;
-  const leave = isLong ? await parts.headers?.enter() : undefined;
+  const leave = isLong ? await recoding.headers?.enter() : undefined;
   try {
-    return await recodeInTurn(parts, stored, leavingAs, options);
+    return await recodeInTurn(from, stored, leavingAs, { ...options, recoding });
   } finally {
     leave?.();
   }
 }
 
 async function recodeInTurn(
-  parts: RecodingParts & { reader: ObjectReader },
-  stored: StoredObject,
+  from: ObjectReader,
+  stored: SendableObject,
   leavingAs: string,
-  { transform, released = false, signal }: RecodingOptions,
+  { transform, recoding: parts, signal }: RecodingOptions & { recoding: RecodingParts },
 ): Promise<RecodedObject> {
-  const { reader, object } = await plain(parts.reader, stored);
+  const { reader, object } = await plain(from, stored);
   const header = await readHeader(reader, object);
   const implicit = leavingAs === IMPLICIT_LE;
   const loss = leavingAs === transform?.transcode?.to ? transform.transcode.loss : undefined;
-  const change = transform && changed(header, transform, released);
+  const change = transform && changed(header, transform, stored.released);
   try {
     const dataSet = change?.dataSet ?? editable(header, EXPLICIT_LE);
     const image = await readFrames({ reader }, object);
@@ -107,18 +134,33 @@ async function recodeInTurn(
       const head = dataSet.bytes(implicit);
       const endsAtPixels = transform?.endsAtPixels || change?.masking !== undefined;
       const { studyUid, seriesUid, sopUid } = transform ? sentAsOf(dataSet) : stored;
-      const aside = head.length > SHORT_HEADER_BYTES ? await parts.headers?.putAside(head) : undefined;
+      const { length: headBytes } = head;
+      const aside = headBytes > SHORT_HEADER_BYTES ? await parts.headers?.putAside(head) : undefined;
+      const shortHead = aside ? undefined : head;
+      const behind = async function* (): AsyncGenerator<Uint8Array> {
+        // Inflated again where it has to be: it is not held until then.
+        if (!endsAtPixels) yield* behindPixels(await plain(from, stored), implicit);
+      };
       return {
         studyUid,
         seriesUid,
         sopUid,
-        bytes: (async function* () {
-          if (aside) yield* aside.bytes();
-          else yield head;
+        isKept: pixels.encodedBytes !== undefined,
+        async length() {
+          let bytes = headBytes + pixels.elementLength(implicit);
+          for await (const chunk of behind()) bytes += chunk.length;
+          return bytes;
+        },
+        async *bytes() {
+          if (shortHead) yield shortHead;
+          else yield* aside!.bytes();
           yield* pixels.element(implicit);
-          if (!endsAtPixels) yield* behindPixels(reader, object, implicit);
-        })(),
-        close: () => pixels.close(),
+          yield* behind();
+        },
+        async close() {
+          await aside?.close();
+          await pixels.close();
+        },
       };
     } catch (thrown) {
       await pixels.close();
@@ -127,7 +169,7 @@ async function recodeInTurn(
   } catch (thrown) {
     const failure = asFailure(thrown);
     if (failure.kind === 'unavailable' || failure.kind === 'not-found') throw failure;
-    throw new NotChanged(
+    throw new NotRecoded(
       failure.kind,
       `it cannot be sent in ${transferSyntax(leavingAs).name}: ${failure.message}`,
       { cause: thrown },
@@ -178,8 +220,7 @@ async function readHeader(reader: ObjectReader, object: StoredObject): Promise<B
 
 /** Padding, and private elements of the last groups; no table of the fragments that are no more. */
 async function* behindPixels(
-  reader: ObjectReader,
-  object: StoredObject,
+  { reader, object }: { reader: ObjectReader; object: StoredObject },
   implicit: boolean,
 ): AsyncGenerator<Uint8Array> {
   const { encapsulated, offset, length = 0 } = object.pixel!;

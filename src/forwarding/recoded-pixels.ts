@@ -31,6 +31,8 @@ export interface RecodingParts {
 export interface RecodedPixels {
   /** Of all codestreams; undefined when the pixels become native. */
   readonly encodedBytes: number | undefined;
+  /** Of the element, its header included. */
+  elementLength(implicit: boolean): number;
   /** The element in Little Endian; of compressed pixels the same bytes each time it is asked for. */
   element(implicit: boolean): AsyncGenerator<Uint8Array>;
   close(): Promise<void>;
@@ -83,6 +85,7 @@ async function native(
   const first = await frames.next();
   return {
     encodedBytes: undefined,
+    elementLength: (implicit) => (implicit ? 8 : 12) + length + (length % 2),
     async *element(implicit) {
       const out = new ElementWriter({ implicit });
       // PS3.5 8.1.2 and A.2: samples of up to eight bits as bytes, longer ones as words.
@@ -129,12 +132,14 @@ async function compressed(
       cause: failure,
     });
   }
+  const table = offsetTable(lengths);
   return {
     encodedBytes: total,
+    // Always explicit (PS3.5 A.4): the element, the table's item and the delimiter, and the frames' items.
+    elementLength: () => 12 + 8 + table.length + lengths.length * 8 + total + 8,
     async *element(implicit) {
       const out = new ElementWriter({ implicit });
       out.header(PIXEL_DATA, vrCode('OB'), UNDEFINED_LENGTH);
-      const table = offsetTable(lengths);
       out.header(ITEM, 0, table.length);
       out.value(table);
       let at = 0;

@@ -358,8 +358,10 @@ class Sending {
 
   #openObject(object: SendableObject, way: string): Promise<OpenedObject> {
     const { reader, transform, buffers, recoding, lost: signal } = this.#attempt;
-    const native = this.#accepted(object).find((one) => !transferSyntax(one).encapsulated);
-    return openObject(reader, object, way, { transform, buffers, recoding, signal, native });
+    const accepted = this.#accepted(object);
+    const native = accepted.find((one) => !transferSyntax(one).encapsulated);
+    const otherwise = accepted.find((one) => one !== way);
+    return openObject(reader, object, way, { transform, buffers, recoding, signal, native, otherwise });
   }
 
   async #dropAhead(): Promise<void> {

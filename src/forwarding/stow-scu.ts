@@ -9,9 +9,10 @@ import type { StowSettings } from '../routing/stow-destination.ts';
 import { type Attempt, MAX_TRANSIENT, type SendTimeouts, triedAll } from './attempt.ts';
 import type { Verdict } from './judge.ts';
 import type { TokenSource } from './oauth-token.ts';
-import { openFile, type SendableObject, type SentFile } from './object-bytes.ts';
+import type { SendableObject } from './object-bytes.ts';
 import { MAX_UNWRITTEN } from './outcome-log.ts';
 import { owedObjects } from './owed-objects.ts';
+import { openFile, type SentFile } from './sent-file.ts';
 import { sentUnder, unreadable } from './storage-scu.ts';
 import { judgeStow } from './stow-answer.ts';
 import { createStowClient, type StowClient, type StowPart } from './stow-client.ts';
@@ -72,8 +73,12 @@ class Sending {
         const { closing, lost } = this.#attempt;
         if (closing.aborted || lost.aborted) return { kind: 'release' };
         const sendable = await this.#opened(batch);
-        const end = sendable.length > 0 ? await this.#request(sendable) : undefined;
-        if (end) return end;
+        try {
+          const end = sendable.length > 0 ? await this.#request(sendable) : undefined;
+          if (end) return end;
+        } finally {
+          await closeAll(sendable);
+        }
       }
     }
     return triedAll(outcomes, this.#lostInARow > 0 && !this.#answered);
@@ -81,15 +86,21 @@ class Sending {
 
   /** Those that can be sent; of the others the outcome is noted. */
   async #opened(batch: readonly Owed[]): Promise<Sendable[]> {
-    const { outcomes, reader, transform, recoding } = this.#attempt;
+    const { outcomes, reader, transform, recoding, lost: signal } = this.#attempt;
     const sendable: Sendable[] = [];
-    for (const { id, object } of batch) {
-      try {
-        sendable.push({ id, object, file: await openFile(reader, object, transform, recoding) });
-      } catch (thrown) {
-        await outcomes.room();
-        outcomes.add({ id, ...unreadable(asFailure(thrown)) });
+    try {
+      for (const { id, object } of batch) {
+        try {
+          const file = await openFile(reader, object, { transform, recoding, signal });
+          sendable.push({ id, object, file });
+        } catch (thrown) {
+          await outcomes.room();
+          outcomes.add({ id, ...unreadable(asFailure(thrown)) });
+        }
       }
+    } catch (thrown) {
+      await closeAll(sendable);
+      throw thrown;
     }
     return sendable;
   }
@@ -224,6 +235,10 @@ class Sending {
 interface Source extends StowPart {
   /** Why it could not be read, if so. */
   fault(): Failure | undefined;
+}
+
+async function closeAll(sendable: readonly Sendable[]): Promise<void> {
+  await Promise.all(sendable.map(({ file }) => file.close()));
 }
 
 /** A few instances a request: as many as may be without a written outcome, and not too many bytes. */

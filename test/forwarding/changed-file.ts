@@ -3,8 +3,8 @@ import { createSpool } from '../../src/archive/intake/spool.ts';
 import { type DataSet, parseDataSet } from '../../src/dicom/data-set.ts';
 import { readFileMeta } from '../../src/dicom/part10.ts';
 import { createByteRoom } from '../../src/forwarding/byte-room.ts';
-import { openFile } from '../../src/forwarding/object-bytes.ts';
 import type { RecodingParts } from '../../src/forwarding/recoded-pixels.ts';
+import { openFile } from '../../src/forwarding/sent-file.ts';
 import { createPixelWorkers, type PixelWorkers } from '../../src/pixels/pixel-workers.ts';
 import { compileTransform, type Transform } from '../../src/transform/transform.ts';
 import { tempFolder } from '../support/temp-folder.ts';
@@ -33,9 +33,10 @@ export async function changedFile(
   const compiled = compileTransform(transform, KEY);
   if ('faults' in compiled) throw new Error(compiled.faults.join());
   const { object, reader } = storedFile(file, piece);
-  const { open } = await openFile(reader, { ...object, released }, compiled, recoding);
+  const { open, close } = await openFile(reader, { ...object, released }, { transform: compiled, recoding });
   const out: Buffer[] = [];
   for await (const chunk of open()) out.push(Buffer.from(chunk));
+  await close();
   return Buffer.concat(out);
 }
 

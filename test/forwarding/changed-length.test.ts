@@ -4,7 +4,7 @@ import path from 'node:path';
 import { expect, test } from 'vitest';
 import { buildFileMeta } from '../../src/dicom/part10.ts';
 import { EXPLICIT_LE, IMPLICIT_LE } from '../../src/dicom/transfer-syntax.ts';
-import { openFile } from '../../src/forwarding/object-bytes.ts';
+import { openFile } from '../../src/forwarding/sent-file.ts';
 import { compileTransform, type Transform } from '../../src/transform/transform.ts';
 import { element, encapsulated, uint16 } from '../dicom/elements.ts';
 import { corpusFolder, corpusIndex } from '../support/corpus.ts';
@@ -33,7 +33,7 @@ async function lengths(
       }
     },
   };
-  const sent = await openFile(counting, { ...object, released: false }, compiled);
+  const sent = await openFile(counting, { ...object, released: false }, { transform: compiled });
   const readToSay = read;
   let made = 0;
   for await (const chunk of sent.open()) made += chunk.length;
