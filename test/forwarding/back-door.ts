@@ -4,7 +4,7 @@
 import { randomUUID } from 'node:crypto';
 import type { Database } from '../../src/archive/database/database.ts';
 import { openDatabase } from '../../src/archive/database/database.ts';
-import { createSpool } from '../../src/archive/intake/spool.ts';
+import { createSpool, type Spool } from '../../src/archive/intake/spool.ts';
 import { createFileStore, type FileStore } from '../../src/archive/object-store/file-store.ts';
 import { createObjectReader } from '../../src/archive/read-object.ts';
 import { createForwarding, type Forwarding, type ForwardingParts } from '../../src/forwarding/forwarding.ts';
@@ -26,6 +26,8 @@ export interface BackDoorOptions {
   folderRoot?: string;
   deidentifyKey?: string;
   secretsKeys?: SecretsKeys;
+  /** Where compressed frames wait; default one of its own. */
+  spool?: Spool;
   /** Forwarding is left for the test to start. */
   idle?: boolean;
 }
@@ -82,7 +84,7 @@ export async function openBackDoor(options: BackDoorOptions = {}): Promise<BackD
       ...common,
       routing,
       aeTitle: 'ISOCENTER',
-      spool: createSpool({ folder: folder.path, limitBytes: 2 ** 30, reserveBytes: 0 }),
+      spool: options.spool ?? createSpool({ folder: folder.path, limitBytes: 2 ** 30, reserveBytes: 0 }),
       redisUrl: options.redisUrl,
       redisPrefix,
       pollMs: 500,

@@ -9,6 +9,7 @@ import { declareStable } from '../../src/archive/stable-study.ts';
 import { indexObjects } from '../../src/archive/study-index.ts';
 import { attribute } from '../../src/dicom/attributes.ts';
 import type { DicomJson } from '../../src/dicom/dicom-json.ts';
+import { HeaderScan, type PixelLocation } from '../../src/dicom/header-scan.ts';
 import { buildFileMeta } from '../../src/dicom/part10.ts';
 import { EXPLICIT_LE, IMPLICIT_LE } from '../../src/dicom/transfer-syntax.ts';
 import { createUid } from '../../src/dicom/uid.ts';
@@ -52,6 +53,8 @@ export interface GivenStudy {
   store?: ObjectStore;
   /** Of the pixels, per object. */
   pixelBytes?: number;
+  /** Their header says how the pixels lie: a grey image of 8 bits with so many rows and columns. */
+  side?: number;
 }
 
 export interface MadeStudy {
@@ -87,9 +90,11 @@ export async function givenStudy(database: Database, given: GivenStudy = {}): Pr
       SeriesInstanceUID: seriesUid,
       SeriesNumber: series,
       InstanceNumber: index,
+      ...(given.side && imagePixel(given.side)),
       ...more,
     };
-    const dataSet = encode(values, transferSyntax, Buffer.alloc(given.pixelBytes ?? 64, index));
+    const pixels = given.side ? ramp(given.side, index) : Buffer.alloc(given.pixelBytes ?? 64, index);
+    const dataSet = encode(values, transferSyntax, pixels);
     const meta = buildFileMeta({
       sopClassUid: sopClass,
       sopInstanceUid: sopUid,
@@ -110,7 +115,7 @@ export async function givenStudy(database: Database, given: GivenStudy = {}): Pr
       contentHash,
       length: file.length,
       dataSetOffset: meta.length,
-      pixel: undefined,
+      pixel: given.side ? pixelOf(dataSet, transferSyntax) : undefined,
       key,
       place: { in: 'store' as const },
       receivedAt: new Date().toISOString(),
@@ -120,6 +125,30 @@ export async function givenStudy(database: Database, given: GivenStudy = {}): Pr
   }
   await indexObjects(database, 'test', batch);
   return made;
+}
+
+const imagePixel = (side: number): Record<string, unknown> => ({
+  SamplesPerPixel: 1,
+  PhotometricInterpretation: 'MONOCHROME2',
+  Rows: side,
+  Columns: side,
+  BitsAllocated: 8,
+  BitsStored: 8,
+  HighBit: 7,
+  PixelRepresentation: 0,
+});
+
+/** Another one for each instance; it does not become very small. */
+function ramp(side: number, index: number): Buffer {
+  return Buffer.from(
+    Uint8Array.from({ length: side * side }, (_, at) => (at * 7 + (at % 13) * index + (at >> 6)) % 251),
+  );
+}
+
+function pixelOf(dataSet: Buffer, transferSyntax: string): PixelLocation | undefined {
+  const scan = new HeaderScan(transferSyntax);
+  scan.push(dataSet);
+  return scan.end().pixelData;
 }
 
 /** The same, quiet for long enough: the change feed says so. */
