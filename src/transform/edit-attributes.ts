@@ -7,6 +7,7 @@ import { FLOAT_PIXEL_DATA, tagNumber } from '../dicom/element-header.ts';
 import { type PrivateTag, pathParts, placesOf, privateTag } from '../dicom/private-tag.ts';
 import { Failure } from '../failure.ts';
 import { type EditableDataSet, encodeValues, type Value } from './editable-data-set.ts';
+import { formFault, lengthFault } from './value-form.ts';
 
 /** What is known of the object beside its header. */
 export interface Circumstances {
@@ -101,6 +102,15 @@ function knownPath(text: string): { path: string[]; vr: string; tag: string } {
   return { path, vr, tag };
 }
 
+/** @throws Failure 'invalid' naming the attribute, when it cannot be written or has not the form of its VR */
+function checkValues(tag: string, vr: string, values: readonly Value[]): void {
+  encodeValues(tag, vr, values);
+  for (const value of values) {
+    const fault = formFault(vr, value);
+    if (fault) throw new Failure('invalid', `${label(tag)} ${fault}`);
+  }
+}
+
 /** Every data set that holds the last attribute of the path: the items of the sequences before it. */
 function* holders(dataSet: EditableDataSet, path: readonly string[]): Generator<EditableDataSet> {
   const [first, ...rest] = path;
@@ -115,7 +125,7 @@ function* holders(dataSet: EditableDataSet, path: readonly string[]): Generator<
 export function setAttribute(text: string, given: Values): Edit {
   const { path, vr, tag } = knownPath(text);
   const values = typeof given === 'object' ? given : [given];
-  encodeValues(tag, vr, values);
+  checkValues(tag, vr, values);
   return (dataSet) => {
     for (const holder of holders(dataSet, path)) {
       // Of two that the dictionary allows the one that stands there: others of its kind are written so, too.
@@ -154,20 +164,22 @@ function removePrivate(dataSet: EditableDataSet): void {
   }
 }
 
-/** Before each value that is not empty. */
+/**
+ * Before each value that is not empty.
+ * @throws (the edit) Failure 'invalid' when the VR has no room for it: a peer would cut it off, and take it for another
+ */
 export function prefixAttribute(text: string, prefix: string): Edit {
   const { path, vr, tag } = knownPath(text);
   if (!TEXT_VRS.has(vr)) throw new Failure('invalid', `"${text}" is ${vr}, and a prefix goes before text`);
-  encodeValues(tag, vr, [prefix]);
+  checkValues(tag, vr, [prefix]);
   return (dataSet) => {
     for (const holder of holders(dataSet, path)) {
       const values = holder.texts(tag);
-      if (values?.some((value) => value !== ''))
-        holder.set(
-          tag,
-          vr,
-          values.map((value) => (value === '' ? '' : `${prefix}${value}`)),
-        );
+      if (!values?.some((value) => value !== '')) continue;
+      const longer = values.map((value) => (value === '' ? '' : `${prefix}${value}`));
+      const fault = longer.map((value) => lengthFault(vr, value)).find(Boolean);
+      if (fault) throw new Failure('invalid', `its ${label(tag)} with the rule's prefix ${fault}`);
+      holder.set(tag, vr, longer);
     }
   };
 }
@@ -180,7 +192,8 @@ export function mapAttribute(
 ): Edit {
   const { path, vr, tag } = knownPath(text);
   const known = new Map(Object.entries(table));
-  encodeValues(tag, vr, vr === 'LT' || vr === 'ST' || vr === 'UT' ? [] : [...known.values()]);
+  // Of these each value is checked by itself: they have one.
+  for (const value of known.values()) checkValues(tag, vr, [value]);
   return (dataSet) => {
     for (const holder of holders(dataSet, path)) {
       const values = holder.texts(tag);
