@@ -78,7 +78,7 @@ export function encodeCtSlice(study: CtStudy, index: number, z: number, pixels: 
     Exposure: '120',
     ConvolutionKernel: 'STANDARD',
     PatientPosition: 'HFS',
-    StudyInstanceUID: namedUid(`${study.seed} study`),
+    StudyInstanceUID: studyInstanceUid(study),
     SeriesInstanceUID: namedUid(`${study.seed} series`),
     StudyID: '1',
     SeriesNumber: '2',
@@ -113,6 +113,10 @@ export function encodeCtSlice(study: CtStudy, index: number, z: number, pixels: 
   const stream = new WriteBufferStream();
   DicomMessage.write(DicomMetaDictionary.denaturalizeDataset(dataSet), stream, EXPLICIT_LE, {});
   return { sopInstanceUid, bytes: Buffer.from(stream.getBuffer()) };
+}
+
+export function studyInstanceUid({ seed }: CtStudy): string {
+  return namedUid(`${seed} study`);
 }
 
 /** SH, at most 16 characters. */

@@ -7,7 +7,7 @@ import { EXPLICIT_LE } from '../dicom/transfer-syntax.ts';
 import { openAssociation } from '../dimse/outbound-association.ts';
 import { statusClass, statusWord } from '../dimse/status.ts';
 import { Failure } from '../failure.ts';
-import { CT_IMAGE_STORAGE, type CtStudy, encodeCtSlice } from './ct-slice.ts';
+import { CT_IMAGE_STORAGE, type CtStudy, encodeCtSlice, studyInstanceUid } from './ct-slice.ts';
 import { BOTTOM, createPhantom, TOP } from './phantom.ts';
 import { createProgress, type Screen } from './progress.ts';
 import { createRandom } from './random.ts';
@@ -79,6 +79,8 @@ export async function modality(options: ModalityOptions): Promise<number> {
       ? `A synthetic chest CT of ${ct} slices is at ${node.text} (patient Phantom^Isocenter); making it took ${(makingMs / 1000).toFixed(1)} s of that`
       : `${failed} of ${ct} slices were refused by ${node.text}`,
   );
+  // Deliveries, the timeline and DICOMweb are asked for by it.
+  if (failed < ct) progress.say(`Study Instance UID ${studyInstanceUid(study)}`);
   return failed === 0 ? 0 : 1;
 }
 

@@ -55,6 +55,7 @@ describe('modality', () => {
     expect(text).toContain('3 objects');
     const scans = kept.map(read);
     expect(new Set(scans.map((scan) => scanUid(scan, '0020000D'))).size).toBe(1);
+    expect(text).toContain(`Study Instance UID ${scanUid(scans[0]!, '0020000D')}`);
     expect(new Set(scans.map((scan) => scanUid(scan, '0020000E'))).size).toBe(1);
     expect(scans.map((scan) => scanText(scan, '00200032'))).toEqual([
       '-204.4\\-204.4\\100',
