@@ -63,7 +63,9 @@ export const stowSettings = z.strictObject({
       (text) => !URL.canParse(text) || isBareRoot(new URL(text)),
       'expected a URL without user, query and fragment; credentials go into headers',
     )
-    .transform(withoutSlashes),
+    .transform(withoutSlashes)
+    // Every answer would be 404, and everything that is owed be parked.
+    .refine((text) => !text.endsWith('/studies'), 'expected the DICOMweb root: without /studies at its end'),
   headers: z
     .record(headerName, headerValue)
     .refine(

@@ -80,6 +80,11 @@ describe('destinations', () => {
     ],
     ['a URL with a user', { kind: 'stow', url: 'http://u:p@h/' }, /without user, query/],
     ['a URL with a query', { kind: 'stow', url: 'http://h/?a=b' }, /without user, query/],
+    [
+      'the URL of its studies',
+      { kind: 'stow', url: 'http://h/dicom-web/studies/' },
+      /without .studies at its end/,
+    ],
     ['a URL of another scheme', { kind: 'stow', url: 'ftp://h/' }, /http or https/],
     [
       "a header of the client's own",
