@@ -2,7 +2,7 @@
  * Objects that leave in another compression than they are stored in, as the peers get them: because the peer does not
  * take the stored one, or because a rule says so. Through the whole house, from a modality to DCMTK and a folder.
  */
-import { readdirSync, readFileSync } from 'node:fs';
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { type DataSet, parseDataSet, text } from '../../src/dicom/data-set.ts';
@@ -21,6 +21,7 @@ import {
 import { decodedPixel } from '../../src/pixels/decodable.ts';
 import { createPixelWorkers, type PixelWorkers } from '../../src/pixels/pixel-workers.ts';
 import { imageOf } from '../pixels/image-file.ts';
+import { byDcmtk, byGdcm } from '../pixels/other-decoder.ts';
 import { furthest, valuesByPixel } from '../pixels/values.ts';
 import { corpusFolder } from '../support/corpus.ts';
 import { eventually, type House, openHouse } from '../support/house.ts';
@@ -217,6 +218,59 @@ describe.skipIf(!peer('dcmtk') || !corpusFolder)('to DCMTK storescp (needs dcmtk
     expect(furthest(await valuesOf(got), await valuesOf(original(file)))).toBe(0);
   });
 
+  const JPLL = 'dicom-test-files/data/WG04/JPLL/MR4_JPLL';
+  const JLSL = 'dicom-test-files/data/WG04/JLSL/MR4_JLSL';
+  const RLE = 'dicom-test-files/data/WG04/RLE/CT1_RLE';
+  test.skipIf(!peer('gdcm')).each([
+    ['+xs', JPEG_LOSSLESS_SV1, JLSL, RLE],
+    ['+xr', RLE_LOSSLESS, JLSL, JPLL],
+    ['+xt', JPEG_LS_LOSSLESS, JPLL, RLE],
+    ['+xv', JPEG_2000_LOSSLESS, JPLL, RLE],
+  ])(
+    'that takes %s and no other compression everything comes so, if it is asked for (needs gdcm)',
+    async (option, syntax, one, other) => {
+      const { host, port, aeTitle } = await pacs(option);
+      const dimse = { kind: 'dimse', host, port, aeTitle };
+      await put('destinations/named', { ...dimse, transferSyntaxes: [syntax] });
+      let count = 0;
+      const sent = async (file: string, rule: object): Promise<Delivery> => {
+        await put('rules/all', { at: 'instance', ...rule });
+        const before = new Set((await delivered(count)).map(({ id }) => id));
+        await sendObjects(house, 'CT1', [objectOf(file)]);
+        return (await delivered(++count)).find(({ id }) => !before.has(id))!;
+      };
+      const comes = async (file: string, as: string): Promise<void> => {
+        const got = (await received()).get(objectOf(file).declared.sopInstanceUid)!;
+        expect(readFileMeta(got).transferSyntaxUid, file).toBe(as);
+        expect(text(dataSetOf(got), '00282110'), file).toBe(text(dataSetOf(original(file)), '00282110'));
+        expect(furthest(await valuesByOthers(got), await valuesByOthers(original(file))), file).toBe(0);
+      };
+      const so = (otherwise: string, to = syntax): object => ({
+        transform: [{ transcode: { to, otherwise } }],
+      });
+
+      // The destination names it; a rule asks for it; nobody does, and the peer takes no other compression.
+      expect(await sent(CT, { send: ['named'] })).toMatchObject({ state: 'delivered', lastError: null });
+      await comes(CT, syntax);
+      expect(await sent(one, { send: ['pacs'], ...so('refuse') })).toMatchObject({ state: 'delivered' });
+      await comes(one, syntax);
+      expect(await sent(other, { send: ['pacs'] })).toMatchObject({ state: 'delivered' });
+      await comes(other, EXPLICIT_LE);
+
+      const refused = await sent(FILES[5]!, { send: ['pacs'], ...so('refuse', 'HTJ2KLosslessRPCL') });
+      expect(refused.state).toBe('parked');
+      expect(refused.lastError).toMatch(/the peer does not take .*High-Throughput JPEG 2000/);
+      const elsewhere = { ...dimse, transferSyntaxes: [JPEG_BASELINE] };
+      await put('destinations/named', elsewhere);
+      const unnamed = await sent(FILES[1]!, { send: ['named'] });
+      expect(unnamed.state).toBe('parked');
+      expect(unnamed.lastError).toMatch(
+        /it is stored in JPEG 2000 .* is not among the transferSyntaxes of named .*: no rule says how much may be lost$/,
+      );
+    },
+    60_000,
+  );
+
   test('what the peer does not take goes as it is stored, or not at all where the rule says so', async () => {
     await pacs('+xi');
     const transcode = { to: 'JPEG2000Lossless' };
@@ -234,6 +288,18 @@ describe.skipIf(!peer('dcmtk') || !corpusFolder)('to DCMTK storescp (needs dcmtk
     );
   });
 });
+
+/** As DCMTK decodes it, or GDCM, for JPEG 2000, which DCMTK does not. */
+async function valuesByOthers(file: Buffer): Promise<ArrayLike<number>> {
+  const where = path.join(root.path, 'to-decode.dcm');
+  writeFileSync(where, file);
+  const { transferSyntaxUid } = readFileMeta(file);
+  const decoded =
+    transferSyntaxUid === JPEG_2000_LOSSLESS
+      ? await byGdcm(where, root.path)
+      : await byDcmtk(where, transferSyntaxUid, root.path);
+  return valuesOf(decoded!);
+}
 
 describe.skipIf(!peer('orthanc') || !corpusFolder)('to Orthanc (needs orthanc, corpus)', () => {
   test('what a destination names is compressed to without a rule, by DIMSE; by STOW-RS a rule does it', async () => {
