@@ -80,10 +80,11 @@ export function openApi(routers: readonly Router[], version: string): object {
 function answers({
   status = 200,
   answer = 'OK',
+  answerSchema,
   type = 'application/json',
   also = {},
 }: Partial<RouteText> = {}) {
-  const of = type === null ? {} : { content: content(type) };
+  const of = type === null ? {} : { content: content(type, answerSchema) };
   const descriptions = Object.entries({ [status]: answer, ...also });
   return Object.fromEntries(descriptions.map(([code, description]) => [code, { description, ...of }]));
 }

@@ -4,11 +4,19 @@
  */
 import { z } from 'zod';
 import { letGoOrder, resendOrder } from '../forwarding/routes.ts';
+import {
+  deliveryDetailSchema,
+  deliverySchema,
+  resentSchema,
+  testedSchema,
+} from '../routing/delivery-schema.ts';
 import { destinationJsonSchema } from '../routing/destination.ts';
+import { DESTINATION_EXAMPLES } from '../routing/destination-examples.ts';
 import { restoreSchema } from '../routing/routes.ts';
 import { ruleJsonSchema } from '../routing/rule.ts';
 import { RULE_EXAMPLES, TRY_EXAMPLES } from '../routing/rule-examples.ts';
 import { askJsonSchema } from '../routing/try-rule.ts';
+import { KNOWN_AE_EXAMPLES, knownAeJsonSchema } from '../scp/known-ae.ts';
 
 export type ParameterText =
   | string
@@ -28,6 +36,8 @@ export interface RouteText {
   /** Default 200. */
   status?: number;
   answer?: string;
+  /** JSON Schema of the answer, where a door has one. */
+  answerSchema?: object;
   /** Media types of the answer; default application/json, null for none. */
   type?: string | readonly string[] | null;
   /** Other statuses whose answers are of the same media type. */
@@ -46,6 +56,8 @@ const WINDOW: Record<string, ParameterText> = {
   offset: { description: 'Rows to skip', type: 'integer' },
 };
 const STUDY: ParameterText = 'A StudyInstanceUID';
+const LET_GO = { looked: { summary: 'What you saw', value: { why: 'no text in these pictures' } } };
+const answered = (schema: z.ZodType): object => z.toJSONSchema(schema);
 const FHIR_JSON = 'application/fhir+json';
 const JSON_BODY = 'application/json';
 
@@ -206,6 +218,8 @@ export const ROUTE_DESCRIPTIONS: Readonly<Record<string, RouteText>> = {
   'GET /api/aes/{name}': admin('A known AE'),
   'PUT /api/aes/{name}': admin('Creates or changes a known AE; answered once it holds on this node', {
     body: JSON_BODY,
+    schema: knownAeJsonSchema(),
+    examples: KNOWN_AE_EXAMPLES,
   }),
   'DELETE /api/aes/{name}': admin('Deletes a known AE; its open associations go on', {
     status: 204,
@@ -264,6 +278,8 @@ export const ROUTE_DESCRIPTIONS: Readonly<Record<string, RouteText>> = {
   'PUT /api/destinations/{name}': routing('Creates or changes a destination', {
     body: JSON_BODY,
     schema: destinationJsonSchema(),
+    examples: DESTINATION_EXAMPLES,
+    also: { 201: 'Created' },
   }),
   'DELETE /api/destinations/{name}': routing('Deletes a destination', {
     query: {
@@ -304,14 +320,23 @@ export const ROUTE_DESCRIPTIONS: Readonly<Record<string, RouteText>> = {
   ),
   'DELETE /api/rules/{name}': routing('Deletes a rule', { status: 204, answer: 'Deleted', type: null }),
 
-  'POST /api/destinations/{name}/test': routing('Asks a destination whether it is there'),
+  'POST /api/destinations/{name}/test': routing('Asks a destination whether it is there', {
+    answerSchema: answered(testedSchema),
+  }),
   'POST /api/destinations/{name}/retry': routing('Owes what is parked or waits for it, now'),
   'POST /api/destinations/{name}/cancel': routing('Cancels everything it is still owed'),
   'POST /api/studies/{study}/resend': routing(
     'Owes the whole study again: to "destinations", or wherever it was owed before',
-    { body: JSON_BODY, bodyIsOptional: true, schema: z.toJSONSchema(resendOrder, { io: 'input' }) },
+    {
+      body: JSON_BODY,
+      bodyIsOptional: true,
+      schema: z.toJSONSchema(resendOrder, { io: 'input' }),
+      examples: { some: { summary: 'To these', value: { destinations: ['pacs', 'research'] } } },
+      answerSchema: answered(resentSchema),
+    },
   ),
   'GET /api/deliveries': routing('What is owed, sent and delivered, newest first', {
+    answerSchema: answered(z.array(deliverySchema)),
     query: {
       study: STUDY,
       destination: 'Name of a destination',
@@ -321,18 +346,28 @@ export const ROUTE_DESCRIPTIONS: Readonly<Record<string, RouteText>> = {
       ...WINDOW,
     },
   }),
-  'GET /api/deliveries/{id}': routing('A delivery with its instances', { query: WINDOW }),
-  'POST /api/deliveries/{id}/retry': routing('Sends what is not delivered now'),
-  'POST /api/deliveries/{id}/release': routing('Lets go what waits for a person, late images included'),
+  'GET /api/deliveries/{id}': routing('A delivery with its instances', {
+    query: WINDOW,
+    answerSchema: answered(deliveryDetailSchema),
+  }),
+  'POST /api/deliveries/{id}/retry': routing('Sends what is not delivered now', {
+    answerSchema: answered(deliverySchema),
+  }),
+  'POST /api/deliveries/{id}/release': routing('Lets go what waits for a person, late images included', {
+    answerSchema: answered(deliverySchema),
+  }),
   'POST /api/deliveries/{id}/instances/release': routing(
     'Lets go every instance that waits for a person to look at it; who, when and why is on record, and holds for the same objects in this form to every destination',
-    { body: JSON_BODY, schema: z.toJSONSchema(letGoOrder, { io: 'input' }) },
+    { body: JSON_BODY, schema: z.toJSONSchema(letGoOrder, { io: 'input' }), examples: LET_GO },
   ),
   'POST /api/deliveries/{id}/instances/{instance}/release': routing('The same for one instance', {
     body: JSON_BODY,
+    examples: LET_GO,
     schema: z.toJSONSchema(letGoOrder, { io: 'input' }),
   }),
-  'POST /api/deliveries/{id}/cancel': routing('Sends nothing more of it'),
+  'POST /api/deliveries/{id}/cancel': routing('Sends nothing more of it', {
+    answerSchema: answered(deliverySchema),
+  }),
 
   'GET /dicom-web/studies': qido('Studies'),
   'GET /dicom-web/series': qido('Series of all studies'),

@@ -94,6 +94,26 @@ const knownAe = z
 export type KnownAeSettings = z.infer<typeof knownAe>;
 export type CertificateRule = z.infer<typeof certificate>;
 
+/** For the description of the API. */
+export function knownAeJsonSchema(): object {
+  return z.toJSONSchema(knownAe, { io: 'input' });
+}
+
+export const KNOWN_AE_EXAMPLES = {
+  scanner: {
+    summary: 'A scanner that may send, from its address',
+    value: { aeTitle: 'CT1', addresses: ['10.0.0.5', '10.1.0.0/16'], maxAssociations: 4 },
+  },
+  committed: {
+    summary: 'It is called back with storage commitments',
+    value: { aeTitle: 'CT1', addresses: ['10.0.0.5'], host: '10.0.0.5', port: 104 },
+  },
+  tls: {
+    summary: 'Over TLS alone, with its own certificate',
+    value: { aeTitle: 'CT1', tls: 'required', certificate: { commonName: 'ct1.radiology' } },
+  },
+};
+
 export interface KnownAe extends KnownAeSettings {
   /** Under which it stands at /api/aes. */
   name: string;

@@ -1,5 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { z } from 'zod';
 import { STORAGE_COMMITMENT } from '../../src/dicom/sop-class.ts';
+import { deliveryDetailSchema, deliverySchema, testedSchema } from '../../src/routing/delivery-schema.ts';
 import { givenStableStudy } from '../routing/given-study.ts';
 import { freePort } from '../support/free-port.ts';
 import { type DoorOverHttp, openDoorOverHttp } from './door-over-http.ts';
@@ -245,6 +247,11 @@ describe('deliveries', () => {
       },
     ]);
     const { id } = (list as unknown as { id: number }[])[0]!;
+    expect(z.array(deliverySchema).safeParse(list).error).toBeUndefined();
+    const tested = await call('POST', '/destinations/pacs/test');
+    expect(testedSchema.safeParse(tested.json).error).toBeUndefined();
+    const { json: whole } = await call('GET', `/deliveries/${id}`);
+    expect(deliveryDetailSchema.safeParse(whole).error).toBeUndefined();
     expect((await call('GET', `/deliveries/${id}?limit=1&offset=1`)).json).toMatchObject({
       id,
       instances: [
@@ -264,6 +271,9 @@ describe('deliveries', () => {
       json: { failed: 0, attempts: 1 },
     });
     await door.settled('delivered');
+    expect(
+      deliveryDetailSchema.safeParse((await call('GET', `/deliveries/${id}`)).json).error,
+    ).toBeUndefined();
     expect((await call('POST', `/deliveries/${id}/retry`)).json.message).toMatch(/nothing to try again/);
     expect((await call('POST', `/deliveries/${id}/cancel`)).json.message).toMatch(/delivered already/);
     refusing = true;

@@ -1,6 +1,7 @@
 /** What people order of the ledger over HTTP, against a PACS that does as it is told; and what a change must not cost. */
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import type { DeliveryView } from '../../src/routing/delivery-list.ts';
+import { resentSchema } from '../../src/routing/delivery-schema.ts';
 import { givenStableStudy } from '../routing/given-study.ts';
 import { freePort } from '../support/free-port.ts';
 import { type DoorOverHttp, openDoorOverHttp } from './door-over-http.ts';
@@ -54,7 +55,9 @@ describe('a study is sent again', () => {
       json: { message: expect.stringContaining('name some in "destinations"') },
     });
     const order = { destinations: ['other', 'other'] };
-    expect((await door.call('POST', `/studies/${studyUid}/resend`, order)).json.resent).toHaveLength(1);
+    const { json } = await door.call('POST', `/studies/${studyUid}/resend`, order);
+    expect(resentSchema.safeParse(json).error).toBeUndefined();
+    expect(json.resent).toHaveLength(1);
     expect(await door.settled('delivered')).toMatchObject([{ destination: 'other', total: 2 }]);
     expect(sopUids.map(timesAsked)).toEqual([1, 1]);
   });

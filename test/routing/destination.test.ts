@@ -7,6 +7,7 @@ import {
   parseDestination,
   refuseOurselves,
 } from '../../src/routing/destination.ts';
+import { DESTINATION_EXAMPLES } from '../../src/routing/destination-examples.ts';
 import { type House, openHouse } from '../support/house.ts';
 
 const to = (host: string, port = 11112, aeTitle = 'ISOCENTER'): DestinationSettings =>
@@ -39,6 +40,13 @@ it.each<[string, DestinationSettings, OwnListener]>([
 ])('%s is not', (_, settings, own) => {
   expect(() => refuseOurselves(settings, own)).not.toThrow();
 });
+
+it.each(Object.entries(DESTINATION_EXAMPLES))(
+  'the example %s of the API is a destination',
+  (_, { value }) => {
+    expect(parseDestination(value)).toMatchObject(value);
+  },
+);
 
 let house: House;
 beforeAll(async () => {
