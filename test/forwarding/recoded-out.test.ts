@@ -7,6 +7,7 @@ import path from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { type DataSet, parseDataSet, text } from '../../src/dicom/data-set.ts';
 import { textValues } from '../../src/dicom/data-set-values.ts';
+import { HeaderScan } from '../../src/dicom/header-scan.ts';
 import { readFileMeta } from '../../src/dicom/part10.ts';
 import {
   EXPLICIT_LE,
@@ -270,6 +271,35 @@ describe.skipIf(!peer('dcmtk') || !corpusFolder)('to DCMTK storescp (needs dcmtk
     },
     60_000,
   );
+
+  test('frames that do not decode leave as they are stored where the rule lets them, never where it masks', async () => {
+    await pacs();
+    const transcode = { to: 'JPEG2000', ratio: 8 };
+    const mask = { regions: [{ edge: 'top', pixels: 9 }] };
+    const rule = (transform: object[]): object => ({ send: ['pacs'], at: 'instance', transform });
+    await put('rules/a', rule([{ transcode }]));
+    await put('rules/b', rule([{ transcode: { ...transcode, otherwise: 'refuse' } }]));
+    await put('rules/c', rule([{ mask }, { transcode }]));
+    const { declared, dataSet } = objectOf(RLE);
+    const scan = new HeaderScan(RLE_LOSSLESS);
+    scan.push(dataSet);
+    // More segments than there can be (PS3.5 G.5).
+    dataSet.writeUInt32LE(999, scan.end().pixelData!.fragments!.offsets.at(-1)!);
+    await sendObjects(house, 'CT1', [{ declared, dataSet }]);
+    const list = await delivered(3);
+    expect(list.map(({ state }) => state).sort()).toEqual(['delivered', 'parked', 'parked']);
+    for (const { state, lastError } of list)
+      if (state === 'parked') expect(lastError).toMatch(/it cannot be sent in JPEG 2000.*: /);
+    const [[uid, file] = [], ...others] = [...(await received())];
+    expect(others).toHaveLength(0);
+    expect(uid).toBe(declared.sopInstanceUid);
+    expect(readFileMeta(file!).transferSyntaxUid).toBe(RLE_LOSSLESS);
+    expect(imageOf(file!).pixel).toEqual(imageOf(original(RLE)).pixel);
+    const { rows } = await house.isocenter.archive.database.query<{ sent_sop_uid: string | null }>(
+      "select sent_sop_uid from delivery_instance where state = 'delivered'",
+    );
+    expect(rows).toEqual([{ sent_sop_uid: null }]);
+  });
 
   test('what the peer does not take goes as it is stored, or not at all where the rule says so', async () => {
     await pacs('+xi');
