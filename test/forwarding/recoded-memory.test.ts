@@ -24,8 +24,8 @@ const MB = 2 ** 20;
 const SIDE = 512;
 const FRAME_BYTES = SIDE * SIDE * 2;
 const FRAMES = 400;
-/** Pieces under way, and what waits for the collector (50 to 70 MB were seen); far below the object. */
-const MOST_GROWTH = 120 * MB;
+/** Pieces under way, and what waits for the collector (60 to 110 MB were seen); less than the object. */
+const MOST_GROWTH = 160 * MB;
 
 let door: BackDoor;
 let scp: StoreScp;
