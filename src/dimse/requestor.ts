@@ -122,13 +122,25 @@ export class Requestor implements OutboundAssociation {
       failed: (error) => this.#protocolError(abortReason.invalidParameter, error.message),
     });
     socket.on('data', (chunk: Buffer) => this.#reader.push(chunk));
-    socket.on('error', (error) => this.#over(this.#unreachable(connectionFault(error), error)));
-    socket.on('close', () => this.#over(this.#unreachable('the connection was closed without a release')));
+    socket.on('error', (error) => this.#over(this.#unreachable(this.#cut(connectionFault(error)), error)));
+    socket.on('close', () =>
+      this.#over(this.#unreachable(this.#cut('the connection was closed without a release'))),
+    );
     socket.on('drain', () => this.#drain?.resolve());
   }
 
   get open(): boolean {
     return this.#phase === 'open';
+  }
+
+  /** Who waits for a TLS handshake, or does not take calls from our address, hangs up and says nothing. */
+  #cut(words: string): string {
+    if (this.#phase !== 'associating') return words;
+    const remedy =
+      'encrypted' in this.#socket
+        ? 'does it know our address?'
+        : 'does it want TLS there, or not know our address?';
+    return `${words}, in answer to the association request: ${remedy}`;
   }
 
   async associate(association: EngineAssociation): Promise<void> {

@@ -152,7 +152,16 @@ describe('openAssociation', () => {
   it.each([
     ['nobody listens', undefined, /ECONNREFUSED/],
     ['the peer never answers', async () => undefined, /no answer to the A-ASSOCIATE-RQ within 80 ms/],
-    ['the peer closes', async (peer: RawPeer) => void peer.socket.end(), /closed/],
+    [
+      'the peer closes',
+      async (peer: RawPeer) => void peer.socket.end(),
+      /closed .*, in answer to the association request: does it want TLS there, or not know our address\?$/,
+    ],
+    [
+      'the peer cuts the connection, as one that waits for a TLS handshake',
+      async (peer: RawPeer) => void peer.socket.resetAndDestroy(),
+      /cut \(ECONNRESET\), in answer to the association request: does it want TLS there/,
+    ],
     [
       'the peer aborts',
       async (peer: RawPeer) => peer.send(pdu(7, Buffer.from([0, 0, 2, 1]))),
