@@ -200,17 +200,17 @@ test.each([
   },
 );
 
-test('what is compressed and not taken is parked in words', async () => {
+test('what is compressed, is not decoded here and is not taken is parked in words', async () => {
   await sentTo(
     {
       negotiate: ({ transferSyntaxes }) =>
         transferSyntaxes.includes(IMPLICIT_LE) ? IMPLICIT_LE : 'refuse-transfer-syntaxes',
     },
-    { transferSyntax: '1.2.840.10008.1.2.4.90', instances: 1 },
+    { transferSyntax: '1.2.840.10008.1.2.4.100', instances: 1 },
   );
   await door.settled('parked');
   const why =
-    'the peer does not take CT Image Storage in JPEG 2000 Image Compression (Lossless Only): transfer syntax not supported';
+    'the peer does not take CT Image Storage in MPEG2 Main Profile / Main Level: transfer syntax not supported';
   expect(await rows()).toEqual([`failed ${why}`]);
   expect(await ledger()).toEqual({
     state: 'parked',
