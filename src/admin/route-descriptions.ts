@@ -5,15 +5,18 @@
 import { z } from 'zod';
 import { letGoOrder, resendOrder } from '../forwarding/routes.ts';
 import {
+  cancelledAllSchema,
   deliveryDetailSchema,
   deliverySchema,
   resentSchema,
+  retriedAllSchema,
   testedSchema,
 } from '../routing/delivery-schema.ts';
 import { destinationJsonSchema } from '../routing/destination.ts';
 import { DESTINATION_EXAMPLES } from '../routing/destination-examples.ts';
 import { restoreSchema } from '../routing/routes.ts';
 import { ruleJsonSchema } from '../routing/rule.ts';
+import { ruleVersionSchema, shownRuleSchema, triedSchema } from '../routing/rule-answers.ts';
 import { RULE_EXAMPLES, TRY_EXAMPLES } from '../routing/rule-examples.ts';
 import { askJsonSchema } from '../routing/try-rule.ts';
 import { KNOWN_AE_EXAMPLES, knownAeJsonSchema } from '../scp/known-ae.ts';
@@ -286,17 +289,20 @@ export const ROUTE_DESCRIPTIONS: Readonly<Record<string, RouteText>> = {
       force: { description: 'Also when deliveries are owed to it: they are cancelled', type: 'boolean' },
     },
   }),
-  'GET /api/rules': routing('Rules'),
+  'GET /api/rules': routing('Rules', { answerSchema: answered(z.array(shownRuleSchema)) }),
   'GET /api/rules/schema': routing('The JSON Schema of a rule', { type: 'application/schema+json' }),
-  'GET /api/rules/{name}': routing('A rule'),
+  'GET /api/rules/{name}': routing('A rule', { answerSchema: answered(shownRuleSchema) }),
   'GET /api/rules/{name}/versions': routing(
     'Every version a rule had: who made it, when, and in lines what it changed; newest first',
+    { answerSchema: answered(z.array(ruleVersionSchema)) },
   ),
   'PUT /api/rules/{name}': routing('Creates or changes a rule', {
     body: JSON_BODY,
     // Its references are its own, so it is a resource of its own (JSON Schema 2020-12, 8.2.1).
     schema: { $id: '/api/rules/schema', ...ruleJsonSchema() },
     examples: RULE_EXAMPLES,
+    answerSchema: answered(shownRuleSchema),
+    also: { 201: 'Created' },
   }),
   'POST /api/rules/try': routing(
     'What would go where that does not go today, by a draft rule: for an uploaded object, a stored study, or the studies ' +
@@ -308,6 +314,7 @@ export const ROUTE_DESCRIPTIONS: Readonly<Record<string, RouteText>> = {
       answer:
         'Every decision with the conditions that decided (decisions), what goes with the draft (goes), what goes that ' +
         'does not go today (more), what goes today and would not (less)',
+      answerSchema: answered(triedSchema),
     },
   ),
   'POST /api/rules/{name}/restore': routing(
@@ -316,6 +323,7 @@ export const ROUTE_DESCRIPTIONS: Readonly<Record<string, RouteText>> = {
       body: JSON_BODY,
       schema: z.toJSONSchema(restoreSchema, { io: 'input' }),
       examples: { version: { summary: 'Back to version 3, as a new version', value: { version: 3 } } },
+      answerSchema: answered(shownRuleSchema),
     },
   ),
   'DELETE /api/rules/{name}': routing('Deletes a rule', { status: 204, answer: 'Deleted', type: null }),
@@ -323,8 +331,12 @@ export const ROUTE_DESCRIPTIONS: Readonly<Record<string, RouteText>> = {
   'POST /api/destinations/{name}/test': routing('Asks a destination whether it is there', {
     answerSchema: answered(testedSchema),
   }),
-  'POST /api/destinations/{name}/retry': routing('Owes what is parked or waits for it, now'),
-  'POST /api/destinations/{name}/cancel': routing('Cancels everything it is still owed'),
+  'POST /api/destinations/{name}/retry': routing('Owes what is parked or waits for it, now', {
+    answerSchema: answered(retriedAllSchema),
+  }),
+  'POST /api/destinations/{name}/cancel': routing('Cancels everything it is still owed', {
+    answerSchema: answered(cancelledAllSchema),
+  }),
   'POST /api/studies/{study}/resend': routing(
     'Owes the whole study again: to "destinations", or wherever it was owed before',
     {

@@ -65,3 +65,14 @@ export const testedSchema = z.object({
     .optional()
     .describe('Of a group'),
 });
+
+/** Of orders to all that a destination is owed. */
+export const retriedAllSchema = z.strictObject({
+  destination: z.string(),
+  retried: z.int().describe('Deliveries'),
+});
+
+export const cancelledAllSchema = z.strictObject({
+  destination: z.string(),
+  cancelled: z.int().describe('Deliveries'),
+});

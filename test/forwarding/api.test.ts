@@ -2,6 +2,8 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { z } from 'zod';
 import { STORAGE_COMMITMENT } from '../../src/dicom/sop-class.ts';
 import { deliveryDetailSchema, deliverySchema, testedSchema } from '../../src/routing/delivery-schema.ts';
+import { ruleVersionSchema, shownRuleSchema } from '../../src/routing/rule-answers.ts';
+import { RULE_EXAMPLES } from '../../src/routing/rule-examples.ts';
 import { givenStableStudy } from '../routing/given-study.ts';
 import { freePort } from '../support/free-port.ts';
 import { type DoorOverHttp, openDoorOverHttp } from './door-over-http.ts';
@@ -171,13 +173,38 @@ describe('rules', () => {
     });
     expect((await call('DELETE', '/rules/ct-to-pacs')).status).toBe(204);
     expect((await call('GET', '/rules/ct-to-pacs')).status).toBe(404);
-    expect((await call('GET', '/rules/ct-to-pacs/versions')).json).toMatchObject([
+    const { json: versions } = await call('GET', '/rules/ct-to-pacs/versions');
+    expect(z.array(ruleVersionSchema).safeParse(versions).error).toBeUndefined();
+    expect(versions).toMatchObject([
       { version: 3, body: null, changedBy: 'anonymous' },
       { version: 2, body: { priority: 3 } },
       { version: 1, body: { priority: 0 } },
     ]);
     expect((await call('PUT', '/rules/ct-to-pacs', body)).json).toMatchObject({ version: 4 });
     await call('DELETE', '/rules/ct-to-pacs');
+  });
+
+  test('are answered as they are described, whatever they say', async () => {
+    await call('PUT', '/destinations/pacs', dimse());
+    const bodies = [
+      ...Object.values(RULE_EXAMPLES).map(({ value }) => ({ ...value, send: ['pacs'] })),
+      { when: {}, send: ['pacs'], hold: true, transform: [{ set: { InstitutionName: 'A' } }] },
+    ];
+    const put = await Promise.all(bodies.map((body, index) => call('PUT', `/rules/said-${index}`, body)));
+    const made = put.filter(({ status }) => status === 201).map(({ json }) => json);
+    expect(made.length).toBeGreaterThan(3);
+    const restored = await call('POST', '/rules/said-0/restore', { version: 1 });
+    expect(z.array(shownRuleSchema).safeParse([...made, restored.json]).error).toBeUndefined();
+    const { json: list } = await call('GET', '/rules');
+    expect(z.array(shownRuleSchema).safeParse(list).error).toBeUndefined();
+    const { json: one } = await call('GET', '/rules/said-0');
+    for (const key of Object.keys(one)) {
+      const { [key]: _, ...less } = one;
+      expect(shownRuleSchema.safeParse(less).success, key).toBe(['hold', 'transform'].includes(key));
+    }
+    for (const wrong of [{ when: null }, { when: { Modality: null } }, { transform: [{ sett: {} }] }])
+      expect(shownRuleSchema.safeParse({ ...one, ...wrong }).success).toBe(false);
+    for (const index of bodies.keys()) await call('DELETE', `/rules/said-${index}`);
   });
 
   test('put by many at once are all kept, one version each', async () => {

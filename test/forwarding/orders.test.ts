@@ -1,7 +1,7 @@
 /** What people order of the ledger over HTTP, against a PACS that does as it is told; and what a change must not cost. */
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import type { DeliveryView } from '../../src/routing/delivery-list.ts';
-import { resentSchema } from '../../src/routing/delivery-schema.ts';
+import { cancelledAllSchema, resentSchema, retriedAllSchema } from '../../src/routing/delivery-schema.ts';
 import { givenStableStudy } from '../routing/given-study.ts';
 import { freePort } from '../support/free-port.ts';
 import { type DoorOverHttp, openDoorOverHttp } from './door-over-http.ts';
@@ -106,18 +106,16 @@ test('all that is parked at a destination is retried by one order, and all is ca
   await given({ instances: 2 });
   await door.settled('parked');
   refusing = false;
-  expect(await door.call('POST', '/destinations/pacs/retry')).toMatchObject({
-    status: 200,
-    json: { destination: 'pacs', retried: 2 },
-  });
+  const retried = await door.call('POST', '/destinations/pacs/retry');
+  expect(retried).toMatchObject({ status: 200, json: { destination: 'pacs', retried: 2 } });
+  expect(retriedAllSchema.safeParse(retried.json).error).toBeUndefined();
   await door.settled('delivered');
   await door.destination('pacs', dimse({ enabled: false }));
   await given({ instances: 1 });
   await door.settled('delivered', 'owed');
-  expect((await door.call('POST', '/destinations/pacs/cancel')).json).toEqual({
-    destination: 'pacs',
-    cancelled: 1,
-  });
+  const { json: cancelled } = await door.call('POST', '/destinations/pacs/cancel');
+  expect(cancelled).toEqual({ destination: 'pacs', cancelled: 1 });
+  expect(cancelledAllSchema.safeParse(cancelled).error).toBeUndefined();
   expect((await door.call('POST', '/destinations/nobody/retry')).status).toBe(404);
   expect((await door.call('POST', '/destinations/nobody/cancel')).status).toBe(404);
 });

@@ -3,6 +3,8 @@
  * into force, sees in the timeline why each study went or did not, and takes the rule back.
  */
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { z } from 'zod';
+import { ruleVersionSchema, shownRuleSchema, triedSchema } from '../../src/routing/rule-answers.ts';
 import { type AnObject, anObject, uid } from '../support/an-object.ts';
 import { eventually, type House, openHouse } from '../support/house.ts';
 import { fileOf, multipart, sendObjects, stow } from '../support/modality.ts';
@@ -57,6 +59,7 @@ async function tryFile(file: Uint8Array, ask?: object): Promise<Tried> {
   const response = await fetch(`${house.url}/api/rules/try`, { method: 'POST', body: form });
   const text = await response.text();
   if (!response.ok) throw new Error(`${response.status}: ${text}`);
+  expect(triedSchema.safeParse(JSON.parse(text)).error).toBeUndefined();
   return JSON.parse(text) as Tried;
 }
 
@@ -148,6 +151,7 @@ test.skipIf(!describedPeer)(
     expect(days.studies.map(({ study }) => study)).toEqual([kept]);
     const one = await call<Tried>('POST', '/api/rules/try', { rule, replaces: 'ct', study: kept });
     expect(one).toMatchObject({ goes: [{ destination: 'pacs', instances: 2 }], less: [] });
+    for (const tried of [days, one]) expect(triedSchema.safeParse(tried).error).toBeUndefined();
     expect(JSON.stringify([days, one])).not.toContain(SECRET);
     const records = await call<unknown>('GET', '/api/disclosures');
     expect(JSON.stringify(records)).toMatch(/rules-tried/);
@@ -186,11 +190,15 @@ test.skipIf(!describedPeer)('late images add a decision, and those from before s
 });
 
 test.skipIf(!describedPeer)('the rule is taken back, and its versions tell who changed what', async () => {
-  expect(await call('POST', '/api/rules/ct/restore', { version: 1 })).toMatchObject({
+  const restored = await call('POST', '/api/rules/ct/restore', { version: 1 });
+  expect(shownRuleSchema.safeParse(restored).error).toBeUndefined();
+  expect(restored).toMatchObject({
     version: 3,
     when: { PatientID: 'NOBODY' },
   });
-  expect(await call('GET', '/api/rules/ct/versions')).toMatchObject([
+  const versions = await call('GET', '/api/rules/ct/versions');
+  expect(z.array(ruleVersionSchema).safeParse(versions).error).toBeUndefined();
+  expect(versions).toMatchObject([
     {
       version: 3,
       changedBy: 'anonymous',
