@@ -2,6 +2,7 @@
  * The lists a PACS administrator works off: refusals, quarantine, disclosures, deletions; conflicts stand in conflict-list.ts. Newest first, by pages.
  * Read models over the archive's tables; asked by routes.ts.
  */
+import { z } from 'zod';
 import type { Queryable } from '../archive/database/database.ts';
 import { sopClassName } from '../dicom/sop-class.ts';
 import { statusNumber } from '../dimse/status.ts';
@@ -102,6 +103,23 @@ export interface DisclosureEntry {
   instances: number | null;
   detail: object | null;
 }
+
+/** The same for the description of the API; a test parses answers with it. */
+export const disclosureSchema = z.strictObject({
+  id: z.int(),
+  at: z.iso.datetime(),
+  channel: z.enum(['qido', 'wado', 'rendered', 'original', 'dimse', 'stow', 'folder', 'fhir', 'api']),
+  recipient: z.string().describe('User, AE title or host that received the data'),
+  address: z.string().nullable(),
+  study: z.string().nullable().describe('StudyInstanceUID; null where it is not of one study'),
+  series: z.string().nullable().describe('SeriesInstanceUID, where it is of one'),
+  sop: z.string().nullable().describe('SOPInstanceUID, where it is of one'),
+  instances: z.int().nullable(),
+  detail: z
+    .record(z.string(), z.unknown())
+    .nullable()
+    .describe('What more is known, by channel: UIDs, counts and names, never a value of an attribute'),
+});
 
 export async function listDisclosures(
   db: Queryable,

@@ -19,7 +19,10 @@ import { ruleJsonSchema } from '../routing/rule.ts';
 import { ruleVersionSchema, shownRuleSchema, triedSchema } from '../routing/rule-answers.ts';
 import { RULE_EXAMPLES, TRY_EXAMPLES } from '../routing/rule-examples.ts';
 import { askJsonSchema } from '../routing/try-rule.ts';
-import { KNOWN_AE_EXAMPLES, knownAeJsonSchema } from '../scp/known-ae.ts';
+import { commitmentSchema } from '../scp/commitment-routes.ts';
+import { KNOWN_AE_EXAMPLES, knownAeJsonSchema, shownAeSchema } from '../scp/known-ae.ts';
+import { disclosureSchema } from './reconcile-lists.ts';
+import { timelineSchema } from './timeline-schema.ts';
 
 export type ParameterText =
   | string
@@ -165,9 +168,7 @@ const frames = (path: string): Record<string, RouteText> => ({
 export const ROUTE_DESCRIPTIONS: Readonly<Record<string, RouteText>> = {
   'GET /api/studies/{study}/timeline': admin(
     'Every step of a study, from the association to the EHR link, with times',
-    {
-      query: WINDOW,
-    },
+    { query: WINDOW, answerSchema: answered(timelineSchema) },
   ),
   'GET /api/overview': admin('What the archive holds and owes, and what a person should look at'),
   'GET /api/conflicts': admin('Objects that contradict what is known, newest first', {
@@ -201,6 +202,7 @@ export const ROUTE_DESCRIPTIONS: Readonly<Record<string, RouteText>> = {
   'GET /api/quarantine': admin('Objects that turned out wrong after Success', { query: PAGE }),
   'GET /api/disclosures': admin('Every exit of patient data: when, by which channel, to whom', {
     query: { study: STUDY, recipient: 'User, AE title or host', ...PAGE },
+    answerSchema: answered(z.array(disclosureSchema)),
   }),
   'GET /api/changes': admin(
     'What changed in the archive (instances stored, replaced, removed, deleted; conflicts settled; studies stable, held, ' +
@@ -217,12 +219,16 @@ export const ROUTE_DESCRIPTIONS: Readonly<Record<string, RouteText>> = {
   'GET /api/deletions': admin('Who deleted what by DICOMweb, newest first', {
     query: { study: STUDY, ...PAGE },
   }),
-  'GET /api/aes': admin('Known AEs: who may open a DICOM association, and how many each has open here'),
-  'GET /api/aes/{name}': admin('A known AE'),
+  'GET /api/aes': admin('Known AEs: who may open a DICOM association, and how many each has open here', {
+    answerSchema: answered(z.array(shownAeSchema)),
+  }),
+  'GET /api/aes/{name}': admin('A known AE', { answerSchema: answered(shownAeSchema) }),
   'PUT /api/aes/{name}': admin('Creates or changes a known AE; answered once it holds on this node', {
     body: JSON_BODY,
     schema: knownAeJsonSchema(),
     examples: KNOWN_AE_EXAMPLES,
+    answerSchema: answered(shownAeSchema),
+    also: { 201: 'Created' },
   }),
   'DELETE /api/aes/{name}': admin('Deletes a known AE; its open associations go on', {
     status: 204,
@@ -235,8 +241,11 @@ export const ROUTE_DESCRIPTIONS: Readonly<Record<string, RouteText>> = {
       ae: 'AE title of who asked',
       ...WINDOW,
     },
+    answerSchema: answered(z.array(commitmentSchema)),
   }),
-  'POST /api/commitments/{id}/retry': admin('Looks again at what was asked for, and reports it now'),
+  'POST /api/commitments/{id}/retry': admin('Looks again at what was asked for, and reports it now', {
+    answerSchema: answered(commitmentSchema),
+  }),
   'GET /api/openapi.json': admin('This description'),
 
   'GET /api/fhir/unlinked': {

@@ -11,6 +11,22 @@ const listQuery = z.strictObject({
   limit: z.coerce.number().int().min(1).max(1000).default(100),
   offset: z.coerce.number().int().min(0).max(10_000_000).default(0),
 });
+/** What is answered, for the description of the API; a test parses answers with it. */
+export const commitmentSchema = z.strictObject({
+  id: z.int(),
+  transaction: z.string().describe('(0008,1195) TransactionUID'),
+  aeTitle: z.string().describe('Who asked'),
+  state: z
+    .enum(['deciding', 'reporting', 'reported', 'given-up'])
+    .describe('given-up: it could not be told; retry does it again'),
+  askedAt: z.iso.datetime(),
+  instances: z.int().describe('Asked for'),
+  committed: z.int().nullable().describe('Of those; null while it is not decided'),
+  tries: z.int().describe('Attempts at the report'),
+  nextTry: z.iso.datetime().nullable().describe('Null when nothing is to be done any more'),
+  lastError: z.string().nullable(),
+  reportedAt: z.iso.datetime().nullable(),
+});
 const idSchema = z.coerce.number().int().min(1).max(Number.MAX_SAFE_INTEGER);
 
 export function createCommitmentRoutes(table: CommitmentTable): Router {

@@ -99,6 +99,32 @@ export function knownAeJsonSchema(): object {
   return z.toJSONSchema(knownAe, { io: 'input' });
 }
 
+/** What the API says of one; unlike in what is put, nothing that has a default is left out. A test parses answers with it. */
+export const shownAeSchema = z.strictObject({
+  name: z.string(),
+  aeTitle: z.string(),
+  addresses: z.array(z.string()).describe('Where it calls from; none means anywhere'),
+  tls: z.enum(['optional', 'required']),
+  certificate: z
+    .strictObject({
+      commonName: z.string().optional(),
+      subjectAltName: z.string().optional(),
+      fingerprint: z.string().optional().describe('SHA-256: 64 hexadecimal digits'),
+    })
+    .optional(),
+  maxAssociations: z.int().optional().describe('MAX_ASSOCIATIONS_PER_AE when absent'),
+  privateSopClasses: z.enum(['accept', 'refuse']).optional().describe('PRIVATE_SOP_CLASSES when absent'),
+  host: z.string().optional().describe('Where it listens itself, for our reports of storage commitment'),
+  port: z.int().optional(),
+  hostTls: z.boolean().optional().describe('As tls is required, when absent'),
+  serverName: z.string().optional(),
+  enabled: z.boolean(),
+  description: z.string(),
+  changedAt: z.iso.datetime(),
+  changedBy: z.string().describe('User; anonymous where nobody logs in'),
+  open: z.int().describe('Associations that this node has open with its AE title'),
+});
+
 export const KNOWN_AE_EXAMPLES = {
   scanner: {
     summary: 'A scanner that may send, from its address',

@@ -1,6 +1,9 @@
 import { randomUUID } from 'node:crypto';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { z } from 'zod';
+import { disclosureSchema } from '../../src/admin/reconcile-lists.ts';
 import { createAdminRoutes } from '../../src/admin/routes.ts';
+import { timelineSchema } from '../../src/admin/timeline-schema.ts';
 import type { Database } from '../../src/archive/database/database.ts';
 import { recordDisclosure } from '../../src/archive/disclosure.ts';
 import { writeRefusals } from '../../src/archive/refusal.ts';
@@ -31,7 +34,15 @@ afterEach(async () => {
   await given.drop();
 });
 
-const ask = async (path: string, method = 'GET') => (await door.ask(path, { method })).body;
+/** Whatever is asked here for a timeline or for disclosures is answered as it is described. */
+const ask = async (path: string, method = 'GET') => {
+  const { body } = await door.ask(path, { method });
+  if (body.error) return body;
+  if (path.includes('/timeline')) expect(timelineSchema.safeParse(body).error).toBeUndefined();
+  if (path.startsWith('/api/disclosures'))
+    expect(z.array(disclosureSchema).safeParse(body).error).toBeUndefined();
+  return body;
+};
 
 /** A study that went all the way; a second after each other by Postgres' clock, so that the order is its own. */
 async function walkedStudy(): Promise<string> {

@@ -2,6 +2,7 @@
 import { readdirSync } from 'node:fs';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { studyTimeline } from '../../src/admin/timeline.ts';
+import { timelineSchema } from '../../src/admin/timeline-schema.ts';
 import { givenStableStudy } from '../routing/given-study.ts';
 import { type TempFolder, tempFolder } from '../support/temp-folder.ts';
 import { type DoorOverHttp, openDoorOverHttp } from './door-over-http.ts';
@@ -109,7 +110,9 @@ test('it is on record in the timeline, and refused without a reason or where not
   expect(await door.call('POST', '/deliveries/999/instances/release', WHY)).toMatchObject({ status: 404 });
   await door.call('POST', all, WHY);
   await door.settled('delivered');
-  const { steps } = await studyTimeline(door.database, studyUid, { limit: 100, offset: 0 });
+  const timeline = await studyTimeline(door.database, studyUid, { limit: 100, offset: 0 });
+  expect(timelineSchema.safeParse(JSON.parse(JSON.stringify(timeline))).error).toBeUndefined();
+  const { steps } = timeline;
   expect(steps.find(({ step }) => step === 'instances-let-go')).toMatchObject({
     by: 'anonymous',
     instances: 1,

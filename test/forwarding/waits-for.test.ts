@@ -1,6 +1,7 @@
 /** Why a study has not gone yet: what each owed delivery waits for, in the ledger's list and in the timeline. */
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { studyTimeline } from '../../src/admin/timeline.ts';
+import { timelineSchema } from '../../src/admin/timeline-schema.ts';
 import { givenStableStudy } from '../routing/given-study.ts';
 import { freePort } from '../support/free-port.ts';
 import { type DoorOverHttp, openDoorOverHttp } from './door-over-http.ts';
@@ -19,7 +20,9 @@ const dimse = (more: object = {}) => ({ kind: 'dimse', host: '127.0.0.1', port, 
 async function waitsFor(study: string, destination: string): Promise<{ why: unknown; next: unknown }> {
   const { json } = await door.call('GET', `/deliveries?study=${study}&destination=${destination}`);
   const [delivery] = json as unknown as { waitsFor: unknown; nextAttempt: unknown }[];
-  const { steps } = await studyTimeline(door.database, study, { limit: 100, offset: 0 });
+  const timeline = await studyTimeline(door.database, study, { limit: 100, offset: 0 });
+  expect(timelineSchema.safeParse(JSON.parse(JSON.stringify(timeline))).error).toBeUndefined();
+  const { steps } = timeline;
   const owed = steps.find((each) => each.step === 'delivery-owed' && each.destination === destination);
   expect(owed?.waitsFor ?? null).toBe(delivery?.waitsFor ?? null);
   return { why: delivery?.waitsFor, next: delivery?.nextAttempt };

@@ -4,6 +4,8 @@
  */
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { z } from 'zod';
+import { disclosureSchema } from '../../src/admin/reconcile-lists.ts';
+import { timelineSchema } from '../../src/admin/timeline-schema.ts';
 import { ruleVersionSchema, shownRuleSchema, triedSchema } from '../../src/routing/rule-answers.ts';
 import { type AnObject, anObject, uid } from '../support/an-object.ts';
 import { eventually, type House, openHouse } from '../support/house.ts';
@@ -154,6 +156,7 @@ test.skipIf(!describedPeer)(
     for (const tried of [days, one]) expect(triedSchema.safeParse(tried).error).toBeUndefined();
     expect(JSON.stringify([days, one])).not.toContain(SECRET);
     const records = await call<unknown>('GET', '/api/disclosures');
+    expect(z.array(disclosureSchema).safeParse(records).error).toBeUndefined();
     expect(JSON.stringify(records)).toMatch(/rules-tried/);
     expect(await call<unknown[]>('GET', '/api/deliveries'), 'nothing was written').toEqual([]);
 
@@ -178,6 +181,8 @@ test.skipIf(!describedPeer)('late images add a decision, and those from before s
     const found = steps.filter(({ step }) => step === 'rule-decided');
     return found.length === 2 ? found : undefined;
   }, 'the second decision');
+  const timeline = await call('GET', `/api/studies/${kept}/timeline`);
+  expect(timelineSchema.safeParse(timeline).error).toBeUndefined();
   expect(decided).toMatchObject([
     { rule: 'ct', ruleVersion: 1, matched: false },
     {

@@ -11,6 +11,7 @@ import {
   type InstanceReference,
   readCommitmentReport,
 } from '../../src/dimse/storage-commitment.ts';
+import { commitmentSchema } from '../../src/scp/commitment-routes.ts';
 import { createCommitmentTable } from '../../src/scp/commitment-table.ts';
 import { vouch } from '../../src/scp/vouch.ts';
 import { type AnObject, anObject, CT, uid } from '../support/an-object.ts';
@@ -46,7 +47,10 @@ const query = async (text: string, values: unknown[] = []) =>
   (await house.db.database.query(text, values)).rows;
 const api = async (where: string, init?: RequestInit) => {
   const response = await fetch(`${house.url}/api${where}`, init);
-  return { status: response.status, json: (await response.json()) as Record<string, unknown>[] };
+  const json = (await response.json()) as Record<string, unknown>[];
+  if (response.ok && where.startsWith('/commitments'))
+    for (const one of [json].flat()) expect(commitmentSchema.safeParse(one).error).toBeUndefined();
+  return { status: response.status, json };
 };
 const putAe = async (name: string, settings: object): Promise<void> => {
   const { status, json } = await api(`/aes/${name}`, {

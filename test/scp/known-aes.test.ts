@@ -9,6 +9,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { openDatabase } from '../../src/archive/database/database.ts';
 import { createLog } from '../../src/log.ts';
 import { createAeTable } from '../../src/scp/ae-table.ts';
+import { KNOWN_AE_EXAMPLES, shownAeSchema } from '../../src/scp/known-ae.ts';
 import { createKnownList, type KnownList } from '../../src/scp/known-list.ts';
 import { associateRequest, connectRaw, EXPLICIT, type RawPeer, type RawRequest } from '../dimse/raw-peer.ts';
 import { testDatabase } from '../support/database.ts';
@@ -73,6 +74,24 @@ describe('a known AE', () => {
       'ct',
       'mr',
     ]);
+  });
+
+  it('is answered as it is described, with all that it may say', async () => {
+    const given = [
+      ...Object.values(KNOWN_AE_EXAMPLES).map(({ value }) => value),
+      {
+        ...{ aeTitle: 'ALL', tls: 'required', certificate: { fingerprint: 'ab'.repeat(32) } },
+        ...{ maxAssociations: 2, privateSopClasses: 'refuse', enabled: false, description: 'all' },
+        ...{ host: 'localhost', port: 104, hostTls: true, serverName: 'other' },
+      },
+    ];
+    for (const json of given) {
+      const put = await api(house, 'PUT', 'described', { ...json, aeTitle: 'DESCRIBED' });
+      expect(shownAeSchema.safeParse(await put.json()).error).toBeUndefined();
+    }
+    const list = (await (await api(house, 'GET', '')).json()) as unknown[];
+    for (const one of list) expect(shownAeSchema.safeParse(one).error).toBeUndefined();
+    expect((await api(house, 'DELETE', 'described')).status).toBe(204);
   });
 
   it('may be known twice, from another address each', async () => {
