@@ -9,6 +9,7 @@ import { Failure } from '../failure.ts';
 import { burnedInRisk, MayShowText } from './burned-in.ts';
 import { CONFIDENTIALITY_TABLE, type ConfidentialityRow } from './confidentiality-table.ts';
 import { Deidentification, type Fate, type Policy, type Rule } from './deidentification.ts';
+import { dicomCode } from './derivation.ts';
 import type { Edit } from './edit-attributes.ts';
 import type { EditableDataSet } from './editable-data-set.ts';
 import { FreeText, normal } from './free-text.ts';
@@ -164,14 +165,7 @@ function sayWhatWasDone(
   dataSet.set('00120063', 'LO', ['PS3.15 Table E.1-1 (2024e)']);
   dataSet.setItems(
     METHOD_CODES,
-    done.map((method) => {
-      const [code, meaning] = METHODS[method];
-      const item = dataSet.newItem();
-      item.set('00080100', 'SH', [code]);
-      item.set('00080102', 'SH', ['DCM']);
-      item.set('00080104', 'LO', [meaning]);
-      return item;
-    }),
+    done.map((method) => dicomCode(dataSet, ...METHODS[method])),
   );
   const dates = retained.has('full-dates')
     ? 'UNMODIFIED'

@@ -8,6 +8,7 @@ import { label } from '../dicom/attributes.ts';
 import type { BlankArea } from '../dicom/blank-area.ts';
 import { type DataSet, int } from '../dicom/data-set.ts';
 import { Failure } from '../failure.ts';
+import { dicomCode, sayDerived, saySource } from './derivation.ts';
 import type { EditableDataSet, Value } from './editable-data-set.ts';
 import { compileImageTest } from './image-test.ts';
 import { maskArea, type Region, ultrasoundRegions } from './mask-area.ts';
@@ -34,11 +35,7 @@ export interface Masking {
 /** @returns undefined when no mask is for this image. @throws Failure when the one that is cannot be drawn */
 export type PlanMask = (header: DataSet) => Masking | undefined;
 
-const IMAGE_TYPE = '00080008';
-const SOP_CLASS = '00080016';
 const SOP_UID = '00080018';
-const DERIVATION_DESCRIPTION = '00082111';
-const SOURCE_IMAGES = '00082112';
 const DEIDENTIFICATION_CODES = '00120064';
 const BURNED_IN_ANNOTATION = '00280301';
 const TOTAL_COLUMNS = '00480006';
@@ -46,7 +43,6 @@ const ICON = '00880200';
 /** They no longer say what is there: least and most value, and signatures over the pixels. */
 const OUTDATED = ['00280106', '00280107', '00280108', '00280109', '00280110', '00280111', '4FFE0001'];
 const DONE = 'Regions of the pixels blanked';
-const DESCRIPTION_LENGTH = 1024;
 
 /** The first mask whose `when` holds is drawn. @throws Failure 'invalid' when one cannot be understood */
 export function compileMasks(masks: readonly MaskSettings[]): PlanMask {
@@ -85,11 +81,7 @@ function plan(header: DataSet, mask: MaskSettings, where: string): Masking | und
 }
 
 function sayMasked(dataSet: EditableDataSet, header: DataSet, mask: MaskSettings): void {
-  const [, ...type] = dataSet.texts(IMAGE_TYPE) ?? [];
-  dataSet.set(IMAGE_TYPE, 'CS', ['DERIVED', ...(type.length > 0 ? type : ['PRIMARY'])]);
-  const before = dataSet.text(DERIVATION_DESCRIPTION);
-  const description = before === '' ? DONE : `${before}; ${DONE}`;
-  dataSet.set(DERIVATION_DESCRIPTION, 'ST', [description.length > DESCRIPTION_LENGTH ? DONE : description]);
+  sayDerived(dataSet, DONE);
   for (const tag of OUTDATED) dataSet.remove(tag);
   removeIcons(dataSet);
   if (mask.textFree) {
@@ -100,7 +92,7 @@ function sayMasked(dataSet: EditableDataSet, header: DataSet, mask: MaskSettings
   const uid = dataSet.text(SOP_UID);
   // Other pixels are another instance (PS3.3 C.12.4.1); de-identification has mostly named it already.
   if (!stored || uid !== Buffer.from(stored.value).toString('latin1').replaceAll('\0', '').trim()) return;
-  sayDerivedFrom(dataSet, uid);
+  saySource(dataSet, uid, ['121322', 'Source image for image processing operation']);
   dataSet.set(SOP_UID, 'UI', [maskedUid(uid, mask)]);
 }
 
@@ -120,22 +112,8 @@ function sayCleanPixelData(dataSet: EditableDataSet): void {
   const codes = dataSet.items(DEIDENTIFICATION_CODES);
   const isSaid = codes.some((item) => item.text('00080100') === '113101');
   if (codes.length > 0 && !isSaid)
-    dataSet.setItems(DEIDENTIFICATION_CODES, [...codes, code(dataSet, '113101', 'Clean Pixel Data Option')]);
-}
-
-/** PS3.3 C.7.6.1.1.4, with the purpose of CID 7202. */
-function sayDerivedFrom(dataSet: EditableDataSet, uid: string): void {
-  const source = dataSet.newItem();
-  source.set('00081150', 'UI', [dataSet.text(SOP_CLASS)]);
-  source.set('00081155', 'UI', [uid]);
-  source.setItems('0040A170', [code(dataSet, '121322', 'Source image for image processing operation')]);
-  dataSet.setItems(SOURCE_IMAGES, [...dataSet.items(SOURCE_IMAGES), source]);
-}
-
-function code(dataSet: EditableDataSet, value: string, meaning: string): EditableDataSet {
-  const item = dataSet.newItem();
-  item.set('00080100', 'SH', [value]);
-  item.set('00080102', 'SH', ['DCM']);
-  item.set('00080104', 'LO', [meaning]);
-  return item;
+    dataSet.setItems(DEIDENTIFICATION_CODES, [
+      ...codes,
+      dicomCode(dataSet, '113101', 'Clean Pixel Data Option'),
+    ]);
 }

@@ -348,6 +348,16 @@ describe('the header of a masked image', () => {
     expect([...bits].map((byte) => byte.toString(16)).join(' ')).toBe('ff f 0 0 f0 ff');
   });
 
+  test('says of its frames, too, that they are derived', async () => {
+    const type = element('00089007', 'CS', 'ORIGINAL\\PRIMARY\\VOLUME\\NONE ');
+    const group = sequence('52009229', [sequence('00189226', [type])]);
+    const sent = dataSetOf(
+      await masked(fileOf({ ...given, more: [group] }), { regions: [{ edge: 'top', pixels: 2 }] }),
+    );
+    const frame = sent.elements.get('52009229')!.items![0]!.elements.get('00189226')!.items![0]!;
+    expect(texts(frame, '00089007')).toEqual(['DERIVED', 'PRIMARY', 'VOLUME', 'NONE']);
+  });
+
   test('has the same new UID each time, and another for another mask', async () => {
     const uid = async (pixels: number): Promise<string | undefined> =>
       text(dataSetOf(await masked(fileOf(given), { regions: [{ edge: 'top', pixels }] })), '00080018');
