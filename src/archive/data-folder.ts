@@ -3,12 +3,13 @@
  * Opened first and closed last by main.ts; journal, object store and embedded Postgres live in its subfolders.
  */
 import { randomBytes, randomUUID } from 'node:crypto';
-import { link, mkdir, open, readdir, readFile, rename, rm, unlink, writeFile } from 'node:fs/promises';
+import { link, mkdir, readdir, readFile, rename, rm, unlink, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { Failure } from '../failure.ts';
 import { makeFolder } from './make-folder.ts';
 import { isPresent, pidNamespace, showPresence } from './presence.ts';
 import { identifyProcess, isRunning, type ProcessIdentity } from './running-process.ts';
+import { syncFolder } from './sync-folder.ts';
 
 export interface DataFolder {
   readonly path: string;
@@ -230,15 +231,6 @@ async function syncNames(folder: string, topmost: string): Promise<void> {
   for (let at = folder; ; at = path.dirname(at)) {
     await syncFolder(path.dirname(at));
     if (at === topmost) return;
-  }
-}
-
-async function syncFolder(folder: string): Promise<void> {
-  const directory = await open(folder, 'r');
-  try {
-    await directory.sync();
-  } finally {
-    await directory.close();
   }
 }
 

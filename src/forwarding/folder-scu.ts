@@ -7,6 +7,7 @@ import { constants } from 'node:fs';
 import { type FileHandle, link, lstat, mkdir, open, readdir, realpath, rename, rm } from 'node:fs/promises';
 import path from 'node:path';
 import { recordDisclosure } from '../archive/disclosure.ts';
+import { syncFolder } from '../archive/sync-folder.ts';
 import { asFailure, Failure } from '../failure.ts';
 import type { AttemptEnd } from '../routing/attempt-end.ts';
 import { type FolderSettings, folderPath } from '../routing/folder-destination.ts';
@@ -121,7 +122,7 @@ class FolderDelivery {
       const unread = await this.#write(sent, beside);
       if (unread) return unread;
       if (await placeFile(beside, file)) {
-        await syncFolder(folder);
+        await syncNames(folder);
         return delivered;
       }
       // Another delivery was quicker.
@@ -188,7 +189,7 @@ class FolderDelivery {
     } finally {
       await handle.close();
     }
-    await syncFolder(path.dirname(file));
+    await syncNames(path.dirname(file));
     return 'same';
   }
 
@@ -266,7 +267,7 @@ async function makeFolders(
     folder = path.join(parent, name);
     try {
       await mkdir(folder, { mode: 0o750 });
-      await syncFolder(parent);
+      await syncNames(parent);
     } catch (thrown) {
       if ((thrown as NodeJS.ErrnoException).code !== 'EEXIST') throw thrown;
       if ((await lstat(folder)).isSymbolicLink()) folder = await follow(folder);
@@ -278,14 +279,11 @@ async function makeFolders(
 /** Network file systems that know no such thing answer so, and keep their own order. */
 const NO_FOLDER_SYNC = new Set(['EINVAL', 'ENOTSUP', 'EBADF', 'EISDIR']);
 
-export async function syncFolder(folder: string): Promise<void> {
-  const handle = await open(folder, constants.O_RDONLY | constants.O_DIRECTORY);
+async function syncNames(folder: string): Promise<void> {
   try {
-    await handle.sync();
+    await syncFolder(folder);
   } catch (thrown) {
     if (!NO_FOLDER_SYNC.has((thrown as NodeJS.ErrnoException).code ?? '')) throw thrown;
-  } finally {
-    await handle.close();
   }
 }
 

@@ -28,9 +28,9 @@ export interface SealedSecrets {
 
 const NONCE_BYTES = 12;
 const TAG_BYTES = 16;
-/** What a failed test of a destination and a delivery that waits say. */
 const IN_THE_CLEAR =
   'credentials of a destination stand in the clear in the database: set SECRETS_KEY, the same for every process';
+/** What a failed test of a destination and a delivery that waits say. */
 const REMEDY =
   'is sealed with a key that this process has not got: start it with the SECRETS_KEY of before, or give the value anew';
 

@@ -5,6 +5,7 @@
 import { randomBytes } from 'node:crypto';
 import { open, readFile, rename } from 'node:fs/promises';
 import path from 'node:path';
+import { syncFolder } from '../archive/sync-folder.ts';
 import { Failure } from '../failure.ts';
 import type { SecretsKeys } from './sealed-secrets.ts';
 
@@ -55,11 +56,6 @@ async function makeKey(file: string): Promise<string> {
     await handle.close();
   }
   await rename(beside, file);
-  const folder = await open(path.dirname(file), 'r');
-  try {
-    await folder.sync();
-  } finally {
-    await folder.close();
-  }
+  await syncFolder(path.dirname(file));
   return key;
 }

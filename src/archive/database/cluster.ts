@@ -7,9 +7,10 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
-import { open, readdir, readFile, rename, rm } from 'node:fs/promises';
+import { readdir, readFile, rename, rm } from 'node:fs/promises';
 import path from 'node:path';
 import { Failure } from '../../failure.ts';
+import { syncFolder } from '../sync-folder.ts';
 import type { PostgresBinaries } from './postgres-binaries.ts';
 import type { PostgresUser } from './postgres-user.ts';
 
@@ -77,12 +78,7 @@ async function createCluster(data: string, { initdb }: PostgresBinaries, user: P
       `initdb could not make a database in ${fresh} (${signal ?? `exit ${code}`}): ${said.trim().replaceAll(/\s*\n\s*/g, ' ')}`,
     );
   await rename(fresh, data);
-  const parent = await open(path.dirname(data), 'r');
-  try {
-    await parent.sync();
-  } finally {
-    await parent.close();
-  }
+  await syncFolder(path.dirname(data));
 }
 
 async function removeUnfinished(data: string): Promise<void> {
